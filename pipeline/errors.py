@@ -1,0 +1,60 @@
+"""The errors that vemseg raises on purpose, each with the exit code of the process it ends.
+
+A retry rule of a workflow reads nothing but the exit code, so each leaf says whether trying again can help:
+
+====  ==================================================================  =======
+code  meaning                                                             retry
+====  ==================================================================  =======
+2     the input, the configuration or the command line is wrong           never
+74    the storage refused to read or write (full disk, lost connection)   yes
+75    asked to stop (SIGTERM, SIGINT); a checkpoint was written           yes
+====  ==================================================================  =======
+
+Codes 64 and 65 are kept free: Argo's own executor uses 64.
+"""
+
+from __future__ import annotations
+
+
+class VemsegError(Exception):
+    """Base of every error whose message is written for the user: what is wrong, where, what to do."""
+
+    exit_code = 1
+
+
+class InputError(VemsegError, ValueError):
+    """Something that the user gave cannot be used; trying again will not help."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """The configuration is not valid; the message names the field."""
+
+
+class DataError(InputError):
+    """An image, a label volume or an archive cannot be used; the message names the file."""
+
+
+class RunConflictError(InputError):
+    """The run URL holds something that does not belong to this configuration."""
+
+
+class CheckpointError(InputError):
+    """A model or checkpoint file is damaged or belongs to another network."""
+
+
+class WorkflowError(InputError):
+    """A workflow file is not valid, or uses what the local runner does not support."""
+
+
+class StorageError(VemsegError, OSError):
+    """Reading from or writing to the storage failed; the same call may succeed later."""
+
+    exit_code = 74
+
+
+class Preempted(VemsegError):  # noqa: N818 - it reports a request, not a fault
+    """The process was asked to stop and has saved what it needs to go on."""
+
+    exit_code = 75

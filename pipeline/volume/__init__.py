@@ -1,0 +1,1 @@
+"""OME-Zarr volumes: stores, blocks, conversion in and out, the phantom."""

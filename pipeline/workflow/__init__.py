@@ -1,0 +1,1 @@
+"""Argo workflow files: reading them and running them on this machine."""
