@@ -1,0 +1,154 @@
+"""A 3D U-Net with residual blocks and summed skip connections.
+
+The design follows the symmetric residual U-Net for electron microscopy of Lee et al. (arXiv:1706.00120) within the
+U-Net of Çiçek et al. (MICCAI 2016): summing the skip keeps the decoder as narrow as the encoder, which halves its cost.
+Normalisation is batch normalisation, whose statistics are stored: at inference it is a constant affine map that is
+folded into the convolutions, so that the output of a voxel depends on its receptive field and on nothing else.
+
+Tensor names end in their dimensions: B batch, C channel, Z Y X space.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pipeline.nn.plan import Level, NetworkPlan
+from pipeline.nn.regions import Box, Regions, crop
+
+
+class ConvNorm(nn.Module):
+    """A convolution that keeps the size, and its normalisation."""
+
+    def __init__(self, inputs: int, outputs: int, kernel_zyx: tuple[int, int, int]) -> None:
+        super().__init__()
+        padding = tuple(edge // 2 for edge in kernel_zyx)
+        self.convolution = nn.Conv3d(inputs, outputs, kernel_zyx, padding=padding, bias=False)
+        self.norm: nn.Module = nn.BatchNorm3d(outputs)
+
+    def forward(self, features_BCZYX: Tensor) -> Tensor:
+        normed: Tensor = self.norm(self.convolution(features_BCZYX))
+        return normed
+
+    def fold(self) -> None:
+        """Fold the stored statistics into the convolution; only for a network in evaluation mode."""
+        if isinstance(self.norm, nn.BatchNorm3d):
+            self.convolution = fuse_conv_bn_eval(self.convolution, self.norm)
+            self.norm = nn.Identity()
+
+
+class ResidualBlock(nn.Module):
+    """One convolution, and the others as a residual around it."""
+
+    def __init__(self, inputs: int, level: Level) -> None:
+        super().__init__()
+        first, *rest = level.kernels_zyx
+        self.entry = ConvNorm(inputs, level.features, first)
+        self.rest = nn.ModuleList(ConvNorm(level.features, level.features, kernel) for kernel in rest)
+
+    def forward(self, features_BCZYX: Tensor) -> Tensor:
+        entry = torch.relu(self.entry(features_BCZYX))
+        residual = entry
+        for index, convolution in enumerate(self.rest):
+            residual = convolution(residual if index == 0 else torch.relu(residual))
+        return torch.relu(entry + residual) if self.rest else entry
+
+
+class Upsample(nn.Module):
+    """To the next finer level: fewer channels at the coarse level, then each voxel is repeated.
+
+    The output of a voxel depends on one coarse voxel only, so blocks need no further halo here.
+    """
+
+    def __init__(self, inputs: int, outputs: int, factor_zyx: tuple[int, int, int]) -> None:
+        super().__init__()
+        self.project = nn.Conv3d(inputs, outputs, 1)
+        self.grow = nn.Upsample(scale_factor=tuple(float(factor) for factor in factor_zyx), mode="nearest")
+
+    def forward(self, features_BCZYX: Tensor) -> Tensor:
+        grown: Tensor = self.grow(self.project(features_BCZYX))
+        return grown
+
+
+class UNet(nn.Module):
+    """The network of a plan: image (B, inputs, Z, Y, X) to logits (B, outputs, Z, Y, X).
+
+    The edges of the image must be multiples of ``plan.stride_zyx`` unless ``regions`` says which part of a larger
+    volume it is.
+    """
+
+    def __init__(self, plan: NetworkPlan) -> None:
+        super().__init__()
+        self.plan = plan
+        levels = plan.levels
+        inputs = [plan.inputs, *(level.features for level in levels[:-1])]
+        self.encoder = nn.ModuleList(
+            ResidualBlock(count, level) for count, level in zip(inputs, levels, strict=True)
+        )
+        self.pools = nn.ModuleList(nn.MaxPool3d(level.pool_zyx, level.pool_zyx) for level in levels[:-1])
+        self.upsample = nn.ModuleList(
+            Upsample(coarse.features, fine.features, fine.pool_zyx)
+            for fine, coarse in zip(levels[:-1], levels[1:], strict=True)
+        )
+        self.decoder = nn.ModuleList(ResidualBlock(level.features, level) for level in levels[:-1])
+        heads = len(levels) - 1 if plan.deep_supervision else 1
+        self.heads = nn.ModuleList(nn.Conv3d(level.features, plan.outputs, 1) for level in levels[: max(heads, 1)])
+
+    def forward(self, image_BCZYX: Tensor, regions: Regions | None = None) -> Tensor:
+        """Logits of the whole image, or of ``regions.core`` where the image is ``regions.input`` of a larger volume."""
+        logits: Tensor = self.heads[0](self._decode(image_BCZYX, regions)[0])
+        return logits
+
+    def forward_deep(self, image_BCZYX: Tensor) -> list[Tensor]:
+        """Logits of every supervised level, fine to coarse."""
+        decoded = self._decode(image_BCZYX, None)
+        return [head(features) for head, features in zip(self.heads, decoded, strict=False)]
+
+    def _decode(self, image_BCZYX: Tensor, regions: Regions | None) -> list[Tensor]:
+        """The decoder's features of every level, fine to coarse."""
+        skips, features_BCZYX = self._encode(image_BCZYX, regions)
+        decoded = [features_BCZYX]
+        have = regions.encoded[-1] if regions else None
+        for index in reversed(range(len(self.decoder))):
+            grown = self.upsample[index](features_BCZYX)
+            if regions and have:
+                have = have.scale(self.plan.levels[index].pool_zyx)
+                grown = crop(grown, have, regions.decoder_input[index])
+                have = regions.decoder_input[index]
+            features_BCZYX = self.decoder[index](grown + skips[index])
+            if regions and have:
+                features_BCZYX = crop(features_BCZYX, have, regions.decoded[index])
+                have = regions.decoded[index]
+            decoded.append(features_BCZYX)
+        return decoded[::-1]
+
+    def _encode(self, image_BCZYX: Tensor, regions: Regions | None) -> tuple[list[Tensor], Tensor]:
+        """The skips that the decoder asks for, fine to coarse, and the features of the coarsest level."""
+        skips: list[Tensor] = []
+        features_BCZYX = image_BCZYX
+        for index, block in enumerate(self.encoder):
+            features_BCZYX = block(features_BCZYX)
+            if regions:
+                features_BCZYX = crop(features_BCZYX, regions.encoder_input[index], regions.encoded[index])
+            if index == len(self.pools):
+                break
+            skips.append(
+                crop(features_BCZYX, regions.encoded[index], regions.decoder_input[index])
+                if regions
+                else features_BCZYX
+            )
+            if regions:
+                pooled = regions.encoder_input[index + 1].scale(self.plan.levels[index].pool_zyx)
+                features_BCZYX = crop(features_BCZYX, regions.encoded[index], pooled)
+            features_BCZYX = self.pools[index](features_BCZYX)
+        return skips, features_BCZYX
+
+    def fold_norms(self) -> None:
+        """Make normalisation part of the convolutions, for inference."""
+        self.eval()
+        for module in self.modules():
+            if isinstance(module, ConvNorm):
+                module.fold()
