@@ -1,0 +1,236 @@
+"""The table of scores: binary and multilabel side by side, as CSV, JSON, Markdown and for the terminal.
+
+A row a class, then the macro and the weighted average; the weighted F1 is the headline. Either side may be
+absent, and the binary side may hold only some of the classes. All formats are made from one `ScoreTable`;
+its JSON keeps the counts behind the scores, so that it can be read back and merged.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.markup import escape
+from rich.table import Table
+
+from pipeline.errors import DataError, InputError
+from pipeline.scoring.confusion import ClasswiseConfusion, Confusion, confusion_from_json
+from pipeline.scoring.scores import MEASURES, ClassScores, Measures, Scores
+
+AVERAGES = ("macro", "weighted")
+_TITLES = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
+_ABSENT = "–"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table: a class, or an average over the classes of each side."""
+
+    name: str
+    is_average: bool
+    share: float | None
+    """Share of the labelled test voxels that are of the class."""
+    support: int | None
+    """Labelled test voxels of the class."""
+    sides: Mapping[str, Measures | None]
+    """By side ("binary", "multilabel"); None for a class that the side does not hold."""
+
+
+@dataclass(frozen=True)
+class ScoreTable:
+    """Counts of the multilabel network and of the binary ones, with the rows made from them."""
+
+    multilabel: Confusion | None
+    binary: ClasswiseConfusion | None
+
+    def __post_init__(self) -> None:
+        if self.multilabel is None and self.binary is None:
+            raise InputError("neither multilabel nor binary scores: there is nothing to tabulate; infer first")
+        unknown = set() if self.binary is None else set(self.binary.class_names) - set(self.class_names)
+        if unknown:
+            raise InputError(f"binary scores of {', '.join(sorted(unknown))}: multilabel has no such class")
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes in the order of the configuration."""
+        counts = self.binary if self.multilabel is None else self.multilabel
+        return () if counts is None else counts.class_names
+
+    @property
+    def sides(self) -> dict[str, Scores]:
+        """Scores by side, in the order of the columns; only the sides that are there."""
+        pairs = (("binary", self.binary), ("multilabel", self.multilabel))
+        return {side: counts.scores() for side, counts in pairs if counts is not None}
+
+    @property
+    def rows(self) -> list[Row]:
+        """A row a class, then the averages."""
+        sides = self.sides
+        return [_class_row(name, sides) for name in self.class_names] + _average_rows(sides)
+
+    @property
+    def headline(self) -> dict[str, float | None]:
+        """Weighted F1 by side."""
+        return {side: scores.weighted.f1 for side, scores in self.sides.items()}
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader must know to compare the numbers: classes that a side lacks or cannot score."""
+        return [note for side, scores in self.sides.items() for note in self._notes(side, scores)]
+
+    def _notes(self, side: str, scores: Scores) -> list[str]:
+        notes = []
+        if len(scores.classes) < len(self.class_names):
+            held = ", ".join(c.name for c in scores.classes)
+            notes.append(
+                f"{side}: averages over {len(scores.classes)} of {len(self.class_names)} classes ({held}); "
+                "not to be compared with the other side's"
+            )
+        if scores.undefined:
+            notes.append(
+                f"{side}: {', '.join(scores.undefined)} neither in the truth nor predicted; "
+                "F1 is undefined and left out of the averages"
+            )
+        return notes
+
+
+def score_table(multilabel: Confusion | None, binary: ClasswiseConfusion | None) -> ScoreTable:
+    """Return the table of the two sides; the binary classes are put in the order of the multilabel ones.
+
+    Raises InputError when both are None or a binary class is none of the multilabel ones.
+    """
+    if multilabel is not None and binary is not None:
+        order = [n for n in multilabel.class_names if n in binary.by_class]
+        rest = [n for n in binary.by_class if n not in multilabel.class_names]
+        binary = ClasswiseConfusion({name: binary.by_class[name] for name in order + rest})
+    return ScoreTable(multilabel, binary)
+
+
+def to_json(table: ScoreTable) -> str:
+    """Return headline, rows and notes in full precision, and the counts that they come from."""
+    data = {
+        "weighted_f1": table.headline,
+        "accuracy": {side: scores.accuracy for side, scores in table.sides.items()},
+        "rows": [_row_json(row) for row in table.rows],
+        "notes": table.notes,
+        "confusion": {
+            "binary": None if table.binary is None else table.binary.to_json(),
+            "multilabel": None if table.multilabel is None else table.multilabel.to_json(),
+        },
+    }
+    return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def from_json(text: str) -> ScoreTable:
+    """Return the table whose `to_json` is `text`, from its counts; DataError when it is something else."""
+    try:
+        counts = json.loads(text)["confusion"]
+        multilabel = counts["multilabel"] and confusion_from_json(counts["multilabel"])
+        binary = counts["binary"] and confusion_from_json(counts["binary"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"this is not a table of scores ({error}); evaluate again") from error
+    if binary is not None and not isinstance(binary, ClasswiseConfusion):
+        raise DataError("the binary scores of this table are not counted class by class; evaluate again")
+    return ScoreTable(multilabel, binary)
+
+
+def to_csv(table: ScoreTable) -> str:
+    """Return one line a row in full precision; an undefined score is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    columns = _columns(table)
+    writer.writerow(["row", "name", "share", "support_voxels", *(f"{m}_{side}" for m, side in columns)])
+    for row in table.rows:
+        kind = "average" if row.is_average else "class"
+        cells = [_measure(row, *column) for column in columns]
+        writer.writerow([kind, row.name, *("" if c is None else c for c in (row.share, row.support, *cells))])
+    return text.getvalue()
+
+
+def to_markdown(table: ScoreTable) -> str:
+    """Return the headline, the table to three decimals, and the notes."""
+    columns = _columns(table)
+    titles = ["class", "share, %", *(f"{_TITLES[measure]} {side}" for measure, side in columns)]
+    lines = [_markdown_line(titles), _markdown_line([":---", *["---:"] * (len(titles) - 1)])]
+    for row in table.rows:
+        name = row.name.replace("|", r"\|")
+        cells = [percent(row.share), *(decimals(_measure(row, *column)) for column in columns)]
+        lines.append(_markdown_line([f"**{name}**" if row.is_average else name, *cells]))
+    notes = [f"- {note}" for note in table.notes]
+    return "\n".join([f"**{headline(table)}**", "", *lines, *([""] if notes else []), *notes]) + "\n"
+
+
+def to_rich(table: ScoreTable, measures: Sequence[str] = ("f1", "iou")) -> Table:
+    """Return the table for a terminal, with the given scores (of `MEASURES`); the default fits 80 columns."""
+    columns = [column for column in _columns(table) if column[0] in measures]
+    caption = "\n".join(table.notes)
+    view = Table(title=headline(table), caption=escape(caption) or None, box=box.SIMPLE_HEAD, pad_edge=False)
+    view.add_column("class", no_wrap=True)
+    view.add_column("share\n%", justify="right", no_wrap=True)
+    for measure, side in columns:
+        view.add_column(f"{_TITLES[measure]}\n{side}", justify="right", no_wrap=True)
+    rows = table.rows
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        ends_classes = following is not None and following.is_average and not row.is_average
+        cells = [percent(row.share), *(decimals(_measure(row, *column)) for column in columns)]
+        style = "bold" if row.name == "weighted" and row.is_average else None
+        view.add_row(escape(row.name), *cells, style=style, end_section=ends_classes)
+    return view
+
+
+def headline(table: ScoreTable) -> str:
+    """Return the weighted F1 of each side in words, as in "Weighted F1: binary .948, multilabel .954"."""
+    return "Weighted F1: " + ", ".join(f"{side} {decimals(value)}" for side, value in table.headline.items())
+
+
+def decimals(value: float | None) -> str:
+    """Return a score in [0, 1] as a paper prints it: .954, 1.000, a dash for None."""
+    return _ABSENT if value is None else f"{value:.3f}".removeprefix("0")
+
+
+def percent(share: float | None) -> str:
+    """Return a share in [0, 1] in per cent to two decimals, without the sign; "" for None."""
+    return "" if share is None else f"{100 * share:.2f}"
+
+
+def _class_row(name: str, sides: Mapping[str, Scores]) -> Row:
+    found: dict[str, ClassScores | None] = {
+        side: next((c for c in scores.classes if c.name == name), None) for side, scores in sides.items()
+    }
+    # Both sides see the same truth; the multilabel one comes last and holds every class.
+    known = [scores for scores in found.values() if scores is not None][-1]
+    return Row(name, False, known.share, known.support, found)
+
+
+def _average_rows(sides: Mapping[str, Scores]) -> list[Row]:
+    return [
+        Row("macro", True, None, None, {side: scores.macro for side, scores in sides.items()}),
+        Row("weighted", True, None, None, {side: scores.weighted for side, scores in sides.items()}),
+    ]
+
+
+def _columns(table: ScoreTable) -> list[tuple[str, str]]:
+    return [(measure, side) for measure in MEASURES for side in table.sides]
+
+
+def _measure(row: Row, measure: str, side: str) -> float | None:
+    scores = row.sides[side]
+    return None if scores is None else scores.value(measure)
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    sides = {
+        side: None if scores is None else {measure: scores.value(measure) for measure in MEASURES}
+        for side, scores in row.sides.items()
+    }
+    kind = "average" if row.is_average else "class"
+    return {"row": kind, "name": row.name, "share": row.share, "support_voxels": row.support, **sides}
+
+
+def _markdown_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
