@@ -1,4 +1,4 @@
-"""Boxes of voxels and the grids they form. Coordinates are integers in voxels, order z, y, x."""
+"""Boxes of voxels, the grids they form, and their place in nanometres. The order is z, y, x throughout."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
-from math import prod
+from math import isfinite, prod
 
 from pipeline.errors import InputError
 
@@ -23,6 +23,45 @@ def zyx(values: Sequence[int], name: str) -> Zyx:
     except (TypeError, ValueError) as error:
         raise InputError(f"{name} is {values!r}; it must be three whole numbers (z, y, x)") from error
     return z, y, x
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """Shape of a volume in voxels and its place in space.
+
+    `voxel_size_nm` is the distance of neighbouring voxel centres, `translation_nm` the position of the centre
+    of voxel (0, 0, 0), as in OME-Zarr. Raises InputError for an empty shape or a size that is not positive.
+    """
+
+    shape_zyx: Zyx
+    voxel_size_nm: tuple[float, float, float]
+    translation_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape_zyx", zyx(self.shape_zyx, "shape_zyx"))
+        object.__setattr__(self, "voxel_size_nm", _lengths(self.voxel_size_nm, "voxel_size_nm"))
+        object.__setattr__(self, "translation_nm", _lengths(self.translation_nm, "translation_nm"))
+        if min(self.shape_zyx) < 1:
+            raise InputError(f"shape_zyx is {self.shape_zyx}; each side must be at least one voxel")
+        if min(self.voxel_size_nm) <= 0:
+            raise InputError(f"voxel_size_nm is {self.voxel_size_nm}; each must be above zero")
+
+    @property
+    def block(self) -> Block:
+        """The block of all voxels."""
+        return Block.of_shape(self.shape_zyx)
+
+    def coarser(self, factors_zyx: Sequence[int]) -> Geometry:
+        """The geometry after merging windows of `factors_zyx` voxels; one cut off by the end counts as well.
+
+        The centre of a window lies (factor - 1) / 2 voxels after the centre of its first voxel.
+        """
+        factors = zyx(factors_zyx, "factors_zyx")
+        z, y, x = (-(-n // f) for n, f in zip(self.shape_zyx, factors, strict=True))
+        sizes = [size * f for size, f in zip(self.voxel_size_nm, factors, strict=True)]
+        centres = zip(self.translation_nm, self.voxel_size_nm, factors, strict=True)
+        shifts = [origin + (f - 1) / 2 * size for origin, size, f in centres]
+        return Geometry((z, y, x), _lengths(sizes, "voxel_size_nm"), _lengths(shifts, "translation_nm"))
 
 
 @dataclass(frozen=True, order=True)
@@ -99,6 +138,16 @@ def tile(region: Block, size_zyx: Sequence[int], origin_zyx: Sequence[int] = (0,
     axes = zip(region.start_zyx, region.stop_zyx, size, origin, strict=True)
     intervals = [list(_intervals(*axis)) for axis in axes]
     return [Block((z0, y0, x0), (z1, y1, x1)) for (z0, z1), (y0, y1), (x0, x1) in product(*intervals)]
+
+
+def _lengths(values: Sequence[float], name: str) -> tuple[float, float, float]:
+    try:
+        z, y, x = (float(value) for value in values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{name} is {values!r}; it must be three numbers (z, y, x) in nanometres") from error
+    if not all(map(isfinite, (z, y, x))):
+        raise InputError(f"{name} is {values!r}; each must be a finite number of nanometres")
+    return z, y, x
 
 
 def _intervals(start: int, stop: int, size: int, origin: int) -> Iterator[tuple[int, int]]:

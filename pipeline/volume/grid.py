@@ -1,0 +1,41 @@
+"""How a volume is cut: chunks are compressed at once, shards are single objects in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from pipeline.volume.geometry import Geometry, Zyx
+
+CHUNK_VOXELS = 2**18
+SHARD_VOXELS = 2**22
+SHARD_VOXELS_MAX = 2**26
+SHARDS_WANTED = 64
+
+
+def default_grid(geometry: Geometry) -> tuple[Zyx, Zyx]:
+    """Chunk and shard sides (z, y, x) for a volume; the chunk divides the shard.
+
+    Sides are powers of two, near-cubic in nanometres, and no longer than it takes to cover the volume. A
+    chunk holds up to 2^18 voxels; a shard 2^22, and in a volume beyond 64 such shards up to 2^26, which keeps
+    the number of objects low.
+    """
+    shard_voxels = min(max(geometry.block.voxels // SHARDS_WANTED, SHARD_VOXELS), SHARD_VOXELS_MAX)
+    chunk = _doubled((1, 1, 1), geometry, CHUNK_VOXELS)
+    return chunk, _doubled(chunk, geometry, shard_voxels)
+
+
+def _doubled(side_zyx: Zyx, geometry: Geometry, voxels: int) -> Zyx:
+    """Double the side that is shortest in nanometres, within the volume, while at most `voxels` fit."""
+    side = list(side_zyx)
+    while prod(side) * 2 <= voxels:
+        axes = [axis for axis in range(3) if side[axis] < geometry.shape_zyx[axis]]
+        if not axes:
+            break
+        side[min(axes, key=lambda axis: _extent(side, geometry, axis))] *= 2
+    return side[0], side[1], side[2]
+
+
+def _extent(side: Sequence[int], geometry: Geometry, axis: int) -> tuple[float, int]:
+    # Among equal extents the last axis comes first: rows are contiguous along x.
+    return side[axis] * geometry.voxel_size_nm[axis], -axis

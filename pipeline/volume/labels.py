@@ -1,0 +1,166 @@
+"""From the ids or masks that someone drew to the class ids that vemseg stores, and back.
+
+Stored ids of exclusive classes: 0 where nobody labelled, k for the k-th class (from 1).
+Stored bit masks of overlapping classes: bit 0 where somebody labelled, bit k where the voxel is of class k.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from pipeline.errors import ConfigError, DataError
+from pipeline.volume.ngff import LabelClass
+
+MAX_OVERLAPPING = 31
+MAX_EXCLUSIVE = 2**16 - 1
+
+
+@dataclass(frozen=True)
+class ClassMap:
+    """The classes of a run and the ids by which label files name them.
+
+    names, colors: one a class; colours are "#rrggbb".
+    ids: the ids of each class in the label files (several are merged; empty where masks are used).
+    ignore_ids: ids that mean "not labelled".
+    exclusive: whether a voxel has one class; else it may have several.
+
+    Raises ConfigError when the parts contradict each other.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[str, ...]
+    ids: tuple[tuple[int, ...], ...]
+    ignore_ids: tuple[int, ...] = ()
+    exclusive: bool = True
+
+    def __post_init__(self) -> None:
+        if not self.names or len(set(self.names)) != len(self.names):
+            raise ConfigError(f"class names {self.names}: give at least one, each once")
+        if not len(self.names) == len(self.colors) == len(self.ids):
+            raise ConfigError(f"{len(self.names)} class names need as many colours and lists of ids")
+        wrong = [color for color in self.colors if not re.fullmatch("#[0-9a-fA-F]{6}", color)]
+        if wrong:
+            raise ConfigError(f"class colour {wrong[0]!r}: write it as #rrggbb")
+        limit = MAX_EXCLUSIVE if self.exclusive else MAX_OVERLAPPING
+        if len(self.names) > limit:
+            raise ConfigError(f"{len(self.names)} classes; at most {limit} fit into one label volume")
+        self._check_ids()
+
+    def _check_ids(self) -> None:
+        claimed: dict[int, str] = dict.fromkeys(self.ignore_ids, "the ignored ids")
+        for name, ids in zip(self.names, self.ids, strict=True):
+            for value in ids:
+                if value in claimed and (self.exclusive or value in self.ignore_ids):
+                    raise ConfigError(f"id {value} belongs to {claimed[value]} and to class {name!r}; list it once")
+                claimed[value] = f"class {name!r}"
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the stored volume: uint8, or uint16 beyond 255 classes; uint32 for overlapping classes."""
+        if not self.exclusive:
+            return np.dtype(np.uint32)
+        return np.dtype(np.uint8 if len(self.names) <= 255 else np.uint16)
+
+    @property
+    def stored_values(self) -> tuple[int, ...]:
+        """The stored id (overlapping: the bit) of each class, in order."""
+        numbers = range(1, len(self.names) + 1)
+        return tuple(numbers) if self.exclusive else tuple(1 << number for number in numbers)
+
+    @property
+    def label_classes(self) -> tuple[LabelClass, ...]:
+        """(stored value, name, colour) of each class, as label volumes list them."""
+        return tuple(zip(self.stored_values, self.names, self.colors, strict=True))
+
+    def encode(self, source_ids: np.ndarray, where: str) -> np.ndarray:
+        """Stored ids for the ids of a label file, same shape (any).
+
+        Raises DataError naming `where`, the ids and their number of voxels when an id belongs to no class.
+        """
+        known, codes = self._codes
+        data = whole_numbers(source_ids, where)
+        index = np.minimum(np.searchsorted(known, data), len(known) - 1)
+        found = known[index] == data
+        if not found.all():
+            raise DataError(self._unknown_ids_message(data[~found], where))
+        return codes[index]
+
+    def encode_masks(self, masks: Sequence[np.ndarray | None], where: str, z_start: int = 0) -> np.ndarray:
+        """Stored ids for one mask a class (z, y, x), not zero inside; a class given as None fills the rest.
+
+        Without a class that fills, voxels in no mask count as not labelled when classes are exclusive, and as
+        labelled with none of them when they overlap. Raises DataError naming `where`, the slice (counted from
+        `z_start`) and the number of voxels when masks of exclusive classes overlap.
+        """
+        inside = [None if mask is None else whole_numbers(mask, where) != 0 for mask in masks]
+        drawn = [mask for mask in inside if mask is not None]
+        if self.exclusive:
+            self._check_disjoint(inside, where, z_start)
+        rest = ~np.logical_or.reduce(drawn)
+        stored = np.full(rest.shape, 0 if self.exclusive else 1, self.dtype)
+        for value, mask in zip(self.stored_values, inside, strict=True):
+            stored[rest if mask is None else mask] |= value
+        return stored
+
+    def decode(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which class each voxel has, bool (class, *shape), and whether it is labelled at all, bool (*shape)."""
+        values = np.array(self.stored_values, self.dtype).reshape(-1, *(1,) * stored.ndim)
+        if self.exclusive:
+            return stored == values, stored != 0
+        return (stored & values) != 0, (stored & 1) != 0
+
+    def count(self, stored: np.ndarray) -> np.ndarray:
+        """Number of voxels (int64) not labelled, then of each class; shape (classes + 1,)."""
+        if self.exclusive:
+            return np.bincount(stored.ravel(), minlength=len(self.names) + 1)
+        masks, labelled = self.decode(stored)
+        counts = [labelled.size - np.count_nonzero(labelled), *(np.count_nonzero(mask) for mask in masks)]
+        return np.array(counts, np.int64)
+
+    @cached_property
+    def _codes(self) -> tuple[np.ndarray, np.ndarray]:
+        """All known source ids, sorted, and the stored id of each."""
+        labelled = 0 if self.exclusive else 1
+        code_of = dict.fromkeys(self.ignore_ids, 0)
+        for value, ids in zip(self.stored_values, self.ids, strict=True):
+            for source_id in ids:
+                code_of[source_id] = code_of.get(source_id, labelled) | value
+        if not code_of:
+            raise ConfigError("no class lists an id; list the ids of each class, or give one mask file a class")
+        known = sorted(code_of)
+        return np.array(known, np.int64), np.array([code_of[source_id] for source_id in known], self.dtype)
+
+    def _check_disjoint(self, inside: Sequence[np.ndarray | None], where: str, z_start: int) -> None:
+        drawn = [(name, mask) for name, mask in zip(self.names, inside, strict=True) if mask is not None]
+        if np.add.reduce([mask for _, mask in drawn], dtype=np.uint16).max() <= 1:
+            return
+        for (name, mask), (other_name, other) in combinations(drawn, 2):
+            shared = np.count_nonzero(mask & other, axis=(1, 2))
+            if shared.any():
+                z = int(shared.argmax())
+                raise DataError(
+                    f"{where}: masks of {name!r} and {other_name!r} overlap in {shared[z]} voxels of slice "
+                    f"{z_start + z}; correct the masks, or make the classes overlapping"
+                )
+
+    def _unknown_ids_message(self, unknown: np.ndarray, where: str) -> str:
+        ids, counts = np.unique(unknown, return_counts=True)
+        shown = ", ".join(f"{i} ({n} voxels)" for i, n in zip(ids[:10], counts[:10], strict=True))
+        more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
+        return f"{where}: ids {shown}{more} belong to no class; add them to a class or to the ignored ids"
+
+
+def whole_numbers(data: np.ndarray, where: str) -> np.ndarray:
+    """Label data as integers; floats are taken when they hold whole numbers. Raises DataError otherwise."""
+    if data.dtype.kind in "bui":
+        return data.astype(np.uint8) if data.dtype.kind == "b" else data
+    if data.dtype.kind == "f" and np.isfinite(data).all() and (data == np.rint(data)).all():
+        return data.astype(np.int64)
+    raise DataError(f"{where}: labels of type {data.dtype} hold values that are no ids; save them as integers")
