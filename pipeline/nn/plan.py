@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pipeline.errors import ConfigError
+from pipeline.volume.geometry import Zyx, zyx
 
-Triple = tuple[int, int, int]
 Head = Literal["softmax", "sigmoid"]
 
 # An axis is pooled, or gets a kernel of 3, while its voxels are less than this many times the smallest voxel edge.
@@ -30,13 +30,13 @@ class Level:
     """One resolution of the U-Net: its convolutions (encoder and decoder alike) and the pooling below it."""
 
     features: int
-    kernels_zyx: tuple[Triple, ...]
+    kernels_zyx: tuple[Zyx, ...]
     """One kernel a convolution; every edge is odd."""
-    pool_zyx: Triple
+    pool_zyx: Zyx
     """Pooling from this level to the next coarser one; (1, 1, 1) at the coarsest."""
 
     @property
-    def radius_zyx(self) -> Triple:
+    def radius_zyx(self) -> Zyx:
         """How far, in voxels of this level, the convolutions of this level see to each side."""
         z, y, x = (sum(kernel[axis] // 2 for kernel in self.kernels_zyx) for axis in range(3))
         return z, y, x
@@ -59,11 +59,11 @@ class NetworkPlan:
             raise ConfigError("network: the coarsest level cannot be pooled further")
 
     @property
-    def stride_zyx(self) -> Triple:
+    def stride_zyx(self) -> Zyx:
         """Voxels of the input per voxel of the coarsest level; the network is translation-invariant up to it."""
         return self.level_stride_zyx(len(self.levels) - 1)
 
-    def level_stride_zyx(self, index: int) -> Triple:
+    def level_stride_zyx(self, index: int) -> Zyx:
         """Voxels of the input per voxel of level ``index``."""
         z, y, x = (math.prod(level.pool_zyx[axis] for level in self.levels[:index]) for axis in range(3))
         return z, y, x
@@ -78,8 +78,8 @@ class NetworkPlan:
         levels = tuple(
             Level(
                 features=level["features"],
-                kernels_zyx=tuple(_triple(kernel) for kernel in level["kernels_zyx"]),
-                pool_zyx=_triple(level["pool_zyx"]),
+                kernels_zyx=tuple(zyx(kernel, "kernel") for kernel in level["kernels_zyx"]),
+                pool_zyx=zyx(level["pool_zyx"], "pool"),
             )
             for level in data["levels"]
         )
@@ -89,7 +89,7 @@ class NetworkPlan:
 def plan_network(
     *,
     voxel_size_nm: tuple[float, float, float],
-    extent_zyx: Triple,
+    extent_zyx: Zyx,
     outputs: int,
     head: Head,
     features: Sequence[int],
@@ -122,9 +122,9 @@ def plan_network(
     return NetworkPlan(tuple(levels), outputs=outputs, head=head, deep_supervision=deep_supervision)
 
 
-def _pools(voxel_size_nm: Sequence[float], extent_zyx: Triple, levels: int) -> list[Triple]:
+def _pools(voxel_size_nm: Sequence[float], extent_zyx: Zyx, levels: int) -> list[Zyx]:
     size, extent = list(voxel_size_nm), list(extent_zyx)
-    pools: list[Triple] = []
+    pools: list[Zyx] = []
     for _ in range(levels - 1):
         pool = [
             2 if size[axis] < NEAR_ISOTROPIC * min(size) and extent[axis] // 2 >= SMALLEST_COARSE_EXTENT else 1
@@ -137,16 +137,17 @@ def _pools(voxel_size_nm: Sequence[float], extent_zyx: Triple, levels: int) -> l
             )
         size = [edge * factor for edge, factor in zip(size, pool, strict=True)]
         extent = [count // factor for count, factor in zip(extent, pool, strict=True)]
-        pools.append(_triple(pool))
+        pools.append(zyx(pool, "pool"))
     return [*pools, (1, 1, 1)]
 
 
-def _kernels(voxel_size_nm: Sequence[float], extent_zyx: Triple, pools: Sequence[Triple]) -> list[Triple]:
+def _kernels(voxel_size_nm: Sequence[float], extent_zyx: Zyx, pools: Sequence[Zyx]) -> list[Zyx]:
     size, kernels = list(voxel_size_nm), []
     for pool in pools:
         kernels.append(
-            _triple(
-                3 if size[axis] < NEAR_ISOTROPIC * min(size) and extent_zyx[axis] > 1 else 1 for axis in range(3)
+            zyx(
+                [3 if size[axis] < NEAR_ISOTROPIC * min(size) and extent_zyx[axis] > 1 else 1 for axis in range(3)],
+                "kernel",
             )
         )
         size = [edge * factor for edge, factor in zip(size, pool, strict=True)]
@@ -169,8 +170,3 @@ def _within_z_context(levels: list[Level], budget_slices: int) -> list[Level]:
         pool = levels[index].pool_zyx if budget_slices else (1, *levels[index].pool_zyx[1:])
         kept[index] = Level(levels[index].features, tuple(kernels), pool)
     return kept
-
-
-def _triple(values: Any) -> Triple:
-    z, y, x = (int(value) for value in values)
-    return z, y, x

@@ -21,117 +21,107 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pipeline.nn.plan import NetworkPlan, Triple
-
-
-@dataclass(frozen=True)
-class Box:
-    """Voxels ``start`` to ``stop`` (end excluded) of one level, z, y, x."""
-
-    start: Triple
-    stop: Triple
-
-    def __post_init__(self) -> None:
-        if any(a < 0 or a >= b for a, b in zip(self.start, self.stop, strict=True)):
-            raise ValueError(f"an empty or negative box: {self.start} to {self.stop}")
-
-    def grow(self, radius: Triple, within: Triple) -> Box:
-        """``radius`` voxels more to each side, but none outside a volume of ``within`` voxels."""
-        start = tuple(max(0, a - r) for a, r in zip(self.start, radius, strict=True))
-        stop = tuple(min(n, b + r) for b, r, n in zip(self.stop, radius, within, strict=True))
-        return _box(start, stop)
-
-    def coarsen(self, factor: Triple) -> Box:
-        """The voxels of the next coarser level that this box touches."""
-        start = tuple(a // f for a, f in zip(self.start, factor, strict=True))
-        stop = tuple(-(-b // f) for b, f in zip(self.stop, factor, strict=True))
-        return _box(start, stop)
-
-    def scale(self, factor: Triple) -> Box:
-        """The same place in voxels of the next finer level."""
-        start = tuple(a * f for a, f in zip(self.start, factor, strict=True))
-        stop = tuple(b * f for b, f in zip(self.stop, factor, strict=True))
-        return _box(start, stop)
-
-    def union(self, other: Box) -> Box:
-        """The smallest box that holds both."""
-        start = tuple(min(a, b) for a, b in zip(self.start, other.start, strict=True))
-        stop = tuple(max(a, b) for a, b in zip(self.stop, other.stop, strict=True))
-        return _box(start, stop)
-
-    @property
-    def shape(self) -> Triple:
-        """Voxels along z, y, x."""
-        z, y, x = (b - a for a, b in zip(self.start, self.stop, strict=True))
-        return z, y, x
+from pipeline.nn.plan import NetworkPlan
+from pipeline.volume.geometry import Block, Zyx, zyx
 
 
 @dataclass(frozen=True)
 class Regions:
     """The boxes that a forward pass computes, a box a level (fine to coarse), in voxels of that level."""
 
-    core: Box
-    encoder_input: tuple[Box, ...]
-    encoded: tuple[Box, ...]
-    decoder_input: tuple[Box, ...]
-    decoded: tuple[Box, ...]
+    core: Block
+    encoder_input: tuple[Block, ...]
+    encoded: tuple[Block, ...]
+    decoder_input: tuple[Block, ...]
+    decoded: tuple[Block, ...]
 
     @property
-    def input(self) -> Box:
+    def input(self) -> Block:
         """What must be read: the core and its halo."""
         return self.encoder_input[0]
 
 
-def required_regions(plan: NetworkPlan, core: Box, volume_zyx: Triple) -> Regions:
+def required_regions(plan: NetworkPlan, core: Block, volume_zyx: Zyx) -> Regions:
     """The regions for ``core`` of a volume of ``volume_zyx`` voxels, each edge a multiple of the plan's stride."""
     if any(n % s for n, s in zip(volume_zyx, plan.stride_zyx, strict=True)):
         raise ValueError(f"a volume of {volume_zyx} voxels is not a multiple of the stride {plan.stride_zyx}")
     extents = [
-        _triple(n // s for n, s in zip(volume_zyx, plan.level_stride_zyx(index), strict=True))
+        Block.of_shape([n // s for n, s in zip(volume_zyx, plan.level_stride_zyx(index), strict=True)])
         for index in range(len(plan.levels))
     ]
     decoded, decoder_input, wanted = [], [], core
     for level, extent in zip(plan.levels[:-1], extents, strict=False):
         decoded.append(wanted)
-        decoder_input.append(wanted.grow(level.radius_zyx, extent))
-        wanted = decoder_input[-1].coarsen(level.pool_zyx)
-    encoded, encoder_input = [wanted], [wanted.grow(plan.levels[-1].radius_zyx, extents[-1])]
+        decoder_input.append(_seen(wanted, level.radius_zyx, extent))
+        wanted = _coarsen(decoder_input[-1], level.pool_zyx)
+    encoded, encoder_input = [wanted], [_seen(wanted, plan.levels[-1].radius_zyx, extents[-1])]
     for index in reversed(range(len(plan.levels) - 1)):
         level = plan.levels[index]
-        encoded.append(decoder_input[index].union(encoder_input[-1].scale(level.pool_zyx)))
-        encoder_input.append(encoded[-1].grow(level.radius_zyx, extents[index]))
+        encoded.append(_union(decoder_input[index], scale(encoder_input[-1], level.pool_zyx)))
+        encoder_input.append(_seen(encoded[-1], level.radius_zyx, extents[index]))
     return Regions(core, tuple(encoder_input[::-1]), tuple(encoded[::-1]), tuple(decoder_input), tuple(decoded))
 
 
-def receptive_radius(plan: NetworkPlan) -> Triple:
-    """How many voxels of the input to each side an output voxel can depend on, at the worst phase of the stride."""
-    far = _triple(_multiple(10 * (s + _reach(plan, axis)), s) for axis, s in enumerate(plan.stride_zyx))
-    middle = tuple(_multiple(n // 2, s) for n, s in zip(far, plan.stride_zyx, strict=True))
+def receptive_radius(plan: NetworkPlan) -> Zyx:
+    """How many voxels of the input to each side an output voxel can depend on, at the worst phase of the stride.
+
+    The axes are independent, so stepping through the phases of all of them together meets the worst case of each.
+    """
+    stride = plan.stride_zyx
+    middle = [_multiple(_reach(plan, axis), step) for axis, step in enumerate(stride)]
+    volume_zyx = zyx([2 * at + step for at, step in zip(middle, stride, strict=True)], "volume_zyx")
     radius = (0, 0, 0)
-    for phase in _phases(plan.stride_zyx):
-        at = _triple(m + p for m, p in zip(middle, phase, strict=True))
-        core = _box(at, tuple(a + 1 for a in at))
-        needed = required_regions(plan, core, far).input
-        radius = _triple(
-            max(r, c - a, b - c - 1) for r, c, a, b in zip(radius, at, needed.start, needed.stop, strict=True)
+    for core in _phases(middle, stride):
+        needed = required_regions(plan, core, volume_zyx).input
+        z, y, x = (
+            max(r, at - a, b - at - 1)
+            for r, at, a, b in zip(radius, core.start_zyx, needed.start_zyx, needed.stop_zyx, strict=True)
         )
+        radius = (z, y, x)
     return radius
 
 
-def crop(features: Tensor, have: Box, want: Box) -> Tensor:
+def scale(block: Block, factor_zyx: Zyx) -> Block:
+    """The same place in voxels of the next finer level."""
+    return Block(_times(block.start_zyx, factor_zyx), _times(block.stop_zyx, factor_zyx))
+
+
+def crop(features: Tensor, have: Block, want: Block) -> Tensor:
     """The part ``want`` of features (..., Z, Y, X) that cover ``have``."""
     if have == want:
         return features
-    window = tuple(
-        slice(a - origin, b - origin) for a, b, origin in zip(want.start, want.stop, have.start, strict=True)
-    )
-    return features[(..., *window)]
+    return features[(..., *want.shift([-start for start in have.start_zyx]).slices)]
 
 
-def _phases(stride: Triple) -> Iterator[Triple]:
-    """The axes are independent, so stepping through all of them together meets each axis' worst case."""
-    for phase in range(max(stride)):
-        yield _triple(phase % s for s in stride)
+def _seen(block: Block, radius_zyx: Zyx, extent: Block) -> Block:
+    """The block and what its convolutions see around it; nothing lies beyond the faces of the volume."""
+    seen = block.grow(radius_zyx).intersect(extent)
+    assert seen is not None
+    return seen
+
+
+def _coarsen(block: Block, factor_zyx: Zyx) -> Block:
+    """The voxels of the next coarser level that the block touches."""
+    start = [a // f for a, f in zip(block.start_zyx, factor_zyx, strict=True)]
+    stop = [-(-b // f) for b, f in zip(block.stop_zyx, factor_zyx, strict=True)]
+    return Block(zyx(start, "start"), zyx(stop, "stop"))
+
+
+def _union(one: Block, other: Block) -> Block:
+    start = [min(a, b) for a, b in zip(one.start_zyx, other.start_zyx, strict=True)]
+    stop = [max(a, b) for a, b in zip(one.stop_zyx, other.stop_zyx, strict=True)]
+    return Block(zyx(start, "start"), zyx(stop, "stop"))
+
+
+def _times(values: Zyx, factor_zyx: Zyx) -> Zyx:
+    z, y, x = (value * factor for value, factor in zip(values, factor_zyx, strict=True))
+    return z, y, x
+
+
+def _phases(middle: list[int], stride_zyx: Zyx) -> Iterator[Block]:
+    for phase in range(max(stride_zyx)):
+        at = zyx([m + phase % step for m, step in zip(middle, stride_zyx, strict=True)], "phase")
+        yield Block.of_shape((1, 1, 1)).shift(at)
 
 
 def _reach(plan: NetworkPlan, axis: int) -> int:
@@ -144,12 +134,3 @@ def _reach(plan: NetworkPlan, axis: int) -> int:
 
 def _multiple(value: int, of: int) -> int:
     return -(-value // of) * of
-
-
-def _box(start: tuple[int, ...], stop: tuple[int, ...]) -> Box:
-    return Box(_triple(start), _triple(stop))
-
-
-def _triple(values: object) -> Triple:
-    z, y, x = values  # type: ignore[misc]  # always three ints, from the zips above
-    return int(z), int(y), int(x)

@@ -10,14 +10,14 @@ Tensor names end in their dimensions: B batch, C channel, Z Y X space.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.nn.plan import Level, NetworkPlan
-from pipeline.nn.regions import Box, Regions, crop
+from pipeline.nn.regions import Regions, crop, scale
 
 
 class ConvNorm(nn.Module):
@@ -25,8 +25,8 @@ class ConvNorm(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, kernel_zyx: tuple[int, int, int]) -> None:
         super().__init__()
-        padding = tuple(edge // 2 for edge in kernel_zyx)
-        self.convolution = nn.Conv3d(inputs, outputs, kernel_zyx, padding=padding, bias=False)
+        z, y, x = (edge // 2 for edge in kernel_zyx)
+        self.convolution = nn.Conv3d(inputs, outputs, kernel_zyx, padding=(z, y, x), bias=False)
         self.norm: nn.Module = nn.BatchNorm3d(outputs)
 
     def forward(self, features_BCZYX: Tensor) -> Tensor:
@@ -85,13 +85,10 @@ class UNet(nn.Module):
         self.plan = plan
         levels = plan.levels
         inputs = [plan.inputs, *(level.features for level in levels[:-1])]
-        self.encoder = nn.ModuleList(
-            ResidualBlock(count, level) for count, level in zip(inputs, levels, strict=True)
-        )
+        self.encoder = nn.ModuleList(ResidualBlock(count, level) for count, level in zip(inputs, levels, strict=True))
         self.pools = nn.ModuleList(nn.MaxPool3d(level.pool_zyx, level.pool_zyx) for level in levels[:-1])
         self.upsample = nn.ModuleList(
-            Upsample(coarse.features, fine.features, fine.pool_zyx)
-            for fine, coarse in zip(levels[:-1], levels[1:], strict=True)
+            Upsample(coarse.features, fine.features, fine.pool_zyx) for fine, coarse in pairwise(levels)
         )
         self.decoder = nn.ModuleList(ResidualBlock(level.features, level) for level in levels[:-1])
         heads = len(levels) - 1 if plan.deep_supervision else 1
@@ -115,7 +112,7 @@ class UNet(nn.Module):
         for index in reversed(range(len(self.decoder))):
             grown = self.upsample[index](features_BCZYX)
             if regions and have:
-                have = have.scale(self.plan.levels[index].pool_zyx)
+                have = scale(have, self.plan.levels[index].pool_zyx)
                 grown = crop(grown, have, regions.decoder_input[index])
                 have = regions.decoder_input[index]
             features_BCZYX = self.decoder[index](grown + skips[index])
@@ -141,7 +138,7 @@ class UNet(nn.Module):
                 else features_BCZYX
             )
             if regions:
-                pooled = regions.encoder_input[index + 1].scale(self.plan.levels[index].pool_zyx)
+                pooled = scale(regions.encoder_input[index + 1], self.plan.levels[index].pool_zyx)
                 features_BCZYX = crop(features_BCZYX, regions.encoded[index], pooled)
             features_BCZYX = self.pools[index](features_BCZYX)
         return skips, features_BCZYX

@@ -1,0 +1,481 @@
+"""The run's configuration: one strict, typed YAML file.
+
+Every field is documented where it is declared; ``vemseg config schema`` and the reference page are made from here.
+Sizes carry their unit in the name, triples are z, y, x, and an unknown key is an error. What the fields of two sections
+make impossible together is found at load, before any work is spent.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import ConfigError
+
+Part = Literal["train", "validation", "test"]
+MULTILABEL = "multilabel"
+
+# Finer than any electron microscope resolves, and coarser than any synapse: outside, a unit was mistaken.
+PLAUSIBLE_VOXEL_NM = (0.1, 2000.0)
+
+
+def _voxel_edge(value_nm: float) -> float:
+    low, high = PLAUSIBLE_VOXEL_NM
+    if low <= value_nm <= high:
+        return value_nm
+    hint = "a value in micrometres?" if value_nm < low else "a value in picometres or ångström?"
+    raise ValueError(f"{value_nm:g} nm is no voxel edge of electron microscopy ({hint}); give nanometres")
+
+
+def _slug(value: str) -> str:
+    if re.fullmatch(r"[a-z][a-z0-9_]{0,39}", value):
+        return value
+    raise ValueError(
+        f"{value!r} is also a folder's and a pod's name: use a small letter, then small letters, digits and '_'"
+    )
+
+
+VoxelEdgeNm = Annotated[float, AfterValidator(_voxel_edge)]
+Name = Annotated[str, AfterValidator(_slug)]
+VoxelSizeNm = tuple[VoxelEdgeNm, VoxelEdgeNm, VoxelEdgeNm]
+Size = Annotated[int, Field(ge=1)]
+SizeZyx = tuple[Size, Size, Size]
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+SliceRange = Annotated[int | str, Field(union_mode="left_to_right")]
+
+
+class Section(BaseModel):
+    """A part of the configuration: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Capture(Section):
+    """A stack with its labels."""
+
+    name: Name
+    """Name of the capture within the run."""
+    raw: str
+    """Folder of PNG/TIFF slices, TIFF, MRC, `file.h5:/dataset`, Zarr or OME-Zarr, NumPy, or a zip of one of them. A
+    relative path is looked for beside the configuration file."""
+    labels: str | dict[Name, str]
+    """One volume of class ids, or a mask for each class (class name: location)."""
+    voxel_size_nm: VoxelSizeNm | None = None
+    """Edge lengths of a voxel; may be left out where the file states them."""
+    labelled_slices: tuple[SliceRange, ...] | None = None
+    """Slices that carry labels, from 0, as numbers or ranges with both ends: `[3, 7, "10-14"]`. Default: all."""
+    runs_as_captures: bool = False
+    """Make each unbroken run of labelled slices a capture of its own."""
+
+    def labelled(self) -> list[int] | None:
+        """The labelled slices as sorted numbers, or None for all."""
+        if self.labelled_slices is None:
+            return None
+        return sorted({number for item in self.labelled_slices for number in _slice_range(item)})
+
+    @field_validator("labelled_slices")
+    @classmethod
+    def _ranges_are_readable(cls, value: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
+        for item in value or ():
+            _slice_range(item)
+        return value
+
+
+def _slice_range(item: int | str) -> Iterable[int]:
+    match = re.fullmatch(r"\s*(\d+)(?:\s*-\s*(\d+))?\s*", str(item))
+    if not match:
+        raise ValueError(f"{item!r} is neither a slice number nor a range such as '10-14'")
+    first, last = int(match[1]), int(match[2] or match[1])
+    if last < first:
+        raise ValueError(f"the range {item!r} ends before it starts")
+    return range(first, last + 1)
+
+
+class Data(Section):
+    """The labelled captures."""
+
+    captures: Annotated[tuple[Capture, ...], Field(min_length=1)]
+    """One or several; their voxel sizes must agree."""
+
+    @field_validator("captures")
+    @classmethod
+    def _names_differ(cls, value: tuple[Capture, ...]) -> tuple[Capture, ...]:
+        _refuse_doubles("capture", (capture.name for capture in value))
+        return value
+
+
+class ClassSettings(Section):
+    """A class to segment."""
+
+    name: Name
+    """Name in tables, figures and file names."""
+    ids: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Values in the label volume that mean this class; several are merged. Not used where labels are masks."""
+    color: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")]
+    """Colour in figures and viewers."""
+    fill: bool = False
+    """Where labels are masks of exclusive classes: this class takes every voxel that no mask covers."""
+
+
+class Classes(Section):
+    """What is to be told apart."""
+
+    exclusive: bool = True
+    """True: a voxel belongs to one class (softmax). False: to any number of them (sigmoid)."""
+    ignore_ids: tuple[Annotated[int, Field(ge=0)], ...] = ()
+    """Values in the label volume of voxels that nobody labelled: neither trained on nor scored."""
+    members: Annotated[tuple[ClassSettings, ...], Field(min_length=1, max_length=31)]
+    """The classes, in the order of tables; the first gets id 1 in the volumes that are written."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Class names in order."""
+        return tuple(member.name for member in self.members)
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Self:
+        _refuse_doubles("class", self.names)
+        if MULTILABEL in self.names:
+            raise ValueError(f"a class cannot be called {MULTILABEL!r}: that is the name of the joint network")
+        if self.exclusive and len(self.members) < 2:
+            raise ValueError("one exclusive class leaves nothing to tell apart: add a class or set exclusive: false")
+        _refuse_doubles("label id", [*(id_ for member in self.members for id_ in member.ids), *self.ignore_ids])
+        if sum(member.fill for member in self.members) > 1:
+            raise ValueError("only one class can be the fill class")
+        return self
+
+
+class SplitRegion(Section):
+    """A box of a capture that goes to one part. Ranges are voxels from 0, end excluded; left out: all of the axis."""
+
+    part: Part
+    """train, validation or test."""
+    capture: Name | None = None
+    """Name of the capture; left out: every capture."""
+    z: tuple[int, int] | None = None
+    """Slices."""
+    y: tuple[int, int] | None = None
+    """Rows."""
+    x: tuple[int, int] | None = None
+    """Columns."""
+
+
+class Fractions(Section):
+    """How much of each capture goes to each part, guard bands aside."""
+
+    train: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.6
+    """Share of the voxels to train on."""
+    validation: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
+    """Share to choose the best model on."""
+    test: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.25
+    """Share to score on."""
+
+    @model_validator(mode="after")
+    def _sum_to_one(self) -> Self:
+        total = self.train + self.validation + self.test
+        if abs(total - 1.0) > 1e-6:
+            raise ValueError(f"train, validation and test add up to {total:g}; they must add up to 1")
+        return self
+
+
+class Split(Section):
+    """Train, validation and test are regions with guard bands between, so that no test voxel is seen in training."""
+
+    axis: Literal["auto", "z", "y", "x"] = "auto"
+    """Axis along which each capture is cut; auto: the one with most voxels beyond its guard bands."""
+    fractions: Fractions = Fractions()
+    """Shares of the parts along the axis."""
+    regions: tuple[SplitRegion, ...] = ()
+    """Boxes instead of fractions. Where boxes come closer than the guard, train gives way, then validation."""
+    guard_voxels: tuple[int, int, int] | None = None
+    """Width of the guard bands; left out: the receptive field of the network, and never less than it."""
+
+
+class Augmentation(Section):
+    """Random changes of training samples; probabilities are per sample."""
+
+    source: Literal["pool", "on_the_fly"] = "pool"
+    """pool: the augment step writes samples that all targets share; on_the_fly: each training makes its own."""
+    pool_samples: Size = 256
+    """Samples in the pool."""
+    rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 180.0
+    """Largest rotation within the plane."""
+    tilt_degrees: Annotated[float, Field(ge=0.0, le=45.0)] = 0.0
+    """Largest rotation out of the plane; sensible for near-isotropic voxels only."""
+    flip_axes: tuple[Literal["z", "y", "x"], ...] = ("z", "y", "x")
+    """Axes that may be mirrored."""
+    scale_range: tuple[float, float] = (0.8, 1.25)
+    """Smallest and largest magnification."""
+    elastic_sigma_nm: Annotated[float, Field(ge=0.0)] = 30.0
+    """Typical displacement of the elastic deformation."""
+    elastic_spacing_nm: Annotated[float, Field(gt=0.0)] = 250.0
+    """Distance of its control points."""
+    spatial_probability: Fraction = 0.8
+    """Probability of rotation, scaling and elastic deformation."""
+    intensity_probability: Fraction = 0.7
+    """Probability of a change of brightness, contrast and gamma."""
+    noise_probability: Fraction = 0.3
+    """Probability of added noise."""
+    blur_probability: Fraction = 0.2
+    """Probability of blur."""
+    missing_slice_probability: Fraction = 0.05
+    """Probability that a sample of several slices has one blanked."""
+    shifted_slice_probability: Fraction = 0.05
+    """Probability that a sample of several slices has one shifted."""
+
+    @field_validator("scale_range")
+    @classmethod
+    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
+        if not 0.25 <= value[0] <= value[1] <= 4.0:
+            raise ValueError(f"{value} must be a smaller and a larger factor between 0.25 and 4")
+        return value
+
+
+class Network(Section):
+    """The 3D U-Net; kernels and pooling are planned from the voxel size."""
+
+    features: Annotated[tuple[Size, ...], Field(min_length=1, max_length=7)] = (16, 32, 64, 96)
+    """Channels of each level, fine to coarse; their number is the number of levels."""
+    convolutions_per_level: Annotated[int, Field(ge=1, le=4)] = 2
+    """Convolutions in each encoder and decoder block."""
+    z_context_slices: Annotated[int, Field(ge=0)] | None = None
+    """Slices the network may see to each side of a voxel's own; left out: what the levels ask for; 0: none."""
+    deep_supervision: bool = False
+    """Train the coarser decoder levels on labels too."""
+
+
+class Training(Section):
+    """How each network is trained."""
+
+    patch_zyx: SizeZyx = (16, 128, 128)
+    """Voxels of a training sample; an axis shorter than this in the data is used whole."""
+    batch_size: Annotated[int, Field(ge=1)] = 2
+    """Samples a step."""
+    steps: Size = 2000
+    """Steps of the multilabel network."""
+    binary_steps: Size | None = None
+    """Steps of each one-vs-rest network; left out: as the multilabel one."""
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2e-3
+    """Peak learning rate of AdamW; warm-up before it, cosine decay after it."""
+    weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2
+    """Decoupled weight decay."""
+    warmup_fraction: Fraction = 0.05
+    """Share of the steps over which the learning rate rises."""
+    dice_weight: Annotated[float, Field(ge=0.0)] = 0.5
+    """Weight of the Dice loss beside cross-entropy."""
+    average_decay: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.99
+    """Decay of the running average of weights that is validated and kept; 0: the raw weights."""
+    validations: Size = 8
+    """How often, evenly over the training, the model is validated."""
+    calibrate: bool = True
+    """Shift each class' logit by the constant that serves macro F1 best on the validation part."""
+    checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
+    """Largest time between checkpoints."""
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """auto: bfloat16 where the hardware computes it natively, else float32."""
+    compile: Literal["auto", "always", "never"] = "auto"
+    """torch.compile; auto: on CUDA."""
+    targets: Literal["all", "multilabel", "binary"] = "all"
+    """Which networks are trained: the multilabel one, the one-vs-rest ones, or all."""
+
+
+class Inference(Section):
+    """How volumes are predicted; the result does not depend on block, shard or number of workers."""
+
+    region: Literal["test", "all"] = "test"
+    """What a study predicts: the test part of each capture, or all of it."""
+    block_zyx: SizeZyx = (32, 256, 256)
+    """Voxels predicted in one forward pass; the halo comes on top."""
+    shard_zyx: SizeZyx = (32, 512, 512)
+    """Voxels of a stored file, the unit of work of a worker."""
+    mirror_axes: tuple[Literal["z", "y", "x"], ...] = ()
+    """Average the logits over mirrored copies along these axes (test-time augmentation): 2, 4 or 8 times the work."""
+    probabilities: bool = False
+    """Store class probabilities (uint8, 255 = certain) too."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 is faster where the hardware has it; float32 is exact to rounding whatever the block."""
+    workers: Size = 2
+    """Pods a target; never more than there are shards."""
+    memory_gb: Annotated[float, Field(gt=0.0)] = 4.0
+    """Memory that a worker may use; a block that needs more is refused before any work."""
+
+
+class Evaluation(Section):
+    """What is drawn."""
+
+    figure_slices: tuple[Annotated[int, Field(ge=0)], ...] | Literal["auto"] = "auto"
+    """Slices of each capture to draw; auto: chosen by what they show."""
+
+
+class Config(Section):
+    """The configuration of a run."""
+
+    name: Name = "study"
+    """Name of the study, for titles."""
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Everything random follows from it."""
+    data: Data
+    classes: Classes
+    split: Split = Split()
+    augmentation: Augmentation = Augmentation()
+    network: Network = Network()
+    training: Training = Training()
+    inference: Inference = Inference()
+    evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _sections_agree(self) -> Self:
+        for index, capture in enumerate(self.data.captures):
+            self._labels_can_be_read(capture, f"data.captures.{index}.labels")
+        names = {capture.name for capture in self.data.captures}
+        for index, region in enumerate(self.split.regions):
+            if region.capture is not None and region.capture not in names:
+                # A capture cut into runs is known by its runs' names only after ingest.
+                if any(region.capture.startswith(f"{name}_") for name in names):
+                    continue
+                raise ValueError(
+                    f"split.regions.{index}.capture: there is no capture {region.capture!r}; there are {sorted(names)}"
+                )
+        if self.split.regions:
+            missing = {"train", "test"} - {region.part for region in self.split.regions}
+            if missing:
+                raise ValueError(f"split.regions: no region for {' and '.join(sorted(missing))}")
+        return self
+
+    def _labels_can_be_read(self, capture: Capture, where: str) -> None:
+        if isinstance(capture.labels, str):
+            without = [member.name for member in self.classes.members if not member.ids]
+            if without:
+                raise ValueError(f"{where} is an id volume, but classes.members has no ids for {', '.join(without)}")
+            if not self.classes.exclusive and any(len(m.ids) == 0 for m in self.classes.members):
+                raise ValueError(f"{where}: overlapping classes need a mask for each class")
+            return
+        unknown = sorted(set(capture.labels) - set(self.classes.names))
+        if unknown:
+            raise ValueError(
+                f"{where}: masks for unknown classes {unknown}; the classes are {list(self.classes.names)}"
+            )
+        without = [m.name for m in self.classes.members if m.name not in capture.labels and not m.fill]
+        if without:
+            raise ValueError(f"{where}: no mask for {', '.join(without)}; add it, or mark one class with fill: true")
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of the networks to train."""
+        joint = (MULTILABEL,) if self.training.targets in ("all", "multilabel") else ()
+        return joint + (self.classes.names if self.training.targets in ("all", "binary") else ())
+
+    def to_yaml(self) -> str:
+        """The whole configuration, defaults included, as the YAML that ``parse_config`` reads."""
+        return yaml.safe_dump(self.model_dump(mode="json", exclude_none=True), sort_keys=False, width=110)
+
+
+def load_config(path: Path) -> Config:
+    """Read a configuration file. Raises ConfigError with the place of everything that is wrong."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read as a configuration: {error}") from error
+    return parse_config(text, str(path))
+
+
+def parse_config(text: str, where: str) -> Config:
+    """Read a configuration from YAML text; ``where`` names its origin in errors."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: this is not YAML: {error}") from error
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where}: a configuration is a mapping; `vemseg config example` prints one")
+    try:
+        return Config.model_validate(data)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, where, _line_numbers(text))) from error
+
+
+def schema_json() -> str:
+    """The JSON schema of the configuration, for editors."""
+    return json.dumps(Config.model_json_schema(), indent=2)
+
+
+def _explain(error: ValidationError, where: str, lines: dict[tuple[str | int, ...], int]) -> str:
+    problems = []
+    for detail in _root_causes(error):
+        place = tuple(detail["loc"])
+        line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 1)
+        message = detail["msg"].removeprefix("Value error, ")
+        if detail["type"] == "extra_forbidden":
+            message = f"unknown key; {_nearest(place)}"
+        field = ".".join(str(part) for part in place)
+        problems.append(f"{where}:{line}: {field + ': ' if field else ''}{message}")
+    return "\n".join(problems)
+
+
+def _root_causes(error: ValidationError) -> list[Any]:
+    """The errors without those that only say that a list has lost its bad items."""
+    details = error.errors()
+    places = [detail["loc"] for detail in details]
+    return [
+        detail
+        for detail in details
+        if detail["type"] != "too_short"
+        or not any(place[:-1][: len(detail["loc"])] == detail["loc"] for place in places)
+    ]
+
+
+def _nearest(place: Sequence[str | int]) -> str:
+    import difflib
+
+    section: Any = Config
+    for part in place[:-1]:
+        section = _section_of(section, part)
+    fields = sorted(section.model_fields) if section else []
+    close = difflib.get_close_matches(str(place[-1]), fields, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
+
+
+def _section_of(section: type[Section] | None, part: str | int) -> type[Section] | None:
+    """The model behind a key, or behind the items of a list of models."""
+    if section is None or isinstance(part, int):
+        return section
+    candidates = [section.model_fields[part].annotation] if part in section.model_fields else []
+    while candidates:
+        candidate: Any = candidates.pop()
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+        candidates.extend(getattr(candidate, "__args__", ()))
+    return None
+
+
+def _line_numbers(text: str) -> dict[tuple[str | int, ...], int]:
+    """The line of every key and item of a YAML document."""
+    lines: dict[tuple[str | int, ...], int] = {}
+
+    def visit(node: yaml.Node, place: tuple[str | int, ...]) -> None:
+        lines.setdefault(place, node.start_mark.line + 1)
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                lines[(*place, key.value)] = key.start_mark.line + 1
+                visit(value, (*place, key.value))
+        elif isinstance(node, yaml.SequenceNode):
+            for index, item in enumerate(node.value):
+                visit(item, (*place, index))
+
+    root = yaml.compose(text)
+    if root is not None:
+        visit(root, ())
+    return lines
+
+
+def _refuse_doubles(what: str, values: Iterable[Any]) -> None:
+    seen: set[Any] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"the {what} {value!r} appears twice")
+        seen.add(value)
