@@ -1,0 +1,94 @@
+"""Batches of training samples, made as they are needed or taken from a pool.
+
+A batch is a function of (seed, step) alone, so the next one can be made in another thread while this one is trained
+on, and a resumed training sees the batches that an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.nn.augmentation import Augmenter, cut_source_patch
+from pipeline.nn.blockwise import Normalisation
+from pipeline.nn.sampling import Candidates, LabelledBox, choose_batch
+
+Batch = tuple[Tensor, Tensor]
+"""image_BCZYX (float32, normalised) and labels_BZYX (stored ids)."""
+BatchSource = Callable[[int], Batch]
+"""The batch of a step."""
+ReadSamples = Callable[[Sequence[int]], tuple[NDArray[Any], NDArray[Any]]]
+"""Reads pool samples: images (n, z, y, x), normalised, and labels (n, z, y, x)."""
+
+
+class SampleMaker:
+    """Cuts patches around candidate centres and augments them."""
+
+    def __init__(
+        self,
+        boxes: Sequence[LabelledBox],
+        candidates: Candidates,
+        augmenter: Augmenter,
+        normalisation: Normalisation,
+        seed: int,
+    ) -> None:
+        self.candidates = candidates
+        self._boxes = boxes
+        self._augmenter = augmenter
+        self._normalisation = normalisation
+        self._seed = seed
+
+    def make(self, candidates: Sequence[int], sample_indices: Sequence[int]) -> Batch:
+        """Patches around these candidates; what augmentation does to each follows from its sample index."""
+        patches = [self._cut(candidate) for candidate in candidates]
+        image_BCZYX = torch.from_numpy(np.stack([image for image, _ in patches]))
+        labels_BZYX = torch.from_numpy(np.stack([labels for _, labels in patches]))
+        return self._augmenter(image_BCZYX, labels_BZYX, self._seed, sample_indices)
+
+    def _cut(self, candidate: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        box = self._boxes[self.candidates.boxes[candidate]]
+        size = self._augmenter.source_patch_zyx
+        centre = self.candidates.centres_zyx[candidate]
+        start = [int(at) - edge // 2 for at, edge in zip(centre, size, strict=True)]
+        image, labels = cut_source_patch(box.image[None], box.labels, start, size)
+        return self._normalisation(image), labels
+
+
+def on_the_fly(maker: SampleMaker, *, cover: Sequence[int], batch_size: int, seed: int) -> BatchSource:
+    """Batches whose samples are made for them alone."""
+
+    def batch(step: int) -> Batch:
+        chosen = choose_batch(maker.candidates.class_voxels, cover=cover, batch_size=batch_size, seed=seed, step=step)
+        return maker.make(chosen, range(step * batch_size, (step + 1) * batch_size))
+
+    return batch
+
+
+def from_pool(
+    read: ReadSamples, class_voxels: NDArray[np.int64], *, cover: Sequence[int], batch_size: int, seed: int
+) -> BatchSource:
+    """Batches of samples that the augment step has written; ``class_voxels`` (n, classes) says what each holds."""
+
+    def batch(step: int) -> Batch:
+        chosen = choose_batch(class_voxels, cover=cover, batch_size=batch_size, seed=seed, step=step)
+        images, labels = read(chosen)
+        return torch.from_numpy(images.astype(np.float32))[:, None], torch.from_numpy(labels)
+
+    return batch
+
+
+def prefetched(source: BatchSource, start: int, stop: int) -> Iterator[Batch]:
+    """The batches of steps ``start`` to ``stop``, each made while its predecessor is trained on."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch") as maker:
+        upcoming = maker.submit(source, start)
+        for step in range(start, stop):
+            current = upcoming.result()
+            if step + 1 < stop:
+                upcoming = maker.submit(source, step + 1)
+            yield current

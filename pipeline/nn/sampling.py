@@ -1,0 +1,138 @@
+"""Where training patches lie, and which of them make a batch in which no class is missing.
+
+A class of 0.3 % of the voxels is absent from most patches drawn at random, and its network learns to never predict
+it. So candidate centres are drawn class by class, and each batch is put together as a greedy cover: the first patch
+must hold the rarest class, the next the rarest class that is still missing, and so on; what room is left is filled at
+random.
+
+Everything is a function of (seed, step) or (seed, index) alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import DataError
+from pipeline.volume.geometry import Block, Zyx, zyx
+
+# A patch may be turned by any angle: what counts as inside it is what stays inside.
+INSCRIBED = 0.7
+JITTER = 0.25
+"""How far, as a share of the patch's edge, a patch's centre may lie from the voxel that it was drawn for."""
+
+
+@dataclass(frozen=True)
+class LabelledBox:
+    """Voxels to train on, in memory: grey values and stored class ids of one shape (z, y, x)."""
+
+    image: NDArray[Any]
+    labels: NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Centres of patches and what they hold."""
+
+    boxes: NDArray[np.int64]
+    """(n,): index of the labelled box."""
+    centres_zyx: NDArray[np.int64]
+    """(n, 3): centre voxel within the box."""
+    class_voxels: NDArray[np.int64]
+    """(n, classes): labelled voxels of each class around the centre."""
+
+
+def draw_candidates(
+    boxes: Sequence[LabelledBox], *, count: int, patch_zyx: Zyx, n_classes: int, exclusive: bool, seed: int
+) -> Candidates:
+    """Draw patch centres, the classes in turn, and a last share anywhere that is labelled.
+
+    Raises DataError when no voxel is labelled at all.
+    """
+    rng = np.random.default_rng([seed, 1])
+    positions = [_class_positions(boxes, class_id, exclusive) for class_id in range(1, n_classes + 1)]
+    positions.append(_labelled_positions(boxes, exclusive))
+    if not len(positions[-1]):
+        raise DataError("no voxel of the training part is labelled; check the labels and the split")
+    present = [where for where in positions if len(where)]
+    drawn = np.stack([where[rng.integers(len(where))] for where in (present[i % len(present)] for i in range(count))])
+    jitter = [int(JITTER * edge) for edge in patch_zyx]
+    shifts = np.stack([rng.integers(-edge, edge + 1, size=count) for edge in jitter], axis=1)
+    limits = np.array([boxes[index].labels.shape for index in drawn[:, 0]])
+    centres = np.clip(drawn[:, 1:] + shifts, 0, limits - 1)
+    counts = [
+        _counts_around(boxes[box].labels, centre, patch_zyx, n_classes, exclusive)
+        for box, centre in zip(drawn[:, 0], centres, strict=True)
+    ]
+    return Candidates(drawn[:, 0], centres, np.stack(counts))
+
+
+def choose_batch(
+    class_voxels: NDArray[np.int64], *, cover: Sequence[int], batch_size: int, seed: int, step: int
+) -> list[int]:
+    """Choose the samples of a batch so that the rarest classes are in it.
+
+    Args:
+        class_voxels: (n, classes), what each sample holds.
+        cover: indices of the classes to cover, rarest first.
+        batch_size: samples to choose.
+
+    Returns:
+        Indices of samples, ``batch_size`` of them.
+    """
+    rng = np.random.default_rng([seed, 2, step])
+    chosen: list[int] = []
+    for wanted in cover:
+        if len(chosen) == batch_size:
+            break
+        if any(class_voxels[index, wanted] for index in chosen):
+            continue
+        holding = np.flatnonzero(class_voxels[:, wanted])
+        if len(holding):
+            chosen.append(int(holding[rng.integers(len(holding))]))
+    while len(chosen) < batch_size:
+        chosen.append(int(rng.integers(len(class_voxels))))
+    return chosen
+
+
+def _class_positions(boxes: Sequence[LabelledBox], class_id: int, exclusive: bool) -> NDArray[np.int64]:
+    """Rows (box, z, y, x) of the voxels of a class."""
+    return _positions([box.labels == class_id if exclusive else (box.labels >> class_id & 1) > 0 for box in boxes])
+
+
+def _labelled_positions(boxes: Sequence[LabelledBox], exclusive: bool) -> NDArray[np.int64]:
+    return _positions([box.labels > 0 if exclusive else (box.labels & 1) > 0 for box in boxes])
+
+
+# Enough to draw from without keeping the coordinates of every cytosol voxel.
+_MAX_POSITIONS = 200_000
+
+
+def _positions(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.int64]:
+    rows = []
+    for index, mask in enumerate(masks):
+        flat = np.flatnonzero(mask)
+        flat = flat[:: max(1, len(flat) * len(masks) // _MAX_POSITIONS)]
+        rows.append(np.stack([np.full(len(flat), index), *np.unravel_index(flat, mask.shape)], axis=1))
+    return np.concatenate(rows)
+
+
+def _counts_around(
+    labels: NDArray[Any], centre: NDArray[np.int64], patch_zyx: Zyx, n_classes: int, exclusive: bool
+) -> NDArray[np.int64]:
+    inscribed = zyx([max(1, int(edge * INSCRIBED)) for edge in patch_zyx], "patch")
+    around = Block.of_shape(inscribed).shift([int(c) - edge // 2 for c, edge in zip(centre, inscribed, strict=True)])
+    inside = around.intersect(Block.of_shape(labels.shape))
+    assert inside is not None
+    return class_counts(labels[inside.slices], n_classes, exclusive)
+
+
+def class_counts(labels: NDArray[Any], n_classes: int, exclusive: bool) -> NDArray[np.int64]:
+    """Voxels of each class in stored ids; classes that overlap count each voxel for all of them."""
+    if exclusive:
+        return np.bincount(labels.ravel(), minlength=n_classes + 1)[1 : n_classes + 1].astype(np.int64)
+    return np.array([np.count_nonzero(labels >> k & 1) for k in range(1, n_classes + 1)], np.int64)
