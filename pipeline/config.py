@@ -64,8 +64,9 @@ class Capture(Section):
     raw: str
     """Folder of PNG/TIFF slices, TIFF, MRC, `file.h5:/dataset`, Zarr or OME-Zarr, NumPy, or a zip of one of them. A
     relative path is looked for beside the configuration file."""
-    labels: str | dict[Name, str]
-    """One volume of class ids, or a mask for each class (class name: location)."""
+    labels: str | dict[Name, str] | None = None
+    """One volume of class ids, or a mask for each class (class name: location). Only a volume that a trained model
+    is to segment can do without."""
     voxel_size_nm: VoxelSizeNm | None = None
     """Edge lengths of a voxel; may be left out where the file states them."""
     labelled_slices: tuple[SliceRange, ...] | None = None
@@ -343,12 +344,14 @@ class Config(Section):
                     f"split.regions.{index}.capture: there is no capture {region.capture!r}; there are {sorted(names)}"
                 )
         if self.split.regions:
-            missing = {"train", "test"} - {region.part for region in self.split.regions}
+            missing = {"train", "validation", "test"} - {region.part for region in self.split.regions}
             if missing:
                 raise ValueError(f"split.regions: no region for {' and '.join(sorted(missing))}")
         return self
 
     def _labels_can_be_read(self, capture: Capture, where: str) -> None:
+        if capture.labels is None:
+            return
         if isinstance(capture.labels, str):
             without = [member.name for member in self.classes.members if not member.ids]
             if without:
