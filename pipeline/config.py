@@ -15,8 +15,10 @@ from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 
 from pipeline.errors import ConfigError
+from pipeline.nn.augment.settings import AugmentationSettings
 
 Part = Literal["train", "validation", "test"]
 MULTILABEL = "multilabel"
@@ -198,44 +200,20 @@ class Split(Section):
     """Width of the guard bands; left out: the receptive field of the network, and never less than it."""
 
 
+@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
+class TransformSettings(AugmentationSettings):
+    """What may happen to a sample: the augmentation layer's own settings, strict about their keys."""
+
+
 class Augmentation(Section):
-    """Random changes of training samples; probabilities are per sample."""
+    """Random changes of training samples."""
 
     source: Literal["pool", "on_the_fly"] = "pool"
     """pool: the augment step writes samples that all targets share; on_the_fly: each training makes its own."""
     pool_samples: Size = 256
     """Samples in the pool."""
-    rotation_degrees: Annotated[float, Field(ge=0.0, le=180.0)] = 180.0
-    """Largest rotation within the plane."""
-    tilt_degrees: Annotated[float, Field(ge=0.0, le=45.0)] = 0.0
-    """Largest rotation out of the plane; sensible for near-isotropic voxels only."""
-    flip_axes: tuple[Literal["z", "y", "x"], ...] = ("z", "y", "x")
-    """Axes that may be mirrored."""
-    scale_range: tuple[float, float] = (0.8, 1.25)
-    """Smallest and largest magnification."""
-    elastic_sigma_nm: Annotated[float, Field(ge=0.0)] = 30.0
-    """Typical displacement of the elastic deformation."""
-    elastic_spacing_nm: Annotated[float, Field(gt=0.0)] = 250.0
-    """Distance of its control points."""
-    spatial_probability: Fraction = 0.8
-    """Probability of rotation, scaling and elastic deformation."""
-    intensity_probability: Fraction = 0.7
-    """Probability of a change of brightness, contrast and gamma."""
-    noise_probability: Fraction = 0.3
-    """Probability of added noise."""
-    blur_probability: Fraction = 0.2
-    """Probability of blur."""
-    missing_slice_probability: Fraction = 0.05
-    """Probability that a sample of several slices has one blanked."""
-    shifted_slice_probability: Fraction = 0.05
-    """Probability that a sample of several slices has one shifted."""
-
-    @field_validator("scale_range")
-    @classmethod
-    def _ordered(cls, value: tuple[float, float]) -> tuple[float, float]:
-        if not 0.25 <= value[0] <= value[1] <= 4.0:
-            raise ValueError(f"{value} must be a smaller and a larger factor between 0.25 and 4")
-        return value
+    transforms: TransformSettings = TransformSettings()
+    """What may happen to a sample, and how often."""
 
 
 class Network(Section):
@@ -413,7 +391,7 @@ def _explain(error: ValidationError, where: str, lines: dict[tuple[str | int, ..
         place = tuple(detail["loc"])
         line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 1)
         message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] == "extra_forbidden":
+        if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             message = f"unknown key; {_nearest(place)}"
         field = ".".join(str(part) for part in place)
         problems.append(f"{where}:{line}: {field + ': ' if field else ''}{message}")
@@ -435,23 +413,24 @@ def _root_causes(error: ValidationError) -> list[Any]:
 def _nearest(place: Sequence[str | int]) -> str:
     import difflib
 
-    section: Any = Config
+    section: type[Any] | None = Config
     for part in place[:-1]:
         section = _section_of(section, part)
-    fields = sorted(section.model_fields) if section else []
+    fields = sorted(section.__pydantic_fields__) if section else []
     close = difflib.get_close_matches(str(place[-1]), fields, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
 
 
-def _section_of(section: type[Section] | None, part: str | int) -> type[Section] | None:
-    """The model behind a key, or behind the items of a list of models."""
+def _section_of(section: type[Any] | None, part: str | int) -> type[Any] | None:
+    """The section behind a key, or behind the items of a list of sections."""
     if section is None or isinstance(part, int):
         return section
-    candidates = [section.model_fields[part].annotation] if part in section.model_fields else []
+    fields = section.__pydantic_fields__
+    candidates = [fields[part].annotation] if part in fields else []
     while candidates:
         candidate: Any = candidates.pop()
-        if isinstance(candidate, type) and issubclass(candidate, Section):
-            return candidate
+        if hasattr(candidate, "__pydantic_fields__"):
+            return candidate  # type: ignore[no-any-return]
         candidates.extend(getattr(candidate, "__args__", ()))
     return None
 

@@ -1,0 +1,65 @@
+"""A trained model as files: ``model.safetensors`` and ``model.json``.
+
+The JSON says everything that using the weights needs, and everything that a reader wants to compare: the plan of the
+network, the classes, the normalisation, the voxel size and receptive field, and the digests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pipeline.errors import CheckpointError
+from pipeline.nn.blockwise import Normalisation
+from pipeline.nn.checkpoint import pack, unpack
+from pipeline.nn.plan import NetworkPlan
+from pipeline.nn.targets import Target
+from pipeline.nn.training import network_from
+from pipeline.nn.unet import UNet
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with what it needs to be used."""
+
+    network: UNet
+    target: Target
+    normalisation: Normalisation
+    facts: dict[str, Any]
+    """What else is worth knowing: classes, voxel_size_nm, receptive_field_zyx, scores, digests."""
+
+    def weights_file(self) -> bytes:
+        """The content of ``model.safetensors``."""
+        return pack(dict(self.network.state_dict()), {"target": self.target.name})
+
+    def json_file(self, weights_file: bytes) -> dict[str, Any]:
+        """The content of ``model.json`` beside these weights."""
+        return {
+            "format": FORMAT,
+            "target": asdict(self.target),
+            "plan": self.network.plan.to_json(),
+            "normalisation": asdict(self.normalisation),
+            **self.facts,
+            "weights_sha256": hashlib.sha256(weights_file).hexdigest(),
+        }
+
+
+def load_model(weights_file: bytes, description: dict[str, Any], where: str) -> Model:
+    """A model from its two files. Raises CheckpointError when they are damaged or do not belong together."""
+    try:
+        if hashlib.sha256(weights_file).hexdigest() != description["weights_sha256"]:
+            raise CheckpointError(f"{where}/model.safetensors is not the file that model.json describes; train again")
+        plan = NetworkPlan.from_json(description["plan"])
+        target = Target(**{**description["target"], "class_ids": tuple(description["target"]["class_ids"])})
+        normalisation = Normalisation(**description["normalisation"])
+        tensors, _ = unpack(weights_file, f"{where}/model.safetensors")
+        network = network_from(plan, tensors)
+    except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{where}/model.json does not describe these weights ({error}); train again") from error
+    known = {"format", "target", "plan", "normalisation", "weights_sha256"}
+    facts = {key: value for key, value in description.items() if key not in known}
+    return Model(network, target, normalisation, facts)

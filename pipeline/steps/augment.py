@@ -1,0 +1,50 @@
+"""Fill the pool of augmented samples that all trainings share: worker i of n writes every n-th shard."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.steps.digest import Marker, digest
+from pipeline.steps.run import Run
+from pipeline.steps.samples import Pool, data_digest, sample_maker
+
+
+def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
+    """Write this worker's shards of the pool; those that are done are left alone.
+
+    Returns the number of shards that were written.
+    """
+    run = Run.open(run_url)
+    with run.reporter("augment", str(worker)) as report:
+        if run.config.augmentation.source == "on_the_fly":
+            report.say("samples are made on the fly; no pool is needed")
+            return 0
+        pool = Pool(run)
+        mine = list(enumerate(pool.shards))[worker::workers]
+        todo = [(samples, marker) for index, samples in mine if not (marker := shard_marker(run, index)).done]
+        report.say(f"{len(mine) - len(todo)} of {len(mine)} shards are done")
+        if todo:
+            _write_shards(run, pool, todo, report.progress)
+        return len(todo)
+
+
+def shard_marker(run: Run, index: int) -> Marker:
+    """The done-marker of a shard of the pool."""
+    return run.marker("augment", f"{index:06d}", digest(data_digest(run)))
+
+
+def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], progress: object) -> None:
+    from pipeline.nn.sampling import class_counts
+
+    assert callable(progress)
+    classes = run.config.classes
+    maker = sample_maker(run, run.config.augmentation.pool_samples)
+    for done, (samples, marker) in enumerate(todo):
+        progress(done, len(todo), "shards")
+        batches = [maker.make([index], [index]) for index in samples]
+        labels = np.concatenate([labels.numpy() for _, labels in batches])
+        images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
+        voxels = np.stack([class_counts(label, len(classes.members), classes.exclusive) for label in labels])
+        pool.write(samples, images, labels, voxels)
+        marker.write(samples=len(samples))
+    progress(len(todo), len(todo), "shards")

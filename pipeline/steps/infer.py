@@ -1,0 +1,157 @@
+"""Predict a target's classes, shard by shard: worker i of n takes every n-th shard and skips what is done.
+
+Reading the next block, computing this one and writing the last shard overlap. A shard is written whole by one worker,
+so that two pods never write one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError, Preempted, RunConflictError
+from pipeline.steps.digest import Marker, digest
+from pipeline.steps.run import Run
+from pipeline.steps.runplan import CapturePlan
+from pipeline.steps.stopping import stop_requested
+from pipeline.telemetry import Reporter
+from pipeline.volume.geometry import Block, tile
+from pipeline.volume.omezarr import Volume, open_image
+
+
+@dataclass(frozen=True)
+class ShardWork:
+    """A shard to predict: its place and the blocks within it that are asked for."""
+
+    capture: str
+    shard: Block
+    blocks: tuple[Block, ...]
+    marker: Marker
+
+
+def infer(run_url: str, *, target: str, worker: int = 0, workers: int = 1) -> int:
+    """Predict this worker's shards of every capture; those that are done are left alone.
+
+    Returns the number of shards that were predicted. Raises Preempted when asked to stop.
+    """
+    run = Run.open(run_url)
+    if target not in run.plan.targets:
+        raise ConfigError(f"there is no target {target!r} in this run; its targets are {', '.join(run.plan.targets)}")
+    with run.reporter("infer", f"{target}-{worker}") as report:
+        mine = shard_works(run, target)[worker::workers]
+        todo = [work for work in mine if not work.marker.done]
+        report.say(f"{len(mine) - len(todo)} of {len(mine)} shards are done")
+        if todo:
+            _predict(run, target, todo, report)
+        return len(todo)
+
+
+def shard_works(run: Run, target: str) -> list[ShardWork]:
+    """All shards of a target that hold voxels to predict, in the order in which workers share them out."""
+    weights = _weights_digest(run, target)
+    works = []
+    for capture in run.plan.captures:
+        made_from = digest(weights, run.config.inference, capture.model_dump(mode="json"), run.plan.block_zyx)
+        volume = run.segmentation(target, capture.name)
+        for shard in tile(capture.volume, volume.shard_zyx):
+            blocks = _blocks_within(run, capture, shard)
+            if blocks:
+                place = "_".join(str(edge) for edge in shard.start_zyx)
+                marker = run.marker("infer", f"{target}/{capture.name}/{place}", made_from)
+                works.append(ShardWork(capture.name, shard, blocks, marker))
+    return works
+
+
+def regions_to_predict(run: Run, capture: CapturePlan) -> tuple[Block, ...]:
+    """The blocks of a capture that are asked for."""
+    return capture.split().test if run.config.inference.region == "test" else (capture.volume,)
+
+
+def _blocks_within(run: Run, capture: CapturePlan, shard: Block) -> tuple[Block, ...]:
+    """The grid of blocks starts at each region's corner, so that it does not depend on the shards."""
+    inside = [part for region in regions_to_predict(run, capture) if (part := region.intersect(shard))]
+    return tuple(block for part in inside for block in tile(part, run.plan.block_zyx, part.start_zyx))
+
+
+def _weights_digest(run: Run, target: str) -> str:
+    try:
+        return str(run.model_store(target).read_json("model.json")["weights_sha256"])
+    except FileNotFoundError as error:
+        raise RunConflictError(
+            f"{run.model_store(target).url} holds no model; run `vemseg train --run ... --target {target}` first"
+        ) from error
+
+
+def _predict(run: Run, target: str, todo: list[ShardWork], report: Reporter) -> None:
+    from pipeline.nn.blockwise import BlockPredictor
+    from pipeline.nn.device import pick_device
+    from pipeline.nn.model import load_model
+
+    store, settings = run.model_store(target), run.config.inference
+    model = load_model(store.read("model.safetensors"), store.read_json("model.json"), store.url)
+    predictor = BlockPredictor(
+        model.network,
+        model.normalisation,
+        device=pick_device(),
+        mirror_axes=["zyx".index(axis) for axis in settings.mirror_axes],
+        precision=settings.precision,
+    )
+    with stop_requested() as stop, ThreadPoolExecutor(max_workers=1, thread_name_prefix="write") as writer:
+        written: Future[None] | None = None
+        for number, (work, ids, probabilities) in enumerate(_predicted_shards(run, predictor, model.target, todo)):
+            if written:
+                written.result()
+            written = writer.submit(_write, run, target, work, ids, probabilities)
+            report.progress(number + 1, len(todo), "shards")
+            if stop() and number + 1 < len(todo):
+                written.result()
+                raise Preempted(f"infer {target}: asked to stop after {number + 1} of {len(todo)} shards")
+        if written:
+            written.result()
+
+
+def _predicted_shards(
+    run: Run, predictor: Any, target: Any, todo: list[ShardWork]
+) -> Iterator[tuple[ShardWork, NDArray[Any], NDArray[np.uint8] | None]]:
+    """Each shard's ids, and probabilities (class, z, y, x) where asked for; 0 outside what is predicted."""
+    from pipeline.nn.blockwise import predict_blocks
+
+    for name in dict.fromkeys(work.capture for work in todo):
+        works = [work for work in todo if work.capture == name]
+        image, volume = run.image(name), run.segmentation(target.name, name)
+        predicted = predict_blocks(
+            predictor, image.read, [block for work in works for block in work.blocks], image.shape_zyx
+        )
+        for work in works:
+            ids = np.zeros(work.shard.shape_zyx, volume.dtype)
+            probabilities = _empty_probabilities(run, target, work)
+            for _ in work.blocks:
+                core, logits_CZYX = next(predicted)
+                inside = core.shift([-edge for edge in work.shard.start_zyx]).slices
+                ids[inside] = target.decide(logits_CZYX).cpu().numpy()
+                if probabilities is not None:
+                    scaled = target.probabilities(logits_CZYX) * 255
+                    probabilities[(slice(None), *inside)] = scaled.round().byte().cpu().numpy()
+            yield work, ids, probabilities
+
+
+def _empty_probabilities(run: Run, target: Any, work: ShardWork) -> NDArray[np.uint8] | None:
+    if not run.config.inference.probabilities:
+        return None
+    return np.zeros((len(target.class_ids), *work.shard.shape_zyx), np.uint8)
+
+
+def _write(run: Run, target: str, work: ShardWork, ids: NDArray[Any], probabilities: NDArray[np.uint8] | None) -> None:
+    run.segmentation(target, work.capture).write(work.shard, ids)
+    if probabilities is not None:
+        _probability_volume(run, target, work.capture).write(work.shard, probabilities)
+    work.marker.write(voxels=sum(block.voxels for block in work.blocks))
+
+
+def _probability_volume(run: Run, target: str, capture: str) -> Volume:
+    return open_image(run.prediction_store(target, capture))

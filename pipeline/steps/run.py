@@ -1,0 +1,135 @@
+"""A run: one directory or bucket prefix, and where in it each thing lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from pipeline.config import MULTILABEL, Config, parse_config
+from pipeline.errors import RunConflictError
+from pipeline.steps.digest import Marker
+from pipeline.steps.runplan import RunPlan
+from pipeline.telemetry import Reporter
+from pipeline.volume.labels import ClassMap
+from pipeline.volume.omezarr import Volume, open_image, open_labels
+from pipeline.volume.stores import Store
+
+TRUTH, SPLIT, SEGMENTATION = "truth", "split", "segmentation"
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run at a URL; what it holds is opened when it is asked for."""
+
+    store: Store
+
+    @classmethod
+    def open(cls, url: str | Path, *, create: bool = False) -> Run:
+        """The run at a path, ``file://`` or ``s3://`` URL."""
+        return cls(Store.open(url, create=create))
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration that the run was planned with."""
+        return parse_config(self._planned("config.yaml").decode(), f"{self.store.url}/config.yaml")
+
+    @cached_property
+    def plan(self) -> RunPlan:
+        """What the plan step decided."""
+        try:
+            return RunPlan.model_validate_json(self._planned("plan.json"))
+        except ValidationError as error:
+            raise RunConflictError(
+                f"{self.store.url}/plan.json was written by another version of vemseg; run the plan step again"
+            ) from error
+
+    @property
+    def class_map(self) -> ClassMap:
+        """How label files name the classes, and how they are stored."""
+        return class_map(self.config)
+
+    def capture_store(self, capture: str) -> Store:
+        """Where the image of a capture lies."""
+        return self.store.child("volume.zarr", capture)
+
+    def image(self, capture: str) -> Volume:
+        """The grey values of a capture."""
+        return open_image(self.capture_store(capture))
+
+    def truth(self, capture: str) -> Volume:
+        """What was labelled."""
+        return open_labels(self.capture_store(capture), TRUTH)
+
+    def model_store(self, target: str) -> Store:
+        """Where the model of a target lies."""
+        return self.store.child("models", target)
+
+    def prediction_store(self, target: str, capture: str) -> Store:
+        """The image group that holds a target's predictions of a capture."""
+        return self.store.child("predictions", target, capture)
+
+    def segmentation(self, target: str, capture: str) -> Volume:
+        """The predicted class ids."""
+        return open_labels(self.prediction_store(target, capture), SEGMENTATION)
+
+    @property
+    def pool_store(self) -> Store:
+        """The pool of augmented samples."""
+        return self.store.child("augmented.zarr")
+
+    @property
+    def evaluation_store(self) -> Store:
+        """Tables, confusion volumes and figures."""
+        return self.store.child("evaluation")
+
+    def marker(self, step: str, item: str, digest: str) -> Marker:
+        """The done-marker of a piece of work."""
+        return Marker(self.store, f"done/{step}/{item}.json", digest)
+
+    def reporter(self, step: str, item: str = "") -> Reporter:
+        """What a step reports through; its events go to a file of their own."""
+        name = f"{step}-{item}" if item else step
+        key = f"events/{name}.jsonl"
+        return Reporter(name.replace("-", " ", 1), lambda data: self.store.write(key, data))
+
+    def _planned(self, key: str) -> bytes:
+        try:
+            return self.store.read(key)
+        except FileNotFoundError as error:
+            raise RunConflictError(
+                f"{self.store.url} holds no {key}: it is not a run yet; start with `vemseg plan --run ... --config ...`"
+            ) from error
+
+
+def class_map(config: Config) -> ClassMap:
+    """The classes of a configuration as the volume layer takes them."""
+    members = config.classes.members
+    return ClassMap(
+        names=config.classes.names,
+        colors=tuple(member.color for member in members),
+        ids=tuple(member.ids for member in members),
+        ignore_ids=config.classes.ignore_ids,
+        exclusive=config.classes.exclusive,
+    )
+
+
+def target_classes(config: Config, target: str) -> list[tuple[int, str, str]]:
+    """Values, names and colours in the segmentation of a target."""
+    members = config.classes.members
+    if target == MULTILABEL:
+        values = range(1, len(members) + 1) if config.classes.exclusive else (1 << k | 1 for k in range(1, 32))
+        return [(value, member.name, member.color) for value, member in zip(values, members, strict=False)]
+    member = members[config.classes.names.index(target)]
+    return [(1, member.name, member.color), (2, "rest", "#404040")]
+
+
+def read_facts(run: Run, key: str) -> dict[str, Any]:
+    """A JSON object of the run; empty when it is not there."""
+    try:
+        return dict(run.store.read_json(key))
+    except FileNotFoundError:
+        return {}

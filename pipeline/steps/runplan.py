@@ -1,0 +1,85 @@
+"""What the plan step decided: plain data in ``plan.json`` that every later step reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from pipeline.config import Part
+from pipeline.volume.geometry import Block, Zyx, zyx
+from pipeline.volume.split import Parts
+
+Ends = tuple[tuple[int, int, int], tuple[int, int, int]]
+
+
+class Decided(BaseModel):
+    """A part of the plan: frozen and strict."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CapturePlan(Decided):
+    """A capture as it stands in the run."""
+
+    name: str
+    shape_zyx: tuple[int, int, int]
+    voxel_size_nm: tuple[float, float, float]
+    digest: str
+    """Of the source files and of how they were read."""
+    parts: dict[Part, tuple[Ends, ...]]
+    """Blocks of each part, as (start, stop); empty for a volume that is only segmented."""
+    class_voxels: dict[Part, tuple[int, ...]]
+    """Labelled voxels of each class in each part."""
+
+    def split(self) -> Parts:
+        """The blocks of the parts."""
+        return Parts(*(_blocks(self.parts.get(part, ())) for part in ("train", "validation", "test")))
+
+    @property
+    def volume(self) -> Block:
+        """All of it."""
+        return Block.of_shape(self.shape_zyx)
+
+
+class RunPlan(Decided):
+    """The plan of a run."""
+
+    captures: tuple[CapturePlan, ...]
+    targets: tuple[str, ...]
+    networks: dict[str, dict[str, Any]]
+    """The network plan of each target, as `NetworkPlan.to_json` gives it; empty where a trained model is given."""
+    intensity_mean: float
+    intensity_std: float
+    """Of the grey values of the training part; stored with each model."""
+    receptive_field_zyx: tuple[int, int, int]
+    """Voxels that one output voxel depends on."""
+    guard_zyx: tuple[int, int, int]
+    patch_zyx: tuple[int, int, int]
+    block_zyx: tuple[int, int, int]
+    augment_workers: int
+    infer_workers: int
+    """Workers for each target."""
+
+    def capture(self, name: str) -> CapturePlan:
+        """A capture by its name."""
+        return next(capture for capture in self.captures if capture.name == name)
+
+    def class_voxels(self, part: Part) -> list[int]:
+        """Labelled voxels of each class in a part, over all captures."""
+        counts = [capture.class_voxels[part] for capture in self.captures if part in capture.class_voxels]
+        return [sum(column) for column in zip(*counts, strict=True)]
+
+
+def ends(blocks: tuple[Block, ...]) -> tuple[Ends, ...]:
+    """Blocks as plain data."""
+    return tuple((block.start_zyx, block.stop_zyx) for block in blocks)
+
+
+def fit(wanted_zyx: Zyx, within_zyx: Zyx) -> Zyx:
+    """A size cut down to what there is."""
+    return zyx([min(want, limit) for want, limit in zip(wanted_zyx, within_zyx, strict=True)], "size")
+
+
+def _blocks(pairs: tuple[Ends, ...]) -> tuple[Block, ...]:
+    return tuple(Block(start, stop) for start, stop in pairs)
