@@ -1,0 +1,323 @@
+"""Running a workflow on this machine: each container is a process, at most `jobs` of them at once.
+
+    workflow = load("workflows/study.yaml")
+    result = run(workflow, {"run": "runs/first"}, state_dir="runs/first/.workflow", jobs=2)
+
+The runner keeps its state in `state_dir`. Ctrl-C (or SIGTERM) passes SIGTERM on to the processes and waits for their
+checkpoints; a second one kills them. The same call later, also after a crash, goes on: a node that succeeded is not run
+again as long as its command, environment, inputs and the files it names are the same and nothing before it has run
+anew. A run that had succeeded as a whole starts from the beginning.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+import string
+import subprocess
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from pipeline.errors import WorkflowError
+from pipeline.workflow import processes, templating
+from pipeline.workflow.dag import Engine, Pod
+from pipeline.workflow.model import Workflow
+from pipeline.workflow.nodes import ERROR, FAILED, POD, SUCCEEDED, Node
+from pipeline.workflow.processes import Command, Places
+from pipeline.workflow.state import Saved, StateDirectory
+from pipeline.workflow.templating import TemplateError
+from pipeline.workflow.view import Silent, View
+
+INTERRUPTED = 75  # exit code: stopped with all state saved
+_TICK_SECONDS = 0.03
+_PROGRESS_SECONDS = 0.5
+_LONG_AGO_KILLED = (75, 137, 143)  # exit codes that say nothing of the work itself
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a run ended: `phase` is the workflow's (Running where it was interrupted), `nodes` go by name."""
+
+    phase: str
+    message: str
+    nodes: dict[str, Node]
+    interrupted: bool
+    state_dir: Path
+
+
+def exit_code(result: Result) -> int:
+    """The exit code for a run: 0, 75 when interrupted, else that of the pod that failed for a reason of its own."""
+    if result.interrupted:
+        return INTERRUPTED
+    if result.phase == SUCCEEDED:
+        return 0
+    failed = [n for n in result.nodes.values() if n.type == POD and n.failed and n.exit_code]
+    failed.sort(key=lambda node: (node.exit_code in _LONG_AGO_KILLED, node.finished_at or 0.0))
+    return (failed[0].exit_code or 1) if failed else 1
+
+
+def settled_parameters(
+    workflow: Workflow, given: Mapping[str, str], config_maps: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The value of every workflow parameter; `WorkflowError` for one unknown, missing or not among its choices."""
+    known = {parameter.name: parameter for parameter in workflow.parameters}
+    for name in given:
+        if name not in known:
+            raise WorkflowError(f"{workflow.where.file} has no parameter {name!r}; it has {', '.join(known)}")
+    settled = {}
+    for name, parameter in known.items():
+        value = given.get(name, parameter.value)
+        if value is None:
+            value = (config_maps or {}).get(parameter.config_map_key or "", parameter.default)
+        if value is None:
+            raise WorkflowError(f"{parameter.where}: parameter {name!r} has no default; give it a value")
+        if parameter.enum and value not in parameter.enum:
+            raise WorkflowError(
+                f"{parameter.where}: {name!r} must be one of {', '.join(parameter.enum)}, not {value!r}"
+            )
+        settled[name] = value
+    return settled
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run(
+    workflow: Workflow,
+    parameters: Mapping[str, str] | None = None,
+    *,
+    state_dir: str | Path,
+    jobs: int | None = None,
+    volumes: Mapping[str, str | Path] | None = None,
+    semaphores: Mapping[str, int] | None = None,
+    config_maps: Mapping[str, str] | None = None,
+    view: View | None = None,
+    fresh: bool = False,
+    grace_seconds: float = 30.0,
+) -> Result:
+    """Run a workflow to its end and return how it ended.
+
+    `parameters` override those of the file. `jobs` (default: as many as cores) processes run at once, each with its
+    share of the cores as threads. `volumes` maps claim names to directories, `semaphores` gives the places of
+    `configmap/key` (default 1), `config_maps` the values of `configmap/key`. `fresh` forgets what was done before.
+    Raises `WorkflowError` for parameters that do not fit and `RunConflictError` while another run uses `state_dir`.
+    """
+    values = settled_parameters(workflow, parameters or {}, config_maps)
+    with StateDirectory(Path(state_dir), grace_seconds) as state:
+        earlier = None if fresh else state.read()
+        if earlier is not None and (earlier.phase == SUCCEEDED or not _is_name_of(workflow, earlier.name)):
+            earlier = None
+        places = Places(state, {claim: Path(path) for claim, path in (volumes or {}).items()}, workflow.volumes)
+        runner = _Runner(state, places, earlier, jobs or cores(), view or Silent(), grace_seconds)
+        name = earlier.name if earlier else workflow.name or workflow.generate_name + _suffix()
+        engine = Engine(
+            workflow,
+            values,
+            name=name,
+            uid=earlier.uid if earlier else str(uuid.uuid4()),
+            config_maps=config_maps,
+            semaphores=semaphores,
+            recall=runner.recall,
+        )
+        return runner.run(engine)
+
+
+def _is_name_of(workflow: Workflow, name: str) -> bool:
+    return name == workflow.name or (not workflow.name and name.startswith(workflow.generate_name))
+
+
+def _suffix() -> str:
+    return "".join(random.choices(string.ascii_lowercase + string.digits, k=5))
+
+
+@dataclass
+class _Process:
+    """A pod at work. `verdict` is set when the runner itself ends it; `kill_at` is when patience ends."""
+
+    pod: Pod
+    command: Command
+    popen: subprocess.Popen[bytes]
+    deadlines: list[tuple[float, str]]
+    verdict: str = ""
+    kill_at: float | None = None
+
+
+class _Runner:
+    """The loop: start what is ready, look after what runs, tell the engine what ended."""
+
+    def __init__(
+        self,
+        state: StateDirectory,
+        places: Places,
+        earlier: Saved | None,
+        jobs: int,
+        view: View,
+        grace: float,
+    ) -> None:
+        self.state, self.places, self.view = state, places, view
+        self.earlier = earlier.nodes if earlier else {}
+        self.jobs, self.grace_seconds = jobs, grace
+        self.threads = max(1, cores() // jobs)
+        self.waiting: deque[Pod] = deque()
+        self.running: dict[str, _Process] = {}
+        self.stops = 0  # how often the user asked to stop
+        self.saved_changes = -1
+        self.progress_at = 0.0
+
+    def recall(self, pod: Pod) -> Node | None:
+        """The node of an earlier run that did the same as `pod` would do now."""
+        node = self.earlier.get(pod.name)
+        if node is None or node.phase != SUCCEEDED:
+            return None
+        return node if node.digest == processes.digest(pod, self.places.command(pod)) else None
+
+    def run(self, engine: Engine) -> Result:
+        self.engine = engine
+        with self._signals_counted(), self.view:
+            try:
+                self._loop()
+            finally:
+                self._kill_all()
+                self._save()
+            result = Result(engine.phase, engine.message, engine.nodes, self.stops > 0, self.state.path)
+            self.view.end(engine, self.state)
+        return result
+
+    def _loop(self) -> None:
+        while True:
+            self._look_after()
+            if self.stops == 0:
+                self.waiting.extend(self.engine.advance())
+                self._start_waiting()
+            self._save()
+            self.view.show(self.engine, self.state)
+            if not self.running and (self.stops or self.engine.finished_at_all):
+                return
+            if not self.running and not self.waiting and self.engine.is_stuck:
+                raise WorkflowError(f"{self.engine.name}: nothing can go on; nodes wait for locks of each other")
+            time.sleep(_TICK_SECONDS)
+
+    def _start_waiting(self) -> None:
+        for _ in range(len(self.waiting)):
+            pod = self.waiting.popleft()
+            try:
+                expired = next((why for at, why in self._deadlines(pod, None) if time.time() >= at), "")
+                if expired:
+                    self.engine.finished(pod.name, FAILED, expired)
+                elif len(self.running) < self.jobs:
+                    self._start(pod)
+                else:
+                    self.waiting.append(pod)
+            except TemplateError as error:
+                self.engine.finished(pod.name, ERROR, str(error))
+
+    def _start(self, pod: Pod) -> None:
+        command = self.places.command(pod)
+        processes.prepare(command)
+        node = self.engine.nodes[pod.name]
+        node.digest, node.run_id = processes.digest(pod, command), uuid.uuid4().hex[:16]
+        deadlines = self._deadlines(pod, time.time())
+        popen = processes.start(command, self.threads, self.state.lock_fd)
+        self.running[pod.name] = _Process(pod, command, popen, deadlines)
+        self.engine.started(pod.name)
+
+    def _deadlines(self, pod: Pod, started_at: float | None) -> list[tuple[float, str]]:
+        """When a pod must have ended (seconds since 1970), and the message for a pod that has not."""
+        found = []
+        template = pod.template
+        if self.engine.deadline is not None and not pod.outlives_deadline:
+            found.append((self.engine.deadline, "Step exceeded its deadline"))
+        too_long = "Pod was active on the node longer than the specified deadline"
+        if template.timeout is not None:
+            seconds = templating.seconds(template.timeout, "timeout")
+            found.append((self.engine.nodes[pod.name].created_at + seconds, too_long))
+        if template.active_deadline_seconds is not None and started_at is not None:
+            active = templating.whole_number(template.active_deadline_seconds, "activeDeadlineSeconds")
+            found.append((started_at + active, too_long))
+        return sorted(found)
+
+    def _look_after(self) -> None:
+        now = time.time()
+        for process in list(self.running.values()):
+            code = process.popen.poll()
+            if code is not None:
+                self._ended(process, code if code >= 0 else 128 - code)
+                continue
+            due = [why for at, why in process.deadlines if now >= at]
+            if (due or self.stops) and process.kill_at is None:
+                process.verdict = due[0] if due else ""
+                process.kill_at = now + self.grace_seconds
+                processes.send(process.popen, signal.SIGTERM)
+            if process.kill_at is not None and (now >= process.kill_at or self.stops > 1):
+                processes.send(process.popen, signal.SIGKILL)
+        if now >= self.progress_at:
+            self.progress_at = now + _PROGRESS_SECONDS
+            for process in self.running.values():
+                self._read_progress(process)
+
+    def _ended(self, process: _Process, code: int) -> None:
+        processes.send(process.popen, signal.SIGKILL)  # as a container takes all that it started with it
+        self._read_progress(process)
+        del self.running[process.pod.name]
+        outputs, missing = processes.outputs(process.command)
+        if process.verdict:
+            phase, message = FAILED, process.verdict
+        elif code != 0:
+            stopped = "stopped " if self.stops else "main: Error "
+            phase, message = FAILED, f"{stopped}(exit code {code})"
+        else:
+            phase, message = (SUCCEEDED, "") if missing is None else (ERROR, missing)
+        result = processes.result(process.command)
+        self.engine.finished(process.pod.name, phase, message, exit_code=code, outputs=outputs, result=result)
+        shutil.rmtree(process.command.own_directory, ignore_errors=True)
+
+    def _read_progress(self, process: _Process) -> None:
+        node = self.engine.nodes[process.pod.name]
+        try:
+            done, _, total = process.command.progress.read_text().strip().partition("/")
+            if done.isdigit() and total.isdigit():
+                node.progress = f"{int(done)}/{int(total)}"
+        except (OSError, UnicodeDecodeError):
+            return
+
+    def _save(self) -> None:
+        if self.saved_changes != self.engine.changes:
+            self.saved_changes = self.engine.changes
+            nodes = self.engine.nodes
+            if not self.engine.finished_at_all:
+                nodes = {**self.earlier, **nodes}  # a run that is killed early forgets nothing
+            self.state.write(Saved(self.engine.name, self.engine.uid, self.engine.phase, nodes))
+
+    def _kill_all(self) -> None:
+        """Leave no process behind, whatever went wrong."""
+        for process in self.running.values():
+            processes.send(process.popen, signal.SIGKILL)
+            process.popen.wait()
+
+    @contextmanager
+    def _signals_counted(self) -> Iterator[None]:
+        """Count requests to stop instead of dying of them (only the main thread may do so)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def count(_number: int, _frame: FrameType | None) -> None:
+            self.stops += 1
+
+        before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,132 @@
+"""The state directory of a run: what has been done, and who may go on with it.
+
+state.json   every node, rewritten whole at each change
+lock         held by the runner and, through the open file that they inherit, by its processes
+logs/        one file a node
+progress/    one file a node, written by its process
+pods/        directories that live as long as a pod
+volumes/     a directory for each claim that was not mapped elsewhere
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import signal
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.errors import RunConflictError
+from pipeline.workflow.nodes import Node
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a run leaves for the next one."""
+
+    name: str
+    uid: str
+    phase: str
+    nodes: dict[str, Node]
+
+
+def file_name(node_name: str) -> str:
+    """A file name for a node: readable, safe in a shell, and unique even where characters had to go."""
+    plain = re.sub(r"[^\w.-]+", "_", node_name)[:150]
+    return plain if plain == node_name else f"{plain}-{hashlib.sha256(node_name.encode()).hexdigest()[:8]}"
+
+
+class StateDirectory:
+    """One runner's hold on a state directory; use it as a context manager.
+
+    Entering ends the processes that a killed runner left behind (SIGTERM, after `grace_seconds` SIGKILL), so that
+    no node runs twice at once, and raises `RunConflictError` while another runner is at work.
+    """
+
+    def __init__(self, path: Path, grace_seconds: float) -> None:
+        self.path, self.grace_seconds = path.absolute(), grace_seconds
+        self.lock_fd = -1
+
+    def __enter__(self) -> StateDirectory:
+        for folder in ("logs", "progress", "pods", "volumes"):
+            (self.path / folder).mkdir(parents=True, exist_ok=True)
+        self.lock_fd = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            self._lock()
+        except BaseException:
+            os.close(self.lock_fd)
+            raise
+        os.ftruncate(self.lock_fd, 0)
+        os.pwrite(self.lock_fd, str(os.getpid()).encode(), 0)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        os.close(self.lock_fd)
+
+    def log(self, node_name: str) -> Path:
+        return self.path / "logs" / f"{file_name(node_name)}.log"
+
+    def read(self) -> Saved | None:
+        """The state of the last run here; `None` where there is none that can be read."""
+        try:
+            content = json.loads((self.path / "state.json").read_text(encoding="utf-8"))
+            if content["format"] != _FORMAT:
+                return None
+            nodes = {fields["name"]: Node(**fields) for fields in content["nodes"]}
+            return Saved(content["name"], content["uid"], content["phase"], nodes)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def write(self, saved: Saved) -> None:
+        """Replace the state in one step: a reader, or a crash, sees the old or the new one."""
+        content = {"format": _FORMAT, "name": saved.name, "uid": saved.uid, "phase": saved.phase}
+        content |= {"nodes": [asdict(node) for node in saved.nodes.values()]}
+        new = self.path / "state.json.new"
+        new.write_text(json.dumps(content, indent=1), encoding="utf-8")
+        new.replace(self.path / "state.json")
+
+    def _lock(self) -> None:
+        if self._try_lock():
+            return
+        owner = os.pread(self.lock_fd, 20, 0).decode() or "0"
+        left = set(self._holders())
+        if int(owner) in left or not left:
+            raise RunConflictError(
+                f"{self.path}: another run is at work here (process {owner}); wait for it, or use another directory"
+            )
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self._holders():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+            if self._try_lock(self.grace_seconds):
+                return
+        raise RunConflictError(f"{self.path}: processes of an earlier run do not end: {sorted(self._holders())}")
+
+    def _try_lock(self, patience_seconds: float = 0.0) -> bool:
+        end = time.monotonic() + patience_seconds
+        while True:
+            try:
+                fcntl.flock(self.lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                return True
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    return False
+                time.sleep(0.05)
+
+    def _holders(self) -> Iterable[int]:
+        """The processes that have the lock open (found on Linux only), but for this one."""
+        lock = str(self.path / "lock")
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):  # it ended, or belongs to someone else
+                files = [str(fd.readlink()) for fd in (entry / "fd").iterdir()]
+                if lock in files and int(entry.name) != os.getpid():
+                    yield int(entry.name)
