@@ -9,20 +9,17 @@ from pipeline.volume.geometry import Geometry, Zyx
 
 CHUNK_VOXELS = 2**18
 SHARD_VOXELS = 2**22
-SHARD_VOXELS_MAX = 2**26
-SHARDS_WANTED = 64
 
 
 def default_grid(geometry: Geometry) -> tuple[Zyx, Zyx]:
     """Chunk and shard sides (z, y, x) for a volume; the chunk divides the shard.
 
     Sides are powers of two, near-cubic in nanometres, and no longer than it takes to cover the volume. A
-    chunk holds up to 2^18 voxels; a shard 2^22, and in a volume beyond 64 such shards up to 2^26, which keeps
-    the number of objects low.
+    chunk holds up to 2^18 voxels and a shard up to 2^22, however large the volume: a worker that holds a few
+    shards in memory needs no more for a larger one.
     """
-    shard_voxels = min(max(geometry.block.voxels // SHARDS_WANTED, SHARD_VOXELS), SHARD_VOXELS_MAX)
     chunk = _doubled((1, 1, 1), geometry, CHUNK_VOXELS)
-    return chunk, _doubled(chunk, geometry, shard_voxels)
+    return chunk, _doubled(chunk, geometry, SHARD_VOXELS)
 
 
 def _doubled(side_zyx: Zyx, geometry: Geometry, voxels: int) -> Zyx:

@@ -1,0 +1,138 @@
+"""Labels as vemseg stores them: class ids for every slice of a capture, from files that may hold only some."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import ConfigError, DataError
+from pipeline.volume.geometry import Block
+from pipeline.volume.labels import ClassMap
+from pipeline.volume.sources import Source, open_source
+from pipeline.volume.streaming import pieces
+
+# In place of a mask: the class takes every voxel that is in no mask.
+FILL = "fill"
+
+
+class TruthView(Source):
+    """Class ids as stored, from one id volume or from one mask a class (None: that class fills the rest).
+
+    `file_slices` says for each slice of the capture which slice of the label files it is; -1 where nobody
+    labelled it, which gives zeros.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source | None], classes: ClassMap, file_slices: Sequence[int], *, masks: bool
+    ) -> None:
+        self.classes = classes
+        self._sources, self._file_slices, self._masks = sources, file_slices, masks
+        drawn = [source for source in sources if source is not None]
+        self.location = ", ".join(source.location for source in drawn)
+        self.slices_at_once = max(source.slices_at_once for source in drawn)
+        self.shape_zyx = (len(file_slices), *drawn[0].shape_zyx[1:])
+        self.dtype = classes.dtype
+
+    def read_block(self, block: Block) -> np.ndarray:
+        out = np.zeros(block.shape_zyx, self.dtype)
+        z_start, z_stop = block.start_zyx[0], block.stop_zyx[0]
+        for first, last, file_z in _runs(self._file_slices[z_start:z_stop]):
+            rows, columns = block.start_zyx[1:], block.stop_zyx[1:]
+            out[first:last] = self._encoded(Block((file_z, *rows), (file_z + last - first, *columns)))
+        return out
+
+    def count(self) -> np.ndarray:
+        """Voxels (int64) not labelled, then of each class; reads everything, and so checks every label."""
+        counts = np.zeros(len(self.classes.names) + 1, np.int64)
+        for _, data in pieces(self):
+            counts += self.classes.count(data)
+        return counts
+
+    def _encoded(self, file_block: Block) -> np.ndarray:
+        parts = [None if source is None else source.read_block(file_block) for source in self._sources]
+        z = file_block.start_zyx[0]
+        if self._masks:
+            return self.classes.encode_masks(parts, self.location, z_start=z)
+        (ids,) = parts
+        assert ids is not None
+        return self.classes.encode(ids, f"{self.location}, slices {z} to {file_block.stop_zyx[0] - 1}")
+
+
+def open_truth(
+    opened: ExitStack,
+    labels: str | Mapping[str, str],
+    base: Path,
+    classes: ClassMap,
+    raw: Source,
+    *,
+    labelled_slices: Sequence[int] | None,
+    span: range,
+) -> TruthView:
+    """The labels of the slices `span` of a raw volume; files are closed with the stack `opened`.
+
+    See `ingest_capture` for `labels` and `labelled_slices`. Raises DataError naming both files when shapes
+    differ, and ConfigError when masks and class names, or slices and volume, do not match.
+    """
+    masks = not isinstance(labels, str)
+    locations = _mask_locations(labels, classes) if not isinstance(labels, str) else [labels]
+    sources: list[Source | None] = [
+        None
+        if location == FILL and masks
+        else opened.enter_context(open_source(location, base, gaps_allowed=labelled_slices is not None))
+        for location in locations
+    ]
+    drawn = [source for source in sources if source is not None]
+    file_slice = {_file_slices(source, raw, labelled_slices) for source in drawn}
+    if len(file_slice) > 1:
+        names = ", ".join(f"{source.location} has {source.shape_zyx[0]}" for source in drawn)
+        raise DataError(f"masks hold different numbers of slices: {names}; export all alike")
+    of_slice = dict(file_slice.pop())
+    return TruthView(sources, classes, [of_slice.get(z, -1) for z in span], masks=masks)
+
+
+def _mask_locations(labels: Mapping[str, str], classes: ClassMap) -> list[str]:
+    unknown = sorted(set(labels) - set(classes.names))
+    missing = [name for name in classes.names if name not in labels]
+    if unknown or missing:
+        raise ConfigError(
+            f"masks: no class is named {unknown}, no mask is given for {missing}; "
+            f"give each class one mask (one class may have {FILL!r})"
+        )
+    locations = [labels[name] for name in classes.names]
+    if locations.count(FILL) > 1 or locations.count(FILL) == len(locations):
+        raise ConfigError(f"masks: {locations.count(FILL)} classes are {FILL!r}; one may be, beside a mask")
+    return locations
+
+
+def _file_slices(source: Source, raw: Source, labelled_slices: Sequence[int] | None) -> tuple[tuple[int, int], ...]:
+    """(slice of the raw volume, slice of the label file) for every labelled slice."""
+    depth = raw.shape_zyx[0]
+    labelled = range(depth) if labelled_slices is None else sorted(set(labelled_slices))
+    outside = [z for z in labelled if not 0 <= z < depth]
+    if outside:
+        raise ConfigError(f"labelled slice {outside[0]} is not in {raw.location}, which has slices 0 to {depth - 1}")
+    if source.shape_zyx == raw.shape_zyx:
+        return tuple((z, z) for z in labelled)
+    if source.shape_zyx == (len(labelled), *raw.shape_zyx[1:]):
+        return tuple((z, index) for index, z in enumerate(labelled))
+    wanted = "" if labelled_slices is None else f" or {len(labelled)} labelled slices of that size"
+    raise DataError(
+        f"labels {source.location} have shape {source.shape_zyx}, but {raw.location} has {raw.shape_zyx} (z, y, x); "
+        f"give labels of that shape{wanted or ', or list the labelled slices'}"
+    )
+
+
+def _runs(file_slices: Sequence[int]) -> list[tuple[int, int, int]]:
+    """(first, last excluded, file slice of the first) of each run of labelled slices that follow each other."""
+    labelled = [index for index, file_z in enumerate(file_slices) if file_z >= 0]
+    breaks = [0] + [
+        position + 1
+        for position, (left, right) in enumerate(pairwise(labelled))
+        if right != left + 1 or file_slices[right] != file_slices[left] + 1
+    ]
+    spans = [labelled[start:stop] for start, stop in pairwise([*breaks, len(labelled)])]
+    return [(span[0], span[-1] + 1, file_slices[span[0]]) for span in spans if span]
