@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.metrics import contingency_table
 from sklearn import metrics
 
 from pipeline.errors import DataError, InputError
@@ -63,6 +64,13 @@ def test_counts_are_scikit_learns_with_a_column_for_what_was_not_predicted(seed,
     labelled = truth > 0
     # scikit-learn's row 0 would hold truth 0, which we ignore.
     expected = metrics.confusion_matrix(truth[labelled], predicted[labelled], labels=[0, *IDS])[1:]
+    assert np.array_equal(matrix_of(truth, predicted).counts, expected)
+
+
+@given(seed=st.integers(0, 2**32))
+def test_counts_are_scikit_images_contingency_table(seed):
+    truth, predicted = random_ids(seed, shape=(9, 9, 9)), random_ids(seed + 1, shape=(9, 9, 9))
+    expected = contingency_table(truth, predicted).toarray()[1:]
     assert np.array_equal(matrix_of(truth, predicted).counts, expected)
 
 
