@@ -36,3 +36,9 @@ def _doubled(side_zyx: Zyx, geometry: Geometry, voxels: int) -> Zyx:
 def _extent(side: Sequence[int], geometry: Geometry, axis: int) -> tuple[float, int]:
     # Among equal extents the last axis comes first: rows are contiguous along x.
     return side[axis] * geometry.voxel_size_nm[axis], -axis
+
+
+def chunk_within(shard_zyx: Zyx, side: int = 128) -> Zyx:
+    """The largest chunk of at most `side` voxels along each axis that divides a shard."""
+    z, y, x = (max(n for n in range(1, min(side, edge) + 1) if edge % n == 0) for edge in shard_zyx)
+    return z, y, x

@@ -114,6 +114,13 @@ class Store:
             return iter(())
         return iter(sorted(entry["path"] for page in pages for entry in page))
 
+    def states(self) -> tuple[tuple[str, int, str], ...]:
+        """Key, size in bytes and entity tag (or time of the last change) of every object, sorted."""
+        with storage_errors(self.url):
+            pages = list(obstore.list(self._client()))
+        entries = [entry for page in pages for entry in page]
+        return tuple(sorted((e["path"], e["size"], e["e_tag"] or str(e["last_modified"])) for e in entries))
+
     def read_json(self, key: str) -> Any:
         """The content of a JSON object. Raises FileNotFoundError, or DataError when it is not JSON."""
         try:
