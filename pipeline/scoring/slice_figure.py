@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 from matplotlib import patheffects
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib.textpath import TextPath
 from numpy.typing import NDArray
 
@@ -19,6 +19,7 @@ from pipeline.scoring.confusion import Ids, check_bits, check_ids
 from pipeline.scoring.figures import DPI, plain
 from pipeline.scoring.slices import (
     ERROR_COLORS,
+    Bits,
     ErrorKind,
     Rgb,
     class_image,
@@ -51,31 +52,49 @@ def slice_figure(
     Raises InputError when shapes, ids, names and colours do not fit each other.
     """
     _check(raw, truth, class_names, colors, background)
-    (check_bits if overlapping else check_ids)(truth, prediction, len(class_names))
     if overlapping:
-        shown: list[Ids] = [topmost_class(bits, len(class_names)) for bits in (truth, prediction)]
-        labelled, kinds = (truth & 1) > 0, error_kinds_of_bits(truth, prediction)
-        meanings = _MEANINGS_OF_BITS
+        seen = _compare_bits(truth, prediction, len(class_names))
     else:
-        shown, labelled = [truth, prediction], truth > 0
-        background = most_frequent(truth) if background is None else background
-        kinds = error_kinds(truth, prediction, background)
-        meanings = _meanings(class_names[background - 1] if background else "nothing")
+        seen = _compare_ids(truth, prediction, class_names, background)
     # A section of 10,000 × 10,000 is thinned before it is coloured: no panel can show more.
     step = max(1, max(raw.shape) // _LARGEST_PANEL)
     thin = np.s_[::step, ::step]
     grey = grey_image(raw[thin])
     panels = {
         "Raw": grey,
-        "Truth": class_image(shown[0][thin], colors, grey),
-        "Prediction": class_image(shown[1][thin], colors, grey),
-        f"Errors: {_error_share(kinds, labelled)}": error_image(kinds[thin], grey),
+        "Truth": class_image(seen.truth_ids[thin], colors, grey),
+        "Prediction": class_image(seen.predicted_ids[thin], colors, grey),
+        f"Errors: {_error_share(seen)}": error_image(seen.kinds[thin], grey),
     }
-    entries = {"Classes": dict(zip(class_names, colors, strict=True)), "Errors": _error_entries(kinds, meanings)}
-    if not labelled.all():
+    entries = {"Classes": dict(zip(class_names, colors, strict=True)), "Errors": _error_entries(seen)}
+    if not seen.labelled.all():
         entries["Classes"]["not labelled: raw data"] = "#999999"
     _, voxel_y_nm, voxel_x_nm = voxel_size_nm
     return _compose(panels, entries, (step * voxel_y_nm, step * voxel_x_nm), title)
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Truth and prediction of a slice, ready to draw: arrays (y, x) and the words for each kind of error."""
+
+    truth_ids: Ids
+    predicted_ids: Ids
+    labelled: NDArray[np.bool_]
+    kinds: NDArray[np.uint8]
+    meanings: Mapping[ErrorKind, str]
+
+
+def _compare_ids(truth: Ids, predicted: Ids, class_names: Sequence[str], background: int | None) -> _Comparison:
+    check_ids(truth, predicted, len(class_names))
+    background = most_frequent(truth) if background is None else background
+    meanings = _meanings(class_names[background - 1] if background else "nothing")
+    return _Comparison(truth, predicted, truth > 0, error_kinds(truth, predicted, background), meanings)
+
+
+def _compare_bits(truth: Bits, predicted: Bits, n_classes: int) -> _Comparison:
+    check_bits(truth, predicted, n_classes)
+    shown = topmost_class(truth, n_classes), topmost_class(predicted, n_classes)
+    return _Comparison(*shown, (truth & 1) > 0, error_kinds_of_bits(truth, predicted), _MEANINGS_OF_BITS)
 
 
 _MEANINGS_OF_BITS = {
@@ -95,16 +114,17 @@ def _meanings(background: str) -> dict[ErrorKind, str]:
     }
 
 
-def _error_entries(kinds: NDArray[np.uint8], meanings: Mapping[ErrorKind, str]) -> dict[str, str]:
+def _error_entries(seen: _Comparison) -> dict[str, str]:
     """Legend of the errors; missed and invented always, so that their absence can be seen."""
-    always = (ErrorKind.MISSED, ErrorKind.INVENTED)
-    return {meanings[kind]: ERROR_COLORS[kind] for kind in ErrorKind if kind in always or (kinds == kind).any()}
+    there = {ErrorKind.MISSED, ErrorKind.INVENTED, *np.unique(seen.kinds).tolist()}
+    return {seen.meanings[kind]: ERROR_COLORS[kind] for kind in ErrorKind if kind in there}
 
 
-def _error_share(kinds: NDArray[np.uint8], labelled: NDArray[np.bool_]) -> str:
-    if not labelled.any():
+def _error_share(seen: _Comparison) -> str:
+    voxels = np.count_nonzero(seen.labelled)
+    if voxels == 0:
         return "nothing labelled"
-    return f"{100 * np.count_nonzero(kinds) / np.count_nonzero(labelled):.1f} % of labelled voxels"
+    return f"{100 * np.count_nonzero(seen.kinds) / voxels:.1f} % of labelled voxels"
 
 
 # Panels are placed to the pixel, so that a voxel is drawn as a whole number of pixels wherever the slice is small
@@ -129,14 +149,22 @@ class _Layout:
     def panel(self, i: int) -> tuple[int, int]:
         """Left and upper edge of panel i."""
         row, column = divmod(i, self.columns)
-        left = self.em + column * (self.width + self.em)
-        return left, self.top + 2 * self.em + row * (self.height + 3 * self.em)
+        upper = self.top + 2 * self.em + row * (self.height + 3 * self.em)
+        return self.em + column * self._column_width, upper
 
-    def size(self, panels: int, legend_width: int) -> tuple[int, int]:
+    def size(self, panels: int, legend_size: tuple[int, int]) -> tuple[int, int]:
         """Width and height of the whole figure."""
-        _, upper = self.panel(panels - 1)
-        grid_right = self.em + self.columns * (self.width + self.em)
-        return grid_right + legend_width, upper + self.height + self.em
+        lowest = max(self.panel(panels - 1)[1] + self.height, self.panel(0)[1] + legend_size[1])
+        return self.legend_left + legend_size[0], lowest + self.em
+
+    @property
+    def legend_left(self) -> int:
+        return self.em + self.columns * self._column_width
+
+    @property
+    def _column_width(self) -> int:
+        """A panel and the gap after it; a very narrow panel is given room for its heading."""
+        return max(self.width, 7 * self.em) + self.em
 
 
 class _Canvas:
@@ -148,23 +176,24 @@ class _Canvas:
         # A hair more than the pixels wanted: matplotlib truncates.
         self.figure = Figure(figsize=((self.width + 1e-6) / DPI, (self.height + 1e-6) / DPI), dpi=DPI)
 
-    def image(self, image: Rgb, left: int, upper: int, width: int, height: int) -> Axes:
-        bottom = 1 - (upper + height) / self.height
+    def image(self, image: Rgb, left: int, lower: int, width: int, height: int) -> None:
         axes = self.figure.add_axes(
-            (left / self.width, bottom, width / self.width, height / self.height),
+            (left / self.width, 1 - lower / self.height, width / self.width, height / self.height)
         )
         shrunk = image.shape[0] > height or image.shape[1] > width
         axes.imshow(image, aspect="auto", interpolation="antialiased" if shrunk else "nearest")
         axes.set_axis_off()
-        return axes
 
-    def text(self, text: str, left: float, baseline: float, scale: float = 1, weight: str = "normal") -> None:
+    def text(self, text: str, left: float, baseline: float, scale: float = 1, weight: str = "normal") -> Text:
         x, y = left / self.width, 1 - baseline / self.height
-        self.figure.text(x, y, plain(text), fontsize=scale * self.points, va="baseline", weight=weight)
+        size = scale * self.points
+        return self.figure.text(x, y, plain(text), fontsize=size, va="baseline", weight=weight)
 
-    def square(self, color: str, left: float, lower: float, side: float) -> None:
+    def box(self, color: str, left: float, lower: float, width: float, height: float) -> Rectangle:
         corner = left / self.width, 1 - lower / self.height
-        self.figure.add_artist(Rectangle(corner, side / self.width, side / self.height, color=color))
+        box = Rectangle(corner, width / self.width, height / self.height, facecolor=color)
+        self.figure.add_artist(box)
+        return box
 
 
 def _compose(
@@ -176,14 +205,13 @@ def _compose(
     rows, columns = next(iter(panels.values())).shape[:2]
     pixel_y, pixel_x = pixel_size_nm
     layout = _layout(rows * pixel_y / pixel_x, columns, has_title=bool(title))
-    canvas = _Canvas(layout.size(len(panels), _legend_width(entries, layout.em)), layout.em)
+    canvas = _Canvas(layout.size(len(panels), _legend_size(entries, layout.em)), layout.em)
     canvas.text(title, layout.em, layout.top - 0.2 * layout.em, scale=1.3, weight="bold")
     for i, (name, image) in enumerate(panels.items()):
         left, upper = layout.panel(i)
-        axes = canvas.image(image, left, upper, layout.width, layout.height)
+        canvas.image(image, left, upper + layout.height, layout.width, layout.height)
         canvas.text(name, left, upper - 0.5 * layout.em, scale=1.1)
-        if i == 0:
-            _draw_scale_bar(axes, columns, rows, pixel_x, canvas.points)
+    _draw_scale_bar(canvas, layout, columns * pixel_x)
     _draw_legend(canvas, entries, layout)
     return canvas.figure
 
@@ -211,14 +239,16 @@ def _panel_columns(aspect: float) -> int:
     return 2 if aspect < 2.5 else 1
 
 
-def _draw_scale_bar(axes: Axes, columns: int, rows: int, pixel_x_nm: float, points: float) -> None:
-    length_um = round_length(0.25 * columns * pixel_x_nm / 1000)
-    length, thick = length_um * 1000 / pixel_x_nm, 0.016 * rows
-    left, bottom = 0.03 * columns, 0.97 * rows
-    axes.add_patch(Rectangle((left, bottom - thick), length, thick, facecolor="white", edgecolor="black"))
-    text = axes.text(left + length / 2, bottom - 1.8 * thick, f"{length_um:g} µm", ha="center", va="bottom")
-    text.set(color="white", fontsize=1.1 * points, fontweight="bold")
-    text.set_path_effects([patheffects.withStroke(linewidth=points / 4, foreground="black")])
+def _draw_scale_bar(canvas: _Canvas, layout: _Layout, width_nm: float) -> None:
+    """A bar of about a quarter of the first panel, which is `width_nm` wide, in its lower left corner."""
+    length_um = round_length(0.25 * width_nm / 1000)
+    em, corner = layout.em, layout.panel(0)
+    left, lower = corner[0] + 0.7 * em, corner[1] + layout.height - 0.7 * em
+    bar = canvas.box("white", left, lower, layout.width * length_um * 1000 / width_nm, 0.35 * em)
+    bar.set(edgecolor="black", linewidth=canvas.points / 15, gid="scale bar")
+    text = canvas.text(f"{length_um:g} µm", left, lower - 0.8 * em, scale=1.2, weight="bold")
+    text.set_color("white")
+    text.set_path_effects([patheffects.withStroke(linewidth=canvas.points / 4, foreground="black")])
 
 
 def round_length(most: float) -> float:
@@ -227,22 +257,20 @@ def round_length(most: float) -> float:
     return float(f"{max(step * power for step in (1, 2, 5) if step * power <= most * (1 + 1e-9)):.6g}")
 
 
-def _legend_width(entries: Mapping[str, Mapping[str, str]], em: int) -> int:
+def _legend_size(entries: Mapping[str, Mapping[str, str]], em: int) -> tuple[int, int]:
     labels = [label for group in entries.values() for label in group]
     # A text path is measured in the unit of its size, here pixels.
     widest = max(TextPath((0, 0), plain(label), size=em).get_extents().width for label in labels)
-    return round(widest + 3 * em)
+    return round(widest + 3 * em), round((1.6 * len(labels) + 2.6 * len(entries)) * em)
 
 
 def _draw_legend(canvas: _Canvas, entries: Mapping[str, Mapping[str, str]], layout: _Layout) -> None:
-    left, upper = layout.panel(0)
-    left += layout.columns * (layout.width + layout.em)
-    baseline: float = upper + layout.em
+    left, baseline = layout.legend_left, layout.panel(0)[1] + 1.0 * layout.em
     for heading, group in entries.items():
         canvas.text(heading, left, baseline, weight="bold")
         for label, color in group.items():
             baseline += 1.6 * layout.em
-            canvas.square(color, left, baseline + 0.15 * layout.em, layout.em)
+            canvas.box(color, left, baseline + 0.15 * layout.em, layout.em, layout.em)
             canvas.text(label, left + 1.6 * layout.em, baseline)
         baseline += 2.6 * layout.em
 

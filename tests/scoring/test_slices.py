@@ -117,6 +117,7 @@ def test_the_topmost_class_is_the_last_that_a_labelled_voxel_has(seed):
 def test_class_images_are_scikit_images_label2rgb(seed):
     rng = np.random.default_rng(seed)
     ids, raw = rng.integers(0, 4, (5, 6)).astype(np.uint8), rng.integers(0, 256, (5, 6)).astype(np.uint8)
+    ids.flat[:4] = range(4)  # label2rgb gives its colours to the labels that occur
     grey = grey_image(raw)
     colors = [[channel / 255 for channel in rgb(color)] for color in COLORS]
     expected = label2rgb(ids, grey, colors=colors, alpha=1, image_alpha=1, bg_label=0, bg_color=None)
