@@ -83,7 +83,7 @@ def _check_dag(workflow: Workflow, dag: Dag) -> None:
             raise WorkflowError(f"{task.where}: a task name has only letters, digits and '-', unlike {task.name!r}")
         if task.template not in workflow.templates:
             raise WorkflowError(f"{task.where}: there is no template {task.template!r}")
-        _check_depends(task, names)
+        _check_depends(task, dag, names)
         _check_arguments(task, workflow.templates[task.template])
     try:
         TopologicalSorter({task.name: dependencies(task) for task in dag.tasks}).prepare()
@@ -91,7 +91,7 @@ def _check_dag(workflow: Workflow, dag: Dag) -> None:
         raise WorkflowError(f"{dag.where}: tasks wait for each other: {' -> '.join(error.args[1])}") from error
 
 
-def _check_depends(task: Task, names: list[str]) -> None:
+def _check_depends(task: Task, dag: Dag, names: list[str]) -> None:
     if not task.depends:
         return
     for path in _parsed(task.depends, DEPENDS, task.where):
@@ -100,6 +100,8 @@ def _check_depends(task: Task, names: list[str]) -> None:
             raise WorkflowError(f"{task.where}: task {task.name!r} depends on {name!r}, which does not exist")
         if result not in (*RESULTS, FINE):
             raise WorkflowError(f"{task.where}: {path!r}: a task has no result {result!r}; it has {', '.join(RESULTS)}")
+        if result in ("AnySucceeded", "AllFailed") and not dag.task(name).is_loop:
+            raise WorkflowError(f"{task.where}: {path!r}: only a loop has the result {result}")
 
 
 def _check_arguments(task: Task, template: Template) -> None:

@@ -71,7 +71,7 @@ EMPTY_DIR = kind("emptyDir", "", "medium sizeLimit")
 INPUTS = kind("inputs", "parameters", refused="artifacts")
 OUTPUTS = kind("outputs", "parameters", refused="artifacts result exitCode")
 ARGUMENTS = kind("arguments", "parameters", refused="artifacts")
-PARAMETER = kind("a parameter", "name value default enum valueFrom", "description", "globalName")
+PARAMETER = kind("a parameter", "name value default enum valueFrom description", refused="globalName")
 VALUE_FROM = kind(
     "valueFrom", "path parameter configMapKeyRef default", "", "expression jsonPath jqFilter event supplied"
 )
@@ -112,6 +112,7 @@ class Parameter:
     path: str | None = None  # output: the file that holds the value
     source: str | None = None  # output of a dag: the tag of a task's output
     config_map_key: str | None = None  # "name/key"
+    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -328,6 +329,7 @@ def _parameter(fields: Fields) -> Parameter:
         path=None if source is None else source.text("path"),
         source=None if source is None else source.text("parameter"),
         config_map_key=None if reference is None else f"{reference.required('name')}/{reference.required('key')}",
+        description=fields.text("description") or "",
     )
 
 

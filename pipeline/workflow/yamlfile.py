@@ -112,7 +112,7 @@ class Fields:
         """A field that Kubernetes wants as a string; a bare number there is refused, as the API server does."""
         value = self.value(key)
         if value is not None and not isinstance(value, str):
-            raise self.error(key, f"must be a text; put quotes around {as_text(value)}")
+            raise self.error(key, f"must be a text, not {as_text(value)}; put it in quotes")
         return value
 
     def required(self, key: str) -> str:
@@ -199,8 +199,9 @@ def plain(node: yaml.Node) -> Any:
         return [plain(item) for item in node.value]
     if node.tag.endswith((":timestamp", ":binary")):
         return str(node.value)
-    constructor = yaml.SafeLoader("")
-    return constructor.construct_object(node)
+    if isinstance(node, yaml.ScalarNode) and node.style is None and node.value in ("y", "Y", "n", "N"):
+        return node.value in ("y", "Y")  # as Kubernetes' YAML has it, and PyYAML has not
+    return yaml.SafeLoader("").construct_object(node)
 
 
 def as_text(value: Any) -> str:

@@ -1,0 +1,32 @@
+"""Every node of the small workflows in `workflow_cases` ends in the phase that Argo gives it, with its outputs.
+
+The cases run as real processes. What is not looked at here: timing, resuming, signals (see test_workflow_runner).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from workflow_cases import CASES, Case, text
+
+from pipeline.workflow import load, run
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_phases(case: Case, tmp_path: Path) -> None:
+    file = tmp_path / "case.yaml"
+    file.write_text(text(case))
+    result = run(load(file), state_dir=tmp_path / "state", jobs=4, grace_seconds=1)
+    main = next(iter(result.nodes))
+    seen = {name.removeprefix(f"{main}."): node for name, node in result.nodes.items()}
+    for expected in case.nodes.split():
+        if expected.startswith("!"):
+            assert expected[1:] not in seen
+        elif "=" in expected:
+            name, _, value = expected.partition("=")
+            assert seen[name].outputs["value"] == value.replace("_", " ")
+        else:
+            name, _, phase = expected.rpartition(":")
+            assert seen[name].phase == phase, seen[name].message
+    assert result.phase == case.phase
