@@ -17,6 +17,7 @@ import torch
 from pipeline.errors import InputError
 from pipeline.nn.augment.draws import Deformation, SampleDraw, SectionShift, draw_sample
 from pipeline.nn.augment.intensity import add_noise, adjust, apply_gamma, blur
+from pipeline.nn.augment.noise import NoiseBanks
 from pipeline.nn.augment.padding import cut_source_patch
 from pipeline.nn.augment.planning import AugmentationPlan, Size3, Triple, plan_augmentation
 from pipeline.nn.augment.rearranging import rearrange
@@ -40,6 +41,7 @@ class Augmenter:
     def __init__(self, settings: AugmentationSettings, patch_zyx: Size3, voxel_size_nm: Triple) -> None:
         self.plan: AugmentationPlan = plan_augmentation(settings, patch_zyx, voxel_size_nm)
         self._weights: dict[tuple[torch.device, float], list[torch.Tensor]] = {}
+        self._banks: dict[tuple[torch.device, int], NoiseBanks] = {}
 
     @property
     def source_patch_zyx(self) -> Size3:
@@ -120,8 +122,9 @@ class Augmenter:
         if plan.volumetric:
             coordinates[:, slices] += offset
             return resample(image, labels, coordinates)
+        shifted = resample(image[:, slices], labels[slices], coordinates + offset)
         patch, patch_labels = resample(image, labels, coordinates)
-        patch[:, slices], patch_labels[slices] = resample(image[:, slices], labels[slices], coordinates + offset)
+        patch[:, slices], patch_labels[slices] = shifted
         return patch, patch_labels
 
     def _change_intensities(self, image: torch.Tensor, draw: SampleDraw) -> torch.Tensor:
@@ -134,7 +137,8 @@ class Augmenter:
             apply_gamma(image, draw.gamma)
         adjust(image, draw.contrast, draw.brightness, self._unevenness(draw, image.device))
         if draw.gaussian_noise > 0 or draw.shot_noise > 0:
-            add_noise(image, draw.gaussian_noise, draw.shot_noise, draw.noise_seed)
+            noise = self._noise_banks(image).mixture(draw.noise, image.shape)
+            add_noise(image, noise, draw.gaussian_noise, draw.shot_noise)
         return image
 
     def _unevenness(self, draw: SampleDraw, device: torch.device) -> torch.Tensor | None:
@@ -142,6 +146,13 @@ class Augmenter:
             return None
         controls = torch.as_tensor(draw.unevenness, dtype=torch.float32, device=device)
         return upsample(controls, self._spline_weights(self.plan.settings.unevenness_spacing_voxels, device))
+
+    def _noise_banks(self, image: torch.Tensor) -> NoiseBanks:
+        """Made when first needed, since many settings have no noise."""
+        key = (image.device, image.numel())
+        if key not in self._banks:
+            self._banks[key] = NoiseBanks(image.numel(), image.device)
+        return self._banks[key]
 
     def _spline_weights(self, spacing_voxels: float, device: torch.device) -> list[torch.Tensor]:
         """One matrix for each of z, y, x; kept, since they are the same for every sample."""

@@ -19,11 +19,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy import ndimage
+from scipy import ndimage, stats
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.nn.augment.draws import Deformation, SampleDraw, draw_sample
 from pipeline.nn.augment.intensity import add_noise, adjust, apply_gamma, blur
+from pipeline.nn.augment.noise import Mixture, NoiseBanks, NoiseWindows
 from pipeline.nn.augment.rearranging import rearrange
 from pipeline.nn.augment.resampling import resample, source_coordinates
 from pipeline.nn.augment.splines import control_points, spline_weights, upsample
@@ -399,7 +400,7 @@ def test_shifted_slices_move_image_and_labels_and_no_other_slice(voxel_size_nm, 
 @pytest.mark.parametrize("shape", [(2, 6, 15, 11), (1, 1, 3, 20)])
 def test_blur_agrees_with_scipy(sigma, shape):
     image = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    radius = [math.ceil(3 * s) for s in sigma]
+    radius = [min(max(1, round(3 * s)), n - 1) for s, n in zip(sigma, shape[1:], strict=True)]
     used = [s if s >= 0.2 and n > 1 else 0 for s, n in zip(sigma, shape[1:], strict=True)]
     for channel, blurred in zip(image.numpy(), blur(image, sigma).numpy(), strict=True):
         oracle = ndimage.gaussian_filter(channel.astype(float), used, mode="nearest", radius=radius)
@@ -415,7 +416,9 @@ def test_gamma_keeps_the_range_and_the_order():
     torch.testing.assert_close((image - image.min()) / (image.max() - image.min()), unit**1.4, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("transform", [lambda x: apply_gamma(x, 0.7), lambda x: add_noise(x, 0.0, 0.2, 1)])
+@pytest.mark.parametrize(
+    "transform", [lambda x: apply_gamma(x, 0.7), lambda x: add_noise(x, ((torch.randn(x.shape), 1.0),), 0.0, 0.2)]
+)
 def test_a_constant_image_stays_finite_and_constant(transform):
     image = torch.full((1, 2, 5, 5), 3.0)
     transform(image)
@@ -429,11 +432,33 @@ def test_contrast_brightness_and_unevenness_are_one_product_and_one_sum():
     torch.testing.assert_close(image, expected)
 
 
+def mixture(shape: tuple[int, ...], seed: int) -> Mixture:
+    banks = NoiseBanks(math.prod(shape), torch.device("cpu"))
+    return banks.mixture(NoiseWindows((seed * 100, seed * 200), float(seed)), torch.Size(shape))
+
+
+def normal_noise(shape: tuple[int, ...], seed: int) -> torch.Tensor:
+    return sum(numbers * weight for numbers, weight in mixture(shape, seed))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_is_standard_normal_and_white(seed):
+    noise = normal_noise((200_000,), seed).double().numpy()
+    assert stats.kstest(noise, "norm").pvalue > 1e-3
+    spectrum = np.fft.irfft(np.abs(np.fft.rfft(noise)) ** 2) / noise.size  # autocorrelation at every lag
+    assert np.abs(spectrum[1:]).max() < 6 / math.sqrt(noise.size)
+
+
+def test_noise_of_two_samples_is_uncorrelated():
+    one, two = normal_noise((200_000,), 1), normal_noise((200_000,), 2)
+    assert abs(float((one * two).mean())) < 6 / math.sqrt(200_000)
+
+
 def test_noise_has_the_variance_that_was_asked_for():
     """Gaussian noise everywhere; shot noise whose variance is 0 in the dark and full in the light, linear between."""
     levels = torch.tensor([-1.0, 0.0, 1.0]).repeat_interleave(40_000).reshape(1, 3, 200, 200)
     noisy = levels.clone()
-    add_noise(noisy, 0.1, 0.3, seed=7)
+    add_noise(noisy, mixture(levels.shape, 1), 0.1, 0.3)
     measured = (noisy - levels).square().mean(dim=(0, 2, 3))
     torch.testing.assert_close(measured, 0.01 + 0.09 * torch.tensor([0.0, 0.5, 1.0]), rtol=0.03, atol=0)
 

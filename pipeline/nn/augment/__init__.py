@@ -8,7 +8,8 @@ splines        smooth fields from coarse control grids
 rearranging    mirrors, quarter turns and shifted slices where nothing is interpolated
 resampling     affine and elastic deformation, image and labels, in one resampling
 sections       slices that are missing
-intensity      blur, gamma, contrast, brightness, unevenness, noise
+intensity      blur, gamma, contrast, brightness, unevenness, Gaussian and shot noise
+noise          the normal numbers for the noise
 padding        source patches that reach beyond the capture
 =============  ===========================================================================
 """

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.nn.augment.noise import OFFSETS, NoiseWindows
 from pipeline.nn.augment.planning import AugmentationPlan
 
 FloatArray = NDArray[np.float64]
@@ -67,7 +68,7 @@ class SampleDraw:
     """(1, kz, ky, kx): control values of the local change of contrast, as a fraction."""
     gaussian_noise: float
     shot_noise: float
-    noise_seed: int
+    noise: NoiseWindows
     missing: tuple[MissingSection, ...]
 
 
@@ -123,7 +124,7 @@ def draw_sample(plan: AugmentationPlan, seed: int, sample_index: int) -> SampleD
         unevenness=_draw_unevenness(plan, stream),
         gaussian_noise=_draw_or(0.0, settings.gaussian_noise_probability, 0, settings.gaussian_noise_max, stream),
         shot_noise=_draw_or(0.0, settings.shot_noise_probability, 0, settings.shot_noise_max, stream),
-        noise_seed=stream.integer(0, 2**62),
+        noise=_draw_noise(stream),
         missing=_draw_missing(plan, stream),
     )
 
@@ -219,17 +220,20 @@ def _draw_unevenness(plan: AugmentationPlan, stream: _SampleStream) -> FloatArra
     return amplitude * controls if happens else None
 
 
+def _draw_noise(stream: _SampleStream) -> NoiseWindows:
+    offsets = (stream.integer(0, OFFSETS), stream.integer(0, OFFSETS))
+    return NoiseWindows(offsets, stream.uniform(0, 2 * math.pi))
+
+
 def _draw_missing(plan: AugmentationPlan, stream: _SampleStream) -> tuple[MissingSection, ...]:
     settings, slices = plan.settings, plan.patch_zyx[0]
     happens = stream.happens(settings.missing_slice_probability)
     # A patch of one or two slices would hold nothing, or too little, from which to tell what is missing.
     count = min(stream.integer(1, settings.missing_slices_max), slices // 3)
     lost = stream.distinct(count, slices)
-    sections = tuple(
-        MissingSection(z, _neighbour(z) if stream.happens(0.5) else None, stream.uniform(0, 1)) for z in lost
-    )
-    return sections if happens else ()
-
-
-def _neighbour(z: int) -> int:
-    return z - 1 if z > 0 else 1
+    kept = [z for z in range(slices) if z not in lost]
+    sections = []
+    for z in lost:
+        nearest = min(kept, key=lambda other: abs(other - z))
+        sections.append(MissingSection(z, nearest if stream.happens(0.5) else None, stream.uniform(0, 1)))
+    return tuple(sections) if happens else ()

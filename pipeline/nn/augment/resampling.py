@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn.functional import grid_sample
 
 from pipeline.nn.augment.draws import Deformation
@@ -27,33 +28,36 @@ def source_coordinates(
     patch, source: sizes along the D resampled axes; their centres coincide.
     spline_weights: D matrices (patch size, control points) for the elastic part.
     """
-    axes = len(patch)
-    centre = (np.array(source) - 1) / 2
-    coordinates = torch.as_tensor(centre, dtype=torch.float32, device=device).reshape(axes, *[1] * axes)
-    for axis, size in enumerate(patch):
-        # Only D short vectors: worked out on the host in float64, so that whole and half voxels stay exact.
-        along = deformation.matrix[:, axis, None] * (np.arange(size) - (size - 1) / 2)
-        shape = [axes, *(size if other == axis else 1 for other in range(axes))]
-        coordinates = coordinates + torch.as_tensor(along, dtype=torch.float32, device=device).reshape(shape)
+    offsets = [np.arange(size) - (size - 1) / 2 for size in patch]
+    # The affine part of all axes but the last, in float64 on the host: few numbers, and exact for half voxels.
+    rows = (np.array(source) - 1).reshape(-1, *[1] * (len(patch) - 1)) / 2
+    for axis, along in enumerate(np.ix_(*offsets[:-1])):
+        rows = rows + deformation.matrix[:, axis].reshape(rows.shape[:1] + (1,) * along.ndim) * along
+    columns = np.broadcast_to(deformation.matrix[:, -1].reshape(-1, *[1] * (rows.ndim - 1)), rows.shape)
+    left = [_on(device, np.stack([rows, columns], axis=-1))]
+    right = [_on(device, np.stack([np.ones(patch[-1]), offsets[-1]]))]
     if deformation.displacement is not None:
-        controls = torch.as_tensor(deformation.displacement, dtype=torch.float32, device=device)
-        coordinates += upsample(controls, spline_weights)
-    return coordinates
+        left.append(upsample(_on(device, deformation.displacement), spline_weights[:-1]))
+        right.append(spline_weights[-1].T)
+    # One product adds the elastic to the affine part, so that the field of full size is written only once.
+    return torch.cat(left, -1) @ torch.cat(right)
+
+
+def _on(device: torch.device, array: NDArray[np.float64]) -> torch.Tensor:
+    return torch.as_tensor(array, dtype=torch.float32, device=device)
 
 
 def resample(
     image_CZYX: torch.Tensor, labels_ZYX: torch.Tensor, coordinates: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Image (C, z, y, x) and labels (z, y, x) at `coordinates` (D, *patch): linear along the D axes, and nearest."""
-    # The source patch holds every coordinate but for rounding; beyond a capture's own edge it was padded when read.
-    inside = torch.stack(
-        [
-            along.clamp(0, size - 1)
-            for along, size in zip(coordinates, labels_ZYX.shape[-len(coordinates) :], strict=True)
-        ]
-    )
+    """Image (C, z, y, x) and labels (z, y, x) at `coordinates` (D, *patch): linear along the D axes, and nearest.
+
+    The source patch holds every coordinate but for rounding, which is clamped away, in place.
+    """
+    for coordinate, size in zip(coordinates, labels_ZYX.shape[-len(coordinates) :], strict=True):
+        coordinate.clamp_(0, size - 1)
     sample = _sample_planes if len(coordinates) == 2 else _sample_volume
-    return sample(image_CZYX, inside), _nearest(labels_ZYX, inside)
+    return sample(image_CZYX, coordinates), _nearest(labels_ZYX, coordinates)
 
 
 def _nearest(labels_ZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
@@ -67,9 +71,13 @@ def _nearest(labels_ZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tenso
 
 
 def _sample_planes(image_CZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
-    """All slices share one grid: they pass as channels of one plane, which shares the weights as well."""
-    planes = image_CZYX.flatten(0, 1)[None]
-    return _bilinear(planes, *coordinates).reshape(*image_CZYX.shape[:2], *coordinates.shape[1:])
+    """All slices share one grid: a few at a time pass as channels of one plane and share the weights as well."""
+    channels, slices, rows, columns = image_CZYX.shape
+    # With more channels than this, the planes of a rotated grid no longer fit the cache of a CPU core.
+    together = next(count for count in (8, 7, 6, 5, 4, 3, 2, 1) if channels * slices % count == 0)
+    planes = image_CZYX.reshape(-1, together, rows, columns)
+    y, x = coordinates
+    return _bilinear(planes, _grid(y, x, (rows, columns))).reshape(channels, slices, *y.shape)
 
 
 def _sample_volume(image_CZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
@@ -90,14 +98,19 @@ def _sample_volume(image_CZYX: torch.Tensor, coordinates: torch.Tensor) -> torch
     pairs = image.as_strided((channels, 2, (slices - 1) * rows, columns), pair_strides)
     z, y, x = coordinates
     below = z.floor().clamp_(max=slices - 2)
-    sampled = _bilinear(pairs, (below * rows + y).flatten(0, 1), x.flatten(0, 1)).reshape(channels, 2, *z.shape)
+    grid = _grid((below * rows + y).flatten(0, 1), x.flatten(0, 1), pairs.shape[-2:])
+    sampled = _bilinear(pairs, grid).reshape(channels, 2, *z.shape)
     return torch.lerp(sampled[:, 0], sampled[:, 1], z - below)
 
 
-def _bilinear(planes_BCYX: torch.Tensor, y: torch.Tensor, x: torch.Tensor) -> torch.Tensor:
-    """Every plane at the points (y, x), both (rows, columns), in pixels. Returns (B, C, rows, columns)."""
-    rows, columns = planes_BCYX.shape[-2:]
-    # The kernel takes x before y, scaled so that the first and the last pixel centre lie at -1 and 1.
-    points = torch.stack([x * (2 / max(columns - 1, 1)) - 1, y * (2 / max(rows - 1, 1)) - 1])
-    grid = points.permute(1, 2, 0).expand(len(planes_BCYX), -1, -1, -1)
+def _grid(y: torch.Tensor, x: torch.Tensor, plane_yx: Sequence[int]) -> torch.Tensor:
+    """The points (y, x), in pixels, as `grid_sample` wants them: x first, first and last pixel centre at -1 and 1."""
+    rows, columns = plane_yx
+    points = torch.stack([x * (2 / max(columns - 1, 1)), y * (2 / max(rows - 1, 1))]).sub_(1)
+    return points.permute(1, 2, 0)
+
+
+def _bilinear(planes_BCYX: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
+    """Every plane at every point of the grid. Returns (B, C, rows, columns)."""
+    grid = grid.expand(len(planes_BCYX), -1, -1, -1)
     return grid_sample(planes_BCYX, grid, mode="bilinear", padding_mode="border", align_corners=True)

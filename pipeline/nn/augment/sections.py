@@ -10,7 +10,7 @@ from pipeline.nn.augment.draws import MissingSection
 
 
 def lose_sections(image_CZYX: torch.Tensor, missing: Sequence[MissingSection]) -> None:
-    """Blanks slices or overwrites them with a neighbour, in place. The labels stay: what was there is still asked."""
+    """Blanks slices or overwrites them with others, in place. The labels stay: what was there is still asked."""
     if not missing:
         return
     darkest, brightest = image_CZYX.aminmax()

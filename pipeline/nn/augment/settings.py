@@ -80,7 +80,7 @@ class AugmentationSettings:
     """Largest standard deviation of that noise at the brightest voxel of the sample."""
 
     missing_slice_probability: float = 0.1
-    """Probability that slices of the image are lost: blank, or a copy of a neighbour. Labels stay."""
+    """Probability that slices of the image are lost: blank, or a copy of the nearest that is left. Labels stay."""
     missing_slices_max: int = 2
     """Most slices that one sample can lose; never more than one in three."""
     shifted_slice_probability: float = 0.1

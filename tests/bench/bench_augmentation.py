@@ -1,0 +1,196 @@
+"""Speed of the augmentation layer against batchgeneratorsv2 and MONAI: same transforms, source patch and threads.
+
+Every transform that all three have happens to every sample: mirror, rotation, scale, elastic deformation, blur, gamma,
+contrast, brightness and Gaussian noise, labels by the nearest neighbour. Where ours stays within the slices, the
+others are given the slices as channels of a 2-D image, which is their fastest way to do the same.
+Prints a line per patch and peer, in processor time, so that other programs count little; the ratio is the median over
+interleaved repetitions, so that a busy machine slows both sides alike.
+
+    pip install -e .[bench] && python -m tests.bench.bench_augmentation
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import monai.transforms as mt
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+from batchgeneratorsv2.transforms.intensity.brightness import BrightnessAdditiveTransform
+from batchgeneratorsv2.transforms.intensity.contrast import ContrastTransform
+from batchgeneratorsv2.transforms.intensity.gamma import GammaTransform
+from batchgeneratorsv2.transforms.intensity.gaussian_noise import GaussianNoiseTransform
+from batchgeneratorsv2.transforms.noise.gaussian_blur import GaussianBlurTransform
+from batchgeneratorsv2.transforms.spatial.mirroring import MirrorTransform
+from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
+from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
+
+from pipeline.nn.augmentation import AugmentationSettings, Augmenter
+
+BATCH = 2
+CASES = {
+    "volume 32 x 128 x 128, 8 nm": ((32, 128, 128), (8.0, 8.0, 8.0)),
+    "slices 32 x 128 x 128, 40 x 8 x 8 nm": ((32, 128, 128), (40.0, 8.0, 8.0)),
+    "slice 1 x 256 x 256": ((1, 256, 256), (40.0, 8.0, 8.0)),
+}
+SETTINGS = replace(
+    AugmentationSettings.off(),
+    flip_probability_zyx=(0.5, 0.5, 0.5),
+    rotation_probability=1.0,
+    tilt_probability=1.0,
+    scale_probability=1.0,
+    elastic_probability=1.0,
+    blur_probability=1.0,
+    gamma_probability=1.0,
+    contrast_probability=1.0,
+    brightness_probability=1.0,
+    gaussian_noise_probability=1.0,
+)
+# What one repetition augments: a batch of source patches (B, 1, z, y, x) and their labels (B, z, y, x).
+Run = Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def ours(augmenter: Augmenter) -> Run:
+    count = iter(range(0, 2**62, BATCH))
+
+    def run(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        first = next(count)
+        return augmenter(image, labels, 0, range(first, first + BATCH))
+
+    return run
+
+
+def batchgenerators(augmenter: Augmenter) -> Run:
+    volumetric, patch = augmenter.plan.volumetric, augmenter.plan.patch_zyx
+    tilt, turn = np.radians(SETTINGS.tilt_degrees), np.pi
+
+    def angle(image: torch.Tensor, dim: int) -> float:
+        largest = turn if dim == 0 else tilt
+        return float(np.random.uniform(-largest, largest))
+
+    spatial = SpatialTransform(
+        patch if volumetric else patch[1:],
+        patch_center_dist_from_border=0,
+        random_crop=False,
+        p_elastic_deform=1,
+        elastic_deform_magnitude=(0, SETTINGS.elastic_amplitude_voxels),
+        p_rotation=1,
+        rotation=angle if volumetric else (-turn, turn),
+        p_scaling=1,
+        scaling=SETTINGS.scale_range,
+        p_synchronize_scaling_across_axes=1,
+        mode_seg="nearest",
+    )
+    blur = GaussianBlurTransform(SETTINGS.blur_sigma_voxels, synchronize_channels=True, synchronize_axes=True)
+    moving: list[BasicTransform] = [spatial, blur]
+    if not volumetric:
+        moving = [Convert3DTo2DTransform(), *moving, Convert2DTo3DTransform()]
+    transform = ComposeTransforms(
+        [
+            *moving,
+            MirrorTransform((0, 1, 2)),
+            GammaTransform(SETTINGS.gamma_range, 0, True, 1, p_retain_stats=0),
+            ContrastTransform(SETTINGS.contrast_range, preserve_range=False, synchronize_channels=True),
+            BrightnessAdditiveTransform(0, SETTINGS.brightness_max),
+            GaussianNoiseTransform((0, SETTINGS.gaussian_noise_max**2)),
+        ]
+    )
+
+    def run(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        done = [transform(image=x, segmentation=y[None]) for x, y in zip(image, labels, strict=True)]
+        return torch.stack([d["image"] for d in done]), torch.stack([d["segmentation"][0] for d in done])
+
+    return run
+
+
+def monai(augmenter: Augmenter) -> Run:
+    volumetric, patch = augmenter.plan.volumetric, augmenter.plan.patch_zyx
+    keys = ["image", "labels"]
+    tilt = np.radians(SETTINGS.tilt_degrees)
+    scale = tuple(factor - 1 for factor in SETTINGS.scale_range)
+    magnitude = (0.0, SETTINGS.elastic_amplitude_voxels)
+    common = {"prob": 1.0, "mode": ("bilinear", "nearest"), "padding_mode": "border"}
+    if volumetric:
+        turns = [np.pi, tilt, tilt]
+        spatial = mt.Rand3DElasticd(
+            keys, (5, 8), magnitude, patch, rotate_range=turns, scale_range=[scale] * 3, **common
+        )
+    else:
+        spacing = SETTINGS.elastic_spacing_voxels
+        spatial = mt.Rand2DElasticd(
+            keys, spacing, magnitude, patch[1:], rotate_range=np.pi, scale_range=[scale] * 2, **common
+        )
+    transform = mt.Compose(
+        [
+            spatial,
+            *(mt.RandFlipd(keys, 0.5, axis) for axis in range(3 if volumetric else 2)),
+            mt.RandGaussianSmoothd(["image"], *[SETTINGS.blur_sigma_voxels] * 3, prob=1.0),
+            mt.RandAdjustContrastd(["image"], 1.0, SETTINGS.gamma_range),
+            mt.RandScaleIntensityd(["image"], 0.3, 1.0),
+            mt.RandShiftIntensityd(["image"], SETTINGS.brightness_max, prob=1.0),
+            mt.RandGaussianNoised(["image"], 1.0, std=SETTINGS.gaussian_noise_max),
+        ]
+    )
+
+    def run(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        if volumetric:
+            samples = [{"image": x, "labels": y[None]} for x, y in zip(image, labels, strict=True)]
+        else:
+            samples = [{"image": x[0], "labels": y} for x, y in zip(image, labels, strict=True)]
+        done = [transform(sample) for sample in samples]
+        images, moved = (torch.stack([d[key].as_tensor() for d in done]) for key in keys)
+        return (images, moved[:, 0]) if volumetric else (images[:, None], moved)
+
+    return run
+
+
+def milliseconds_a_sample(run: Run, image: torch.Tensor, labels: torch.Tensor, patch: tuple[int, ...]) -> float:
+    start = time.process_time()
+    got, got_labels = run(image, labels)
+    elapsed = time.process_time() - start
+    if got.shape != (BATCH, 1, *patch) or got_labels.shape != (BATCH, *patch):
+        raise AssertionError(f"{run}: {tuple(got.shape)} and {tuple(got_labels.shape)} are not patches of {patch}")
+    return elapsed / BATCH * 1000
+
+
+def compare(name: str, repetitions: int) -> None:
+    patch, voxel_size_nm = CASES[name]
+    augmenter = Augmenter(SETTINGS, patch, voxel_size_nm)
+    image = torch.randn(BATCH, 1, *augmenter.source_patch_zyx)
+    labels = torch.randint(0, 9, (BATCH, *augmenter.source_patch_zyx), dtype=torch.uint8)
+    sides = {
+        "vemseg": ours(augmenter),
+        "batchgeneratorsv2": batchgenerators(augmenter),
+        "MONAI": monai(augmenter),
+    }
+    times: dict[str, list[float]] = {side: [] for side in sides}
+    for repetition in range(repetitions + 1):
+        for side, run in sides.items():
+            taken = milliseconds_a_sample(run, image.clone(), labels.clone(), patch)
+            if repetition > 0:  # the first one fills caches
+                times[side].append(taken)
+    print(f"{name}, source patch {augmenter.source_patch_zyx}: vemseg {statistics.median(times['vemseg']):.2f} ms")
+    for peer in ("batchgeneratorsv2", "MONAI"):
+        ratio = statistics.median(b / a for a, b in zip(times["vemseg"], times[peer], strict=True))
+        print(f"    {peer} {statistics.median(times[peer]):.2f} ms = {ratio:.1f} x vemseg (at least 5)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch, the same for all (default 1)")
+    parser.add_argument("--repetitions", type=int, default=9, help="timed repetitions (default 9)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    print(f"augmentation, a sample of a batch of {BATCH}, {arguments.threads} thread(s)")
+    for name in CASES:
+        compare(name, arguments.repetitions)
+
+
+if __name__ == "__main__":
+    main()
