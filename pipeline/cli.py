@@ -1,0 +1,304 @@
+"""vemseg: a thin command line. Each command is a function of the package that can be called from Python as well.
+
+Modules are imported by the command that needs them, so that ``vemseg --help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline import __version__
+
+STUDY, STEPS, DATA, SETTINGS = "Studies", "Steps (what the pods of a workflow run)", "Volumes", "Configuration"
+
+app = typer.Typer(
+    name="vemseg",
+    help="Segment volume electron microscopy: train on a small labelled capture, predict whole volumes, score them.",
+    epilog="A first study: vemseg phantom capture && vemseg run workflows/study.yaml -p config=capture/study.yaml "
+    "-p run=runs/first",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+config_app = typer.Typer(help="Write, explain and check configurations.", no_args_is_help=True)
+app.add_typer(config_app, name="config", rich_help_panel=SETTINGS)
+
+RunUrl = Annotated[str, typer.Option("--run", help="Run URL: a path, file:// or s3://", show_default=False)]
+Worker = Annotated[int, typer.Option(help="Number of this worker, from 0", min=0)]
+Workers = Annotated[int, typer.Option(help="How many workers share the work", min=1)]
+Target = Annotated[str, typer.Option(help="multilabel, or the name of a class", show_default=False)]
+Outputs = Annotated[Path | None, typer.Option(help="Directory for the values that a workflow goes on with")]
+
+
+def main() -> None:
+    """Run the command line; errors that a user can mend end it with their message and exit code."""
+    from pipeline.errors import VemsegError
+
+    try:
+        app()
+    except VemsegError as error:
+        print(f"vemseg: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"vemseg: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        sys.exit(74)
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version")] = False) -> None:
+    """Print the version when asked to."""
+    if show:
+        print(f"vemseg {__version__}")
+        raise typer.Exit
+
+
+@app.command(
+    rich_help_panel=STUDY, epilog="vemseg run workflows/study.yaml -p config=study.yaml -p run=runs/mine --jobs 2"
+)
+def run(
+    workflow: Annotated[Path, typer.Argument(help="Argo Workflows YAML, such as workflows/study.yaml")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="A workflow parameter, name=value")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Processes at once; default: one a core", min=1)] = None,
+    volume: Annotated[
+        list[str] | None, typer.Option(help="Directory in place of a volume claim, claim=directory")
+    ] = None,
+    semaphore: Annotated[list[str] | None, typer.Option(help="Places of a semaphore, configmap/key=number")] = None,
+    state: Annotated[
+        Path | None, typer.Option(help="Where the runner keeps its state; default: <run>/workflow")
+    ] = None,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Forget what an earlier, unfinished run of it has done")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop")] = False,
+) -> None:
+    """Run an Argo workflow on this machine, without a cluster; the same command later goes on where it stopped."""
+    from rich.console import Console
+
+    from pipeline.workflow import describe, exit_code, for_console, load
+    from pipeline.workflow import run as run_workflow
+
+    loaded = load(workflow)
+    values = _pairs(parameter, "--parameter")
+    volumes = _pairs(volume, "--volume")
+    semaphores = {key: _count(value, key) for key, value in _pairs(semaphore, "--semaphore").items()}
+    state_dir = state or _state_directory(values, workflow)
+    console = Console()
+    if dry_run:
+        console.print(describe(loaded, values, state_dir=state_dir, volumes=volumes), markup=False, highlight=False)
+        return
+    result = run_workflow(
+        loaded,
+        values,
+        state_dir=state_dir,
+        jobs=jobs,
+        volumes=volumes,
+        semaphores=semaphores,
+        view=for_console(console),
+        fresh=fresh,
+    )
+    if exit_code(result) == 0 and "run" in values:
+        _show(values["run"], console)
+    raise typer.Exit(exit_code(result))
+
+
+@app.command(rich_help_panel=STUDY, epilog="vemseg inspect runs/mine")
+def inspect(run_url: Annotated[str, typer.Argument(metavar="RUN", help="Run URL")]) -> None:
+    """Say what a run holds, how far it is and what it scored."""
+    from rich.console import Console
+
+    _show(run_url, Console())
+
+
+@app.command(rich_help_panel=STEPS, epilog="vemseg plan --config study.yaml --run runs/mine")
+def plan(
+    config: Annotated[str, typer.Option(help="Configuration: a path or URL", show_default=False)],
+    run_url: RunUrl,
+    outputs: Outputs = None,
+    update: Annotated[bool, typer.Option("--update", help="Take a changed configuration into an existing run")] = False,
+) -> None:
+    """Take in the captures, plan the networks and split the data."""
+    from pipeline.steps.plan import plan as step
+
+    step(config, run_url, outputs=outputs, update=update)
+
+
+@app.command(rich_help_panel=STEPS, epilog="vemseg augment --run runs/mine --worker 0 --workers 2")
+def augment(run_url: RunUrl, worker: Worker = 0, workers: Workers = 1) -> None:
+    """Write this worker's part of the pool of augmented samples."""
+    from pipeline.steps.augment import augment as step
+
+    _check_worker(worker, workers)
+    step(run_url, worker=worker, workers=workers)
+
+
+@app.command(rich_help_panel=STEPS, epilog="vemseg train --run runs/mine --target multilabel")
+def train(run_url: RunUrl, target: Target) -> None:
+    """Train one network; goes on from its last checkpoint."""
+    from pipeline.steps.train import train as step
+
+    step(run_url, target=target)
+
+
+@app.command(rich_help_panel=STEPS, epilog="vemseg infer --run runs/mine --target multilabel --worker 0 --workers 4")
+def infer(run_url: RunUrl, target: Target, worker: Worker = 0, workers: Workers = 1) -> None:
+    """Predict this worker's shards with a trained network."""
+    from pipeline.steps.infer import infer as step
+
+    _check_worker(worker, workers)
+    step(run_url, target=target, worker=worker, workers=workers)
+
+
+@app.command(rich_help_panel=STEPS, epilog="vemseg evaluate --run runs/mine")
+def evaluate(run_url: RunUrl) -> None:
+    """Score the predictions: tables, confusion volumes, figures."""
+    from pipeline.steps.evaluate import evaluate as step
+
+    step(run_url)
+
+
+@app.command(
+    rich_help_panel=STEPS,
+    epilog="vemseg prepare --model runs/mine/models/multilabel --input new.tif --run runs/new",
+)
+def prepare(
+    model: Annotated[str, typer.Option(help="A trained model: a run's models/<target>", show_default=False)],
+    volume: Annotated[
+        str, typer.Option("--input", help="Volume to segment, in any readable format", show_default=False)
+    ],
+    run_url: RunUrl,
+    voxel_size_nm: Annotated[
+        str | None, typer.Option(help="z,y,x in nanometres, where the file does not state it")
+    ] = None,
+    outputs: Outputs = None,
+) -> None:
+    """Take in a volume without labels, to segment it with a trained model."""
+    from pipeline.steps.prepare import prepare as step
+
+    size = None if not voxel_size_nm else _triple(voxel_size_nm, "--voxel-size-nm")
+    step(model, volume, run_url, voxel_size_nm=size, outputs=outputs)
+
+
+@app.command(rich_help_panel=STEPS, epilog="vemseg finish --run runs/new")
+def finish(run_url: RunUrl) -> None:
+    """Finish a segmentation: coarser levels for viewers, class shares, a preview."""
+    from pipeline.steps.finish import finish as step
+
+    step(run_url)
+
+
+@app.command(rich_help_panel=DATA, epilog="vemseg phantom capture --shape 25,700,700 --seed 1")
+def phantom(
+    directory: Annotated[Path, typer.Argument(help="Folder to write raw.tif, labels.tif and study.yaml to")],
+    shape: Annotated[str, typer.Option(help="Voxels z,y,x")] = "25,700,700",
+    seed: Annotated[int, typer.Option(help="Another seed is another tissue", min=0)] = 0,
+    example: Annotated[str, typer.Option(help="Which configuration to write beside it: phantom or demo")] = "phantom",
+) -> None:
+    """Make a FIB-SEM-like capture with labels of the eight default classes."""
+    from pipeline.steps.phantom import write_phantom
+
+    z, y, x = _triple(shape, "--shape")
+    write_phantom(directory, (int(z), int(y), int(x)), seed=seed, example=example)
+
+
+@app.command(
+    rich_help_panel=DATA, epilog="vemseg export runs/new/predictions/multilabel/volume/labels/segmentation out.tif"
+)
+def export(
+    volume: Annotated[str, typer.Argument(help="An OME-Zarr image or label volume")],
+    destination: Annotated[Path, typer.Argument(help="File to write: .tif or .npy")],
+) -> None:
+    """Write a volume as TIFF or NumPy."""
+    from pipeline.volume.export import export_volume
+    from pipeline.volume.omezarr import open_image
+    from pipeline.volume.stores import Store
+
+    export_volume(open_image(Store.open(volume)), destination)
+
+
+@config_app.command("example", epilog="vemseg config example > study.yaml")
+def config_example(
+    name: Annotated[str, typer.Argument(help="phantom, demo or sections")] = "phantom",
+) -> None:
+    """Print a configuration to start from."""
+    from pipeline.examples import example_text
+
+    print(example_text(name), end="")
+
+
+@config_app.command("schema", epilog="vemseg config schema > study.schema.json")
+def config_schema() -> None:
+    """Print the JSON schema, for editors that complete and check as one types."""
+    from pipeline.config import schema_json
+
+    print(schema_json())
+
+
+@config_app.command("check", epilog="vemseg config check study.yaml")
+def config_check(path: Annotated[Path, typer.Argument(help="Configuration file")]) -> None:
+    """Say what is wrong with a configuration, and where."""
+    from pipeline.config import load_config
+
+    config = load_config(path)
+    print(f"{path}: right; {len(config.data.captures)} captures, targets {', '.join(config.targets)}")
+
+
+def _show(run_url: str, console: object) -> None:
+    from rich.console import Console
+
+    from pipeline.steps.inspect import overview
+
+    assert isinstance(console, Console)
+    for part in overview(run_url):
+        console.print(part)
+
+
+def _state_directory(values: dict[str, str], workflow: Path) -> Path:
+    """Beside the run where that is a local directory, else below the working directory."""
+    run_url = values.get("run", "")
+    if run_url and "://" not in run_url:
+        return Path(run_url) / "workflow"
+    return Path(".vemseg") / workflow.stem
+
+
+def _pairs(items: list[str] | None, option: str) -> dict[str, str]:
+    from pipeline.errors import InputError
+
+    pairs = {}
+    for item in items or []:
+        name, equals, value = item.partition("=")
+        if not equals or not name:
+            raise InputError(f"{option} {item}: write it as name=value")
+        pairs[name] = value
+    return pairs
+
+
+def _count(value: str, key: str) -> int:
+    from pipeline.errors import InputError
+
+    if not value.isdigit():
+        raise InputError(f"--semaphore {key}={value}: the number of places must be a whole number")
+    return int(value)
+
+
+def _triple(text: str, option: str) -> tuple[float, float, float]:
+    from pipeline.errors import InputError
+
+    try:
+        z, y, x = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise InputError(f"{option} {text}: give three numbers, z,y,x") from error
+    return z, y, x
+
+
+def _check_worker(worker: int, workers: int) -> None:
+    from pipeline.errors import InputError
+
+    if worker >= workers:
+        raise InputError(f"--worker {worker}: of {workers} workers the last is number {workers - 1}")

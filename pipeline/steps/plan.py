@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.config import MULTILABEL, Capture, Config, parse_config
+from pipeline.config import MULTILABEL, Capture, Config, Inference, parse_config
 from pipeline.errors import ConfigError, DataError, RunConflictError
 from pipeline.steps.digest import digest
 from pipeline.steps.outputs import write_outputs
@@ -69,7 +69,7 @@ def plan(config_location: str, run_url: str, *, outputs: Path | None = None, upd
     receptive_field, guard = _guard(networks, config)
     parts = {stack.name: split_capture(stack.name, stack.geometry.shape_zyx, config.split, guard) for stack in stacks}
     run = Run.open(run_url, create=True)
-    _claim(run, config, update)
+    _refuse_other_configuration(run, config, update)
     with run.reporter("plan") as report:
         captures = [_take_in(run, config, base, stack, parts[stack.name], report) for stack in stacks]
         _refuse_missing_classes(config, [entry.plan for entry in captures])
@@ -85,8 +85,9 @@ def plan(config_location: str, run_url: str, *, outputs: Path | None = None, upd
             patch_zyx=_patch(config, stacks, next(iter(networks.values())).stride_zyx),
             block_zyx=_block(config, stacks, next(iter(networks.values()))),
             augment_workers=_augment_workers(config),
-            infer_workers=_infer_workers(config, stacks),
+            infer_workers=infer_workers(config.inference, [stack.geometry for stack in stacks]),
         )
+        run.store.write("config.yaml", config.to_yaml().encode())
         run.store.write("plan.json", decided.model_dump_json(indent=1).encode())
         prepare_outputs(Run(run.store))
         _report_shares(config, decided, report)
@@ -213,15 +214,13 @@ def _guard(networks: dict[str, NetworkPlan], config: Config) -> tuple[Zyx, Zyx]:
     return field, zyx([max(pair) for pair in zip(asked, field, strict=True)], "guard")
 
 
-def _claim(run: Run, config: Config, update: bool) -> None:
-    """Write the configuration into the run, or refuse a run of another one."""
-    text = config.to_yaml()
-    if run.store.exists("config.yaml") and run.store.read("config.yaml").decode() != text and not update:
+def _refuse_other_configuration(run: Run, config: Config, update: bool) -> None:
+    planned = run.store.exists("plan.json")
+    if planned and run.store.read("config.yaml").decode() != config.to_yaml() and not update:
         raise RunConflictError(
             f"{run.store.url} was planned with another configuration (its config.yaml). Choose another run URL, or "
             "plan with --update: what the change does not touch is kept"
         )
-    run.store.write("config.yaml", text.encode())
 
 
 @dataclass(frozen=True)
@@ -374,15 +373,13 @@ def _block(config: Config, stacks: Sequence[Stack], network: NetworkPlan) -> Zyx
 
 
 def _augment_workers(config: Config) -> int:
-    return 1 if config.augmentation.source == "on_the_fly" else config.inference.workers
+    return 0 if config.augmentation.source == "on_the_fly" else config.inference.workers
 
 
-def _infer_workers(config: Config, stacks: Sequence[Stack]) -> int:
-    """No more workers than shards."""
-    shards = sum(
-        len(tile(stack.geometry.block, fit(config.inference.shard_zyx, stack.geometry.shape_zyx))) for stack in stacks
-    )
-    return max(1, min(config.inference.workers, shards))
+def infer_workers(settings: Inference, geometries: Sequence[Geometry]) -> int:
+    """Workers a target, but no more than there are shards."""
+    shards = sum(len(tile(each.block, fit(settings.shard_zyx, each.shape_zyx))) for each in geometries)
+    return max(1, min(settings.workers, shards))
 
 
 def _report_shares(config: Config, decided: RunPlan, report: Reporter) -> None:

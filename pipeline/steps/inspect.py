@@ -1,0 +1,74 @@
+"""What a run holds, how far it is and what it scored."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+from rich.console import RenderableType
+from rich.table import Table
+
+from pipeline.errors import RunConflictError
+from pipeline.scoring import tables
+from pipeline.steps.infer import shard_works
+from pipeline.steps.run import Run
+
+
+def overview(run_url: str) -> Iterator[RenderableType]:
+    """What there is to say about a run, piece by piece."""
+    run = Run.open(run_url)
+    yield f"[bold]{run.config.name}[/bold] at {run.store.url}"
+    yield _captures(run)
+    yield _targets(run)
+    if run.store.exists("evaluation/scores.json"):
+        yield tables.to_rich(tables.from_json(run.evaluation_store.read("scores.json").decode()))
+    figures = [key for key in run.evaluation_store.list("figures") if key.endswith(".png")]
+    if figures:
+        yield f"figures: {len(figures)} in {run.evaluation_store.child('figures').url}"
+
+
+def _captures(run: Run) -> Table:
+    table = Table("capture", "voxels z, y, x", "voxel size, nm", "train / validation / test, Mvoxel")
+    for capture in run.plan.captures:
+        parts = capture.split()
+        shares = [sum(block.voxels for block in blocks) / 1e6 for blocks in (parts.train, parts.validation, parts.test)]
+        table.add_row(
+            capture.name,
+            " x ".join(map(str, capture.shape_zyx)),
+            " x ".join(f"{edge:g}" for edge in capture.voxel_size_nm),
+            " / ".join(f"{share:.2f}" for share in shares) if capture.parts else "-",
+        )
+    return table
+
+
+def _targets(run: Run) -> Table:
+    table = Table("target", "trained", "validation macro F1", "shards predicted")
+    for target in run.plan.targets:
+        store = run.model_store(target)
+        if not store.exists("model.json"):
+            table.add_row(target, "no", _last_score(run, target), "-")
+            continue
+        model = store.read_json("model.json")
+        try:
+            works = shard_works(run, target)
+        except RunConflictError:
+            works = []
+        done = sum(work.marker.done for work in works)
+        score = model.get("validation_macro_f1")
+        table.add_row(
+            target,
+            f"{model.get('steps', '?')} steps",
+            "-" if score is None else tables.decimals(score),
+            f"{done} of {len(works)}",
+        )
+    return table
+
+
+def _last_score(run: Run, target: str) -> str:
+    """From the events of a training that is not finished."""
+    try:
+        lines = run.store.read(f"events/train-{target}.jsonl").decode().splitlines()
+    except FileNotFoundError:
+        return "-"
+    scores = [event["validation_macro_f1"] for event in map(json.loads, lines) if event["event"] == "validated"]
+    return tables.decimals(scores[-1]) if scores else "-"

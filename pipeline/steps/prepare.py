@@ -1,0 +1,150 @@
+"""Take in a volume without labels, to segment it with a trained model.
+
+The result is a run like that of a study, with one target, no parts and everything to predict: the same infer step
+works on it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.config import Capture, Classes, Config, Data, Inference
+from pipeline.errors import ConfigError, RunConflictError
+from pipeline.steps.digest import digest
+from pipeline.steps.outputs import write_outputs
+from pipeline.steps.plan import infer_workers, prepare_outputs
+from pipeline.steps.run import Run
+from pipeline.steps.runplan import CapturePlan, RunPlan, fit
+from pipeline.volume.fingerprint import fingerprint
+from pipeline.volume.geometry import Geometry
+from pipeline.volume.ingest import ingest_capture
+from pipeline.volume.omezarr import build_pyramid
+from pipeline.volume.sources import open_source
+from pipeline.volume.stores import Store
+
+VOLUME = "volume"
+MODEL_FILES = ("model.safetensors", "model.json")
+# Beyond this ratio, things have another size in voxels than the network has learnt.
+VOXEL_SIZE_TOLERANCE = 1.25
+
+
+def prepare(
+    model_url: str,
+    volume: str,
+    run_url: str,
+    *,
+    voxel_size_nm: tuple[float, float, float] | None = None,
+    inference: Inference | None = None,
+    outputs: Path | None = None,
+) -> RunPlan:
+    """Ingest a volume and set up a run that segments all of it.
+
+    Args:
+        model_url: ``models/<target>`` of a finished run.
+        volume: location in any readable format; a relative path starts at the working directory.
+        run_url: where the segmentation is kept.
+        voxel_size_nm: where the file does not state it.
+        inference: how to predict; ``region`` is always the whole volume.
+        outputs: directory for the values that the workflow goes on with.
+
+    Raises:
+        RunConflictError: there is no model, or the run belongs to something else.
+        InputError: the volume cannot be read, or its voxels have another size than those of the training.
+    """
+    model = Store.open(model_url)
+    description = _description(model)
+    base = Path.cwd()
+    geometry = _geometry(volume, base, voxel_size_nm, description)
+    settings = (inference or Inference()).model_copy(update={"region": "all"})
+    config = _config(volume, base, description, settings)
+    run = Run.open(run_url, create=True)
+    _claim(run, config, description)
+    with run.reporter("prepare") as report:
+        made_from = digest(fingerprint(volume, base), geometry.voxel_size_nm)
+        marker = run.marker("plan", f"{VOLUME}/ingest", made_from)
+        if not marker.done:
+            report.say(f"taking in {volume}: {' x '.join(map(str, geometry.shape_zyx))} voxels")
+            ingest_capture(
+                run.capture_store(VOLUME), name=VOLUME, raw=volume, base=base, voxel_size_nm=geometry.voxel_size_nm
+            )
+            build_pyramid(run.image(VOLUME))
+            marker.write()
+        for name in MODEL_FILES:
+            run.model_store(description["target"]["name"]).write(name, model.read(name))
+        decided = _plan(geometry, made_from, settings, description)
+        run.store.write("plan.json", decided.model_dump_json(indent=1).encode())
+        prepare_outputs(Run(run.store))
+    if outputs:
+        write_outputs(outputs, decided)
+    return decided
+
+
+def _description(model: Store) -> dict[str, Any]:
+    try:
+        return dict(model.read_json("model.json"))
+    except FileNotFoundError as error:
+        raise RunConflictError(
+            f"{model.url} holds no model.json; give a trained model: a run's models/<target>"
+        ) from error
+
+
+def _geometry(
+    volume: str, base: Path, voxel_size_nm: tuple[float, float, float] | None, description: dict[str, Any]
+) -> Geometry:
+    with open_source(volume, base) as source:
+        size = voxel_size_nm or source.voxel_size_nm
+        shape = source.shape_zyx
+    if size is None:
+        raise ConfigError(f"{volume} does not state its voxel size; give --voxel-size-nm z,y,x")
+    trained = description["voxel_size_nm"]
+    ratios = [max(a / b, b / a) for a, b in zip(size, trained, strict=True)]
+    if max(ratios) > VOXEL_SIZE_TOLERANCE:
+        raise ConfigError(
+            f"{volume} has voxels of {tuple(size)} nm (z, y, x), but the model was trained at {tuple(trained)} nm; "
+            "resample the volume, or use a model trained at its voxel size"
+        )
+    return Geometry(shape, size)
+
+
+def _config(volume: str, base: Path, description: dict[str, Any], settings: Inference) -> Config:
+    location = volume if "://" in volume else str(base / volume)
+    return Config(
+        name="segment",
+        data=Data(captures=(Capture(name=VOLUME, raw=location),)),
+        classes=Classes.model_validate(description["classes"]),
+        inference=settings,
+    )
+
+
+def _claim(run: Run, config: Config, description: dict[str, Any]) -> None:
+    text = config.to_yaml() + f"# weights {description['weights_sha256']}\n"
+    if run.store.exists("config.yaml") and run.store.read("config.yaml").decode() != text:
+        raise RunConflictError(
+            f"{run.store.url} holds another study or segmentation; choose another run URL, or remove what is there"
+        )
+    run.store.write("config.yaml", text.encode())
+
+
+def _plan(geometry: Geometry, made_from: str, settings: Inference, description: dict[str, Any]) -> RunPlan:
+    capture = CapturePlan(
+        name=VOLUME,
+        shape_zyx=geometry.shape_zyx,
+        voxel_size_nm=geometry.voxel_size_nm,
+        digest=made_from,
+        parts={},
+        class_voxels={},
+    )
+    return RunPlan(
+        captures=(capture,),
+        targets=(description["target"]["name"],),
+        networks={},
+        intensity_mean=description["normalisation"]["mean"],
+        intensity_std=description["normalisation"]["std"],
+        receptive_field_zyx=tuple(description["receptive_field_zyx"]),
+        guard_zyx=(0, 0, 0),
+        patch_zyx=(1, 1, 1),
+        block_zyx=fit(settings.block_zyx, geometry.shape_zyx),
+        augment_workers=0,
+        infer_workers=infer_workers(settings, [geometry]),
+    )
