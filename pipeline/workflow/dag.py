@@ -600,7 +600,7 @@ class Engine:
             for node in self.nodes.values()
             if node.failed and not node.name.startswith(f"{self.name}.onExit")
         ]
-        text = json.dumps(json.dumps(failures, ensure_ascii=False), ensure_ascii=False)  # quoted, as Argo does it
+        text = json.dumps(as_text(failures), ensure_ascii=False)  # quoted once more, as Argo does it
         took = f"{self.clock() - self._created_at:.6f}"
         return {"workflow.status": phase, "workflow.failures": text, "workflow.duration": took}
 
