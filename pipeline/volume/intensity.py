@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.volume.parts import parts
+
 LOW_QUANTILE, HIGH_QUANTILE = 0.005, 0.995
 
 # Bins of float32 images: one for each value of the highest bits (sign, exponent, 11 of the mantissa), so that no
@@ -42,10 +44,15 @@ class IntensityHistogram:
         self._minimum, self._maximum = np.inf, -np.inf
 
     def add(self, data: np.ndarray) -> None:
-        """Count the voxels of a block; all are finite."""
+        """Count the voxels of a block of any shape; all are finite."""
+        flat = data.reshape(-1)
+        for part in parts(flat):
+            self._add(flat[part])
+
+    def _add(self, data: np.ndarray) -> None:
         keys = _float_keys(data) if self._is_float else data
-        self._counts += np.bincount(keys.ravel(), minlength=self._counts.size)
-        exact = data.ravel().astype(np.float64)
+        self._counts += np.bincount(keys, minlength=self._counts.size)
+        exact = data.astype(np.float64)
         self._voxels += data.size
         self._sum += float(exact.sum())
         self._sum_of_squares += float(exact @ exact)

@@ -17,6 +17,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.volume.ngff import LabelClass
+from pipeline.volume.parts import parts
 
 MAX_OVERLAPPING = 31
 MAX_EXCLUSIVE = 2**16 - 1
@@ -85,24 +86,28 @@ class ClassMap:
         Raises DataError naming `where`, the ids and their number of voxels when an id belongs to no class.
         """
         known, codes = self._codes
-        data = whole_numbers(source_ids, where)
-        index = np.minimum(np.searchsorted(known, data), len(known) - 1)
-        found = known[index] == data
-        if not found.all():
-            raise DataError(self._unknown_ids_message(data[~found], where))
-        return codes[index]
+        data = whole_numbers(source_ids, where).reshape(-1)
+        stored = np.empty(data.shape, self.dtype)
+        unknown = []
+        for part in parts(data):
+            index = np.minimum(np.searchsorted(known, data[part]), len(known) - 1)
+            stored[part] = codes[index]
+            unknown.append(data[part][known[index] != data[part]])
+        if any(values.size for values in unknown):
+            raise DataError(_unknown_ids_message(np.concatenate(unknown), where))
+        return stored.reshape(source_ids.shape)
 
-    def encode_masks(self, masks: Sequence[np.ndarray | None], where: str, z_start: int = 0) -> np.ndarray:
-        """Stored ids for one mask a class (z, y, x), not zero inside; a class given as None fills the rest.
+    def encode_masks(self, masks: Sequence[np.ndarray | None], where: str) -> np.ndarray:
+        """Stored ids for one mask a class (of one shape), not zero inside; a class given as None fills the rest.
 
         Without a class that fills, voxels in no mask count as not labelled when classes are exclusive, and as
-        labelled with none of them when they overlap. Raises DataError naming `where`, the slice (counted from
-        `z_start`) and the number of voxels when masks of exclusive classes overlap.
+        labelled with none of them when they overlap. Raises DataError naming `where`, the classes and the number
+        of voxels when masks of exclusive classes overlap.
         """
         inside = [None if mask is None else whole_numbers(mask, where) != 0 for mask in masks]
         drawn = [mask for mask in inside if mask is not None]
         if self.exclusive:
-            self._check_disjoint(inside, where, z_start)
+            self._check_disjoint(inside, where)
         rest = ~np.logical_or.reduce(drawn)
         stored = np.full(rest.shape, 0 if self.exclusive else 1, self.dtype)
         for value, mask in zip(self.stored_values, inside, strict=True):
@@ -118,11 +123,14 @@ class ClassMap:
 
     def count(self, stored: np.ndarray) -> np.ndarray:
         """Number of voxels (int64) not labelled, then of each class; shape (classes + 1,)."""
+        flat = stored.reshape(-1)
         if self.exclusive:
-            return np.bincount(stored.ravel(), minlength=len(self.names) + 1)
-        masks, labelled = self.decode(stored)
-        counts = [labelled.size - np.count_nonzero(labelled), *(np.count_nonzero(mask) for mask in masks)]
-        return np.array(counts, np.int64)
+            counts = np.zeros(len(self.names) + 1, np.int64)
+            for part in parts(flat):
+                counts += np.bincount(flat[part], minlength=counts.size)
+            return counts
+        unlabelled = np.count_nonzero((flat & 1) == 0)
+        return np.array([unlabelled, *(np.count_nonzero(flat & bit) for bit in self.stored_values)], np.int64)
 
     @cached_property
     def _codes(self) -> tuple[np.ndarray, np.ndarray]:
@@ -137,24 +145,24 @@ class ClassMap:
         known = sorted(code_of)
         return np.array(known, np.int64), np.array([code_of[source_id] for source_id in known], self.dtype)
 
-    def _check_disjoint(self, inside: Sequence[np.ndarray | None], where: str, z_start: int) -> None:
+    def _check_disjoint(self, inside: Sequence[np.ndarray | None], where: str) -> None:
         drawn = [(name, mask) for name, mask in zip(self.names, inside, strict=True) if mask is not None]
         if np.add.reduce([mask for _, mask in drawn], dtype=np.uint16).max() <= 1:
             return
         for (name, mask), (other_name, other) in combinations(drawn, 2):
-            shared = np.count_nonzero(mask & other, axis=(1, 2))
-            if shared.any():
-                z = int(shared.argmax())
+            shared = np.count_nonzero(mask & other)
+            if shared:
                 raise DataError(
-                    f"{where}: masks of {name!r} and {other_name!r} overlap in {shared[z]} voxels of slice "
-                    f"{z_start + z}; correct the masks, or make the classes overlapping"
+                    f"{where}: masks of {name!r} and {other_name!r} overlap in {shared} voxels; "
+                    "correct the masks, or make the classes overlapping"
                 )
 
-    def _unknown_ids_message(self, unknown: np.ndarray, where: str) -> str:
-        ids, counts = np.unique(unknown, return_counts=True)
-        shown = ", ".join(f"{i} ({n} voxels)" for i, n in zip(ids[:10], counts[:10], strict=True))
-        more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
-        return f"{where}: ids {shown}{more} belong to no class; add them to a class or to the ignored ids"
+
+def _unknown_ids_message(unknown: np.ndarray, where: str) -> str:
+    ids, counts = np.unique(unknown, return_counts=True)
+    shown = ", ".join(f"{i} ({n} voxels)" for i, n in zip(ids[:10], counts[:10], strict=True))
+    more = f" and {len(ids) - 10} more" if len(ids) > 10 else ""
+    return f"{where}: ids {shown}{more} belong to no class; add them to a class or to the ignored ids"
 
 
 def whole_numbers(data: np.ndarray, where: str) -> np.ndarray:

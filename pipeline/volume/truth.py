@@ -42,7 +42,11 @@ class TruthView(Source):
         z_start, z_stop = block.start_zyx[0], block.stop_zyx[0]
         for first, last, file_z in _runs(self._file_slices[z_start:z_stop]):
             rows, columns = block.start_zyx[1:], block.stop_zyx[1:]
-            out[first:last] = self._encoded(Block((file_z, *rows), (file_z + last - first, *columns)))
+            file_block = Block((file_z, *rows), (file_z + last - first, *columns))
+            parts = [None if source is None else source.read_block(file_block) for source in self._sources]
+            for index in range(last - first):  # slice by slice, which the messages name
+                planes = [None if part is None else part[index] for part in parts]
+                out[first + index] = self._encoded(planes, file_z + index)
         return out
 
     def count(self) -> np.ndarray:
@@ -52,14 +56,13 @@ class TruthView(Source):
             counts += self.classes.count(data)
         return counts
 
-    def _encoded(self, file_block: Block) -> np.ndarray:
-        parts = [None if source is None else source.read_block(file_block) for source in self._sources]
-        z = file_block.start_zyx[0]
+    def _encoded(self, planes: Sequence[np.ndarray | None], file_z: int) -> np.ndarray:
+        where = f"{self.location}, slice {file_z}"
         if self._masks:
-            return self.classes.encode_masks(parts, self.location, z_start=z)
-        (ids,) = parts
+            return self.classes.encode_masks(planes, where)
+        (ids,) = planes
         assert ids is not None
-        return self.classes.encode(ids, f"{self.location}, slices {z} to {file_block.stop_zyx[0] - 1}")
+        return self.classes.encode(ids, where)
 
 
 def open_truth(

@@ -10,8 +10,8 @@ from pipeline.errors import DataError
 from pipeline.volume.sources.base import Location, Source
 from pipeline.volume.sources.folder import FolderSource
 from pipeline.volume.sources.hdf5 import Hdf5Source
-from pipeline.volume.sources.mapped import MrcSource, NpySource
 from pipeline.volume.sources.packed import PackedSource
+from pipeline.volume.sources.runs import MrcSource, NpySource
 from pipeline.volume.sources.tiff import TiffSource
 from pipeline.volume.sources.zarr_array import ZarrSource
 

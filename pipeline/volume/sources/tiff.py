@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from contextlib import ExitStack
+from math import prod
 from pathlib import Path
 from typing import BinaryIO
 from xml.etree import ElementTree
@@ -13,6 +14,7 @@ import tifffile
 
 from pipeline.errors import DataError
 from pipeline.volume.sources.base import COLOUR_CURE, Location, PagedSource, VoxelSize, as_volume_shape, decoding
+from pipeline.volume.sources.runs import slice_of_run
 
 SUFFIXES = (".tif", ".tiff")
 
@@ -20,7 +22,7 @@ _NANOMETRES = {"nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "mic
 
 
 class TiffSource(PagedSource):
-    """A stack in one TIFF file."""
+    """A stack in one TIFF file: a page a slice, or (ImageJ above 4 GiB) one page before a run of all voxels."""
 
     def __init__(self, location: Location) -> None:
         assert location.path is not None
@@ -29,11 +31,16 @@ class TiffSource(PagedSource):
         with ExitStack() as undo, decoding(self.location):
             check_not_truncated(self._path)
             self._file = undo.enter_context(tifffile.TiffFile(self._path))
+            _check_pages(self._file, self.location)
+            first = self._file.pages.first
             self._series = _only_series(self._file, self.location)
-            self.dtype = np.dtype(self._series.dtype).newbyteorder("=")
-            self.shape_zyx = as_volume_shape(self._series.shape, self.location)
+            shape = (len(self._file.pages), *first.shape) if self._series is None else self._series.shape
+            self.shape_zyx = as_volume_shape(shape, self.location)
+            self.dtype = np.dtype(first.dtype).newbyteorder("=")
+            self._run_start = None if self._series is None else self._series.dataoffset
+            if self._run_start is not None:
+                _check_end(self._run_start + prod(shape) * self.dtype.itemsize, self._path, self.location)
             self.voxel_size_nm = _voxel_size_nm(self._file)
-            self._check_extent()
             undo.pop_all()
 
     @staticmethod
@@ -41,25 +48,13 @@ class TiffSource(PagedSource):
         return location.suffix in SUFFIXES
 
     def page(self, z: int) -> np.ndarray:
-        if self._series.dataoffset is None:
-            return np.asarray(self._file.asarray(series=self._series, key=z))
-        # ImageJ stacks above 4 GiB describe their first page only; the voxels of all follow in one run.
-        _, height, width = self.shape_zyx
-        stored = np.dtype(self._series.dtype).newbyteorder(self._file.byteorder)
-        offset = self._series.dataoffset + z * height * width * stored.itemsize
-        return np.fromfile(self._path, stored, height * width, offset=offset).reshape(height, width)
+        if self._run_start is None:
+            return np.asarray(self._file.asarray(key=z, series=self._series))
+        stored = self.dtype.newbyteorder(self._file.byteorder)
+        return slice_of_run(self._path, stored, self._run_start, self.shape_zyx, z)
 
     def close(self) -> None:
         self._file.close()
-
-    def _check_extent(self) -> None:
-        if self._series.dataoffset is None and len(self._series.pages) < self.shape_zyx[0]:
-            raise DataError(
-                f"{self.location}: {len(self._series.pages)} of {self.shape_zyx[0]} pages are there; "
-                "the file is truncated, export it again"
-            )
-        end = self._series.dataoffset + self._series.nbytes if self._series.dataoffset is not None else 0
-        _check_size(self._path, end, self.location)
 
 
 def read_page(path: Path) -> np.ndarray:
@@ -113,7 +108,7 @@ def _next_directory(file: BinaryIO, layout: tuple[str, str, int], offset: int, s
     return int(following)
 
 
-def _check_size(path: Path, end: int, where: str) -> None:
+def _check_end(end: int, path: Path, where: str) -> None:
     size = path.stat().st_size
     if end > size:
         raise _truncated(where, end, size)
@@ -123,15 +118,33 @@ def _truncated(where: object, needed: int, size: int) -> DataError:
     return DataError(f"{where}: truncated: {size} bytes, but it needs {needed} or more; copy or export it again")
 
 
-def _only_series(file: tifffile.TiffFile, where: str) -> tifffile.TiffPageSeries:
-    series = file.series
-    if len(series) != 1:
-        shapes = ", ".join(f"{part.shape} {part.dtype}" for part in series[:4])
-        raise DataError(f"{where}: pages of different sizes or types ({shapes}); save one stack of equal slices")
-    many = [axis for axis, length in zip(series[0].axes, series[0].shape, strict=True) if length > 1]
-    if "S" in many or "C" in many:
-        raise DataError(f"{where}: has several colours or channels; {COLOUR_CURE}")
-    return series[0]
+def _check_pages(file: tifffile.TiffFile, where: str) -> None:
+    """Raise DataError when pages differ, or hold voxels past the end of the file, or colours."""
+    first = file.pages.first
+    size = file.filehandle.size
+    for index, page in enumerate(file.pages):
+        if page.shape != first.shape or page.dtype != first.dtype:
+            raise DataError(
+                f"{where}, slice {index}: {page.shape} {page.dtype}, but slice 0 is {first.shape} {first.dtype}; "
+                "save one stack of equal slices"
+            )
+        end = max(
+            (offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)), default=0
+        )
+        if end > size:
+            raise _truncated(f"{where}, slice {index}", end, size)
+    if len(first.shape) != 2:
+        raise DataError(f"{where}: is a colour image of shape {first.shape}; {COLOUR_CURE}")
+
+
+def _only_series(file: tifffile.TiffFile, where: str) -> tifffile.TiffPageSeries | None:
+    """The stack as its metadata describe it; None when they describe single pages, which then are the stack."""
+    if len(file.series) != 1:
+        return None
+    series = file.series[0]
+    if any(axis == "C" and length > 1 for axis, length in zip(series.axes, series.shape, strict=True)):
+        raise DataError(f"{where}: has several channels; {COLOUR_CURE}")
+    return series
 
 
 def _voxel_size_nm(file: tifffile.TiffFile) -> VoxelSize | None:

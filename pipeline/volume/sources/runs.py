@@ -1,4 +1,4 @@
-"""Formats whose voxels follow each other in the file: NumPy .npy and MRC."""
+"""Formats whose voxels follow each other in the file, in C order: NumPy .npy and MRC."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from mrcfile.utils import data_dtype_from_header
 
 from pipeline.errors import DataError
-from pipeline.volume.geometry import Block
-from pipeline.volume.sources.base import Location, Source, VoxelSize, as_volume_shape, decoding
+from pipeline.volume.geometry import Zyx
+from pipeline.volume.sources.base import Location, PagedSource, VoxelSize, as_volume_shape, decoding
 
 MRC_SUFFIXES = (".mrc", ".rec", ".map", ".mrcs", ".st")
 
@@ -21,10 +21,14 @@ _MRC_HEADER_BYTES = 1024
 _IMOD_STAMP_OFFSET, _IMOD_STAMP, _IMOD_SIGNED_BYTES = 152, 1146047817, 1
 
 
-class MappedSource(Source):
-    """Voxels in C order from a fixed offset, mapped into memory for the time of one read."""
+class RunSource(PagedSource):
+    """Voxels in C order from a fixed offset.
 
-    def _map(self, path: Path, dtype: np.dtype[Any], offset: int) -> None:
+    Slices are read, not mapped: a memory map also brings in the neighbours of what is touched, so that memory
+    would grow with the volume.
+    """
+
+    def _set_run(self, path: Path, dtype: np.dtype[Any], offset: int) -> None:
         """Take note of where the voxels lie. Raises DataError when the file ends before they do."""
         self._path, self._stored, self._offset = path, dtype, offset
         self.dtype = dtype.newbyteorder("=")
@@ -32,13 +36,18 @@ class MappedSource(Source):
         if size < needed:
             raise DataError(f"{self.location}: truncated: {size} bytes instead of {needed}; copy or export it again")
 
-    def read_block(self, block: Block) -> np.ndarray:
-        # A map that stays open would keep every page it touched, and memory would grow with the volume.
-        mapped = np.memmap(self._path, self._stored, "r", self._offset, self.shape_zyx)
-        return np.array(mapped[block.slices], self.dtype)
+    def page(self, z: int) -> np.ndarray:
+        return slice_of_run(self._path, self._stored, self._offset, self.shape_zyx, z)
 
 
-class NpySource(MappedSource):
+def slice_of_run(path: Path, dtype: np.dtype[Any], offset: int, shape_zyx: Zyx, z: int) -> np.ndarray:
+    """One slice (y, x) of the voxels that follow each other from an offset in bytes."""
+    _, height, width = shape_zyx
+    start = offset + z * height * width * dtype.itemsize
+    return np.fromfile(path, dtype, height * width, offset=start).reshape(height, width)
+
+
+class NpySource(RunSource):
     """A NumPy .npy file in C order."""
 
     def __init__(self, location: Location) -> None:
@@ -51,14 +60,14 @@ class NpySource(MappedSource):
             self.shape_zyx = as_volume_shape(shape, self.location)
             if fortran_order or dtype.hasobject:
                 raise DataError(f"{self.location}: not plain voxels in C order; save np.ascontiguousarray(volume)")
-            self._map(location.path, dtype, file.tell())
+            self._set_run(location.path, dtype, file.tell())
 
     @staticmethod
     def accepts(location: Location) -> bool:
         return location.suffix == ".npy"
 
 
-class MrcSource(MappedSource):
+class MrcSource(RunSource):
     """An MRC2014 volume (Cheng et al. 2015, doi:10.1016/j.jsb.2015.04.002); its voxel size is in angstrom."""
 
     def __init__(self, location: Location) -> None:
@@ -73,7 +82,7 @@ class MrcSource(MappedSource):
             if dtype == np.int8 and _imod_unsigned(header.tobytes(), header.nx.dtype):
                 dtype = np.dtype(np.uint8)
             self.voxel_size_nm = _mrc_voxel_size_nm(header)
-            self._map(location.path, dtype, _MRC_HEADER_BYTES + int(header.nsymbt))
+            self._set_run(location.path, dtype, _MRC_HEADER_BYTES + int(header.nsymbt))
 
     @staticmethod
     def accepts(location: Location) -> bool:
