@@ -89,9 +89,10 @@ def _weights_digest(run: Run, target: str) -> str:
 
 def _predict(run: Run, target: str, todo: list[ShardWork], report: Reporter) -> None:
     from pipeline.nn.blockwise import BlockPredictor
-    from pipeline.nn.device import pick_device
+    from pipeline.nn.device import keep_freed_memory, pick_device
     from pipeline.nn.model import load_model
 
+    keep_freed_memory()
     store, settings = run.model_store(target), run.config.inference
     model = load_model(store.read("model.safetensors"), store.read_json("model.json"), store.url)
     predictor = BlockPredictor(

@@ -57,11 +57,12 @@ def model_marker(run: Run, target: str) -> Marker:
 
 def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
     from pipeline.nn.batches import prefetched
-    from pipeline.nn.device import pick_device
+    from pipeline.nn.device import keep_freed_memory, pick_device
     from pipeline.nn.plan import NetworkPlan
     from pipeline.nn.training import Trainer
     from pipeline.steps.samples import target_of
 
+    keep_freed_memory()
     config, target = run.config, target_of(run, name)
     steps = config.training.steps if name == MULTILABEL else config.training.binary_steps or config.training.steps
     plan = NetworkPlan.from_json(run.plan.networks[name])
