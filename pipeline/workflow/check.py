@@ -16,8 +16,11 @@ from pipeline.workflow.yamlfile import Where
 
 RESULTS = ("Succeeded", "Failed", "Errored", "Skipped", "Omitted", "Daemoned", "AnySucceeded", "AllFailed")
 _NAME = re.compile(r"[A-Za-z0-9][-A-Za-z0-9]*")
-_ALWAYS_KNOWN = ("workflow.", "node.name", "pod.name", "tasks.name")
-_IN_ATTEMPTS = ("retries", "lastRetry.")
+_OF_THE_RUN = ("name", "uid", "namespace", "serviceAccountName", "mainEntrypoint", "creationTimestamp")
+_OF_ITS_END = ("status", "failures", "duration")
+_OF_A_TRY = ("retries", "lastRetry.exitCode", "lastRetry.status", "lastRetry.message", "lastRetry.duration")
+_ALWAYS_KNOWN = {"node.name", "pod.name", "workflow.parameters", "workflow.parameters.json", *_OF_A_TRY}
+_ALWAYS_KNOWN |= {f"workflow.{fact}" for fact in (*_OF_THE_RUN, *_OF_ITS_END)}
 
 
 def dependencies(task: Task) -> list[str]:
@@ -124,10 +127,8 @@ def _check_tags(workflow: Workflow, template: Template) -> None:
             raise WorkflowError(f"{where}: the expression tag {{{{{tag}}}}} is not supported by the local runner")
         if "{{" in tag:
             raise WorkflowError(f"{where}: a tag inside a tag ({{{{{tag}}}}}) is not supported by the local runner")
-        if tag not in allowed and not tag.startswith(_ALWAYS_KNOWN + _IN_ATTEMPTS):
+        if tag not in allowed and tag not in _ALWAYS_KNOWN:
             raise WorkflowError(f"{where}: nothing is known as {{{{{tag}}}}} here")
-        if tag.startswith("workflow.parameters.") and tag not in allowed:
-            raise WorkflowError(f"{where}: the workflow has no parameter for {{{{{tag}}}}}")
 
 
 def _tags(workflow: Workflow, template: Template) -> Iterator[tuple[Where, str, set[str]]]:

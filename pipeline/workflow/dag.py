@@ -49,10 +49,16 @@ _DEEPEST = 100  # nested templates, as in Argo
 
 @dataclass(frozen=True)
 class Pod:
-    """One container to run. `upstream` identifies the runs of all that came before it."""
+    """One container to run.
+
+    `node` and `node_template` are the same for all tries of a node, and with `upstream`, which identifies the runs of
+    all that came before, they say whether an earlier run did the same.
+    """
 
     name: str
     template: Template
+    node: str
+    node_template: Template
     upstream: str
     wants_result: bool
     outlives_deadline: bool  # part of the exit handler
@@ -73,7 +79,7 @@ class _Dag:
 class Engine:
     """The nodes of one run and the rules that move them.
 
-    `recall` is asked before a pod is handed out: it may return the finished node of an earlier run of the same pod,
+    `recall` is asked before a pod is handed out: it may return the finished node of an earlier run that did the same,
     whose outcome is then taken over.
     """
 
@@ -259,14 +265,16 @@ class Engine:
         if node is not None:
             return node
         node = make.node(POD, PENDING)
-        outlives = make.name.startswith(f"{self.name}.onExit")
+        outlives = self._is_after_exit(make.name)
         if self.deadline is not None and self.clock() >= self.deadline and not outlives:
             return self._mark(node, FAILED, "Step exceeded its deadline")
         try:
             templating.refuse_tags((template.container, template.outputs))
         except TemplateError as error:
             return self._mark(node, ERROR, str(error))
-        pod = Pod(make.name, template, make.upstream, self._result_is_read(make), outlives)
+        node_name, node_template = make.tries_of or (make.name, template)
+        wanted = self._result_is_read(make)
+        pod = Pod(make.name, template, node_name, node_template, make.upstream, wanted, outlives)
         earlier = self.recall(pod)
         if earlier is not None:
             return self._take_over(node, earlier)
@@ -274,16 +282,8 @@ class Engine:
         return node
 
     def _take_over(self, node: Node, earlier: Node) -> Node:
-        for fact in (
-            "started_at",
-            "finished_at",
-            "outputs",
-            "result",
-            "exit_code",
-            "progress",
-            "digest",
-            "run_id",
-        ):
+        facts = "started_at finished_at outputs result exit_code progress digest run_id"
+        for fact in facts.split():
             setattr(node, fact, getattr(earlier, fact))
         return self._mark(node, earlier.phase, earlier.message)
 
@@ -315,16 +315,16 @@ class Engine:
         if last is None or last.fulfilled:
             if last is not None and not self._has_room(make.boundary):
                 return node
-            make = make.attempt(len(tries))
+            make = make.attempt(len(tries), template)
             node.children.append(make.name)
         else:
-            make = make.attempt(len(tries) - 1)
+            make = make.attempt(len(tries) - 1, template)
         self._execute_once(make, templating.fill(template, _about_last_try(tries)))
         return node
 
     def _end_retries(self, node: Node, last: Node, phase: str, message: str) -> Node:
         node.outputs, node.result, node.exit_code = last.outputs, last.result, last.exit_code
-        node.run_id = combined(self.nodes[name].run_id for name in node.children)
+        node.digest, node.run_id = last.digest, last.run_id
         return self._mark(node, phase, message)
 
     def _verdict(self, retry: Retry, tries: list[Node]) -> str | float:
@@ -577,7 +577,7 @@ class Engine:
         return known
 
     def _global_scope(self, parameters: Mapping[str, str]) -> dict[str, str | None]:
-        known: dict[str, str | None] = {f"workflow.parameters.{name}": value for name, value in parameters.items()}
+        known = scope.parameter_scope(parameters)
         listed = [{"name": name, "value": value} for name, value in parameters.items()]
         known["workflow.parameters"] = known["workflow.parameters.json"] = as_text(listed)
         known["workflow.name"], known["workflow.uid"] = self.name, self.uid
@@ -598,11 +598,16 @@ class Engine:
                 "finishedAt": scope.timestamp(node.finished_at or 0.0),
             }
             for node in self.nodes.values()
-            if node.failed and not node.name.startswith(f"{self.name}.onExit")
+            if node.failed and not self._is_after_exit(node.name)
         ]
         text = json.dumps(as_text(failures), ensure_ascii=False)  # quoted once more, as Argo does it
         took = f"{self.clock() - self._created_at:.6f}"
         return {"workflow.status": phase, "workflow.failures": text, "workflow.duration": took}
+
+    def _is_after_exit(self, name: str) -> bool:
+        """Whether a node is the exit handler or part of it."""
+        handler = f"{self.name}.onExit"
+        return name == handler or name.startswith((f"{handler}.", f"{handler}("))
 
     def _config_map(self, parameter: Parameter) -> str | None:
         key = parameter.config_map_key
@@ -642,6 +647,7 @@ class _Maker:
     parent: str | None
     upstream: str
     created_at: float | None = None
+    tries_of: tuple[str, Template] | None = None  # the node that is tried, and its template before the try is filled in
 
     def node(self, node_type: str, phase: str) -> Node:
         now = self.engine.clock()
@@ -651,8 +657,9 @@ class _Maker:
             Node(self.name, node_type, self.template, phase, self.parent, self.boundary, "", created, started)
         )
 
-    def attempt(self, index: int) -> _Maker:
-        return replace(self, name=f"{self.name}({index})", parent=self.name, created_at=None)
+    def attempt(self, index: int, template: Template) -> _Maker:
+        name = f"{self.name}({index})"
+        return replace(self, name=name, parent=self.name, created_at=None, tries_of=(self.name, template))
 
 
 def _facts(last: Node) -> dict[str, str]:

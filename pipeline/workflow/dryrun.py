@@ -31,8 +31,7 @@ def describe(
     """
     values = settled_parameters(workflow, parameters or {}, config_maps)
     name = workflow.name or f"{workflow.generate_name}xxxxx"
-    mapped = {claim: Path(path) for claim, path in (volumes or {}).items()}
-    places = Places(StateDirectory(Path(state_dir), 0), mapped, workflow.volumes)
+    places = Places.of(workflow, values, StateDirectory(Path(state_dir), 0), volumes or {})
     known = Engine(workflow, values, name=name, uid="(uid)", config_maps=config_maps).globals
     printer = _Printer(workflow, places, known)
     arguments = tuple(replace(p, value=values[p.name]) for p in workflow.parameters)
@@ -62,7 +61,7 @@ class _Printer:
             yield from self._task(template.dag.task(task_name), node, depth)
 
     def _command(self, node: str, template: Template) -> str:
-        argv = self.places.command(Pod(node, template, "", False, False)).argv
+        argv = self.places.command(Pod(node, template, node, template, "", False, False)).argv
         return " ".join(_quoted(word) for word in argv)
 
     def _task(self, task: Task, node: str, depth: int) -> Iterator[str]:

@@ -32,7 +32,8 @@ from pipeline.workflow import processes, templating
 from pipeline.workflow.dag import Engine, Pod
 from pipeline.workflow.model import Workflow
 from pipeline.workflow.nodes import ERROR, FAILED, POD, SUCCEEDED, Node
-from pipeline.workflow.processes import Command, Places
+from pipeline.workflow.processes import Command, Places, workflow_volumes
+from pipeline.workflow.scope import parameter_scope
 from pipeline.workflow.state import Saved, StateDirectory
 from pipeline.workflow.templating import TemplateError
 from pipeline.workflow.view import Silent, View
@@ -114,11 +115,12 @@ def run(
     Raises `WorkflowError` for parameters that do not fit and `RunConflictError` while another run uses `state_dir`.
     """
     values = settled_parameters(workflow, parameters or {}, config_maps)
+    _check_names(workflow, values, volumes or {}, semaphores or {})
     with StateDirectory(Path(state_dir), grace_seconds) as state:
         earlier = None if fresh else state.read()
         if earlier is not None and (earlier.phase == SUCCEEDED or not _is_name_of(workflow, earlier.name)):
             earlier = None
-        places = Places(state, {claim: Path(path) for claim, path in (volumes or {}).items()}, workflow.volumes)
+        places = Places.of(workflow, values, state, volumes or {})
         runner = _Runner(state, places, earlier, jobs or cores(), view or Silent(), grace_seconds)
         name = earlier.name if earlier else workflow.name or workflow.generate_name + _suffix()
         engine = Engine(
@@ -131,6 +133,20 @@ def run(
             recall=runner.recall,
         )
         return runner.run(engine)
+
+
+def _check_names(
+    workflow: Workflow, values: Mapping[str, str], volumes: Mapping[str, object], semaphores: Mapping[str, int]
+) -> None:
+    """Refuse a volume or semaphore that the workflow does not have: a typing error would go unseen."""
+    filled = templating.fill(tuple(workflow.templates.values()), parameter_scope(values))
+    every = [*workflow_volumes(workflow, values), *(volume for template in filled for volume in template.volumes)]
+    claims = {volume.claim for volume in every if volume.claim is not None}
+    locks = {lock for template in filled for lock in template.locks if not lock.startswith("mutex ")}
+    for what, given, known in (("claim", set(volumes), claims), ("semaphore", set(semaphores), locks)):
+        if given - known and not any(templating.tags(tuple(known))):
+            there = ", ".join(sorted(known)) or "none"
+            raise WorkflowError(f"{workflow.where.file} has no {what} {min(given - known)!r}; it has {there}")
 
 
 def _is_name_of(workflow: Workflow, name: str) -> bool:
@@ -177,10 +193,10 @@ class _Runner:
 
     def recall(self, pod: Pod) -> Node | None:
         """The node of an earlier run that did the same as `pod` would do now."""
-        node = self.earlier.get(pod.name)
+        node = self.earlier.get(pod.node)
         if node is None or node.phase != SUCCEEDED:
             return None
-        return node if node.digest == processes.digest(pod, self.places.command(pod)) else None
+        return node if node.digest == processes.digest(pod, self.places) else None
 
     def run(self, engine: Engine) -> Result:
         self.engine = engine
@@ -199,6 +215,7 @@ class _Runner:
             self._look_after()
             if self.stops == 0:
                 self.waiting.extend(self.engine.advance())
+                self._save()  # before anything starts that builds on what has just ended
                 self._start_waiting()
             self._save()
             self.view.show(self.engine, self.state)
@@ -226,7 +243,7 @@ class _Runner:
         command = self.places.command(pod)
         processes.prepare(command)
         node = self.engine.nodes[pod.name]
-        node.digest, node.run_id = processes.digest(pod, command), uuid.uuid4().hex[:16]
+        node.digest, node.run_id = processes.digest(pod, self.places), uuid.uuid4().hex[:16]
         deadlines = self._deadlines(pod, time.time())
         popen = processes.start(command, self.threads, self.state.lock_fd)
         self.running[pod.name] = _Process(pod, command, popen, deadlines)
@@ -315,7 +332,8 @@ class _Runner:
         def count(_number: int, _frame: FrameType | None) -> None:
             self.stops += 1
 
-        before = {number: signal.signal(number, count) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)  # one that is ignored, as under nohup, stays so
+        before = {n: signal.signal(n, count) for n in numbers if signal.getsignal(n) != signal.SIG_IGN}
         try:
             yield
         finally:

@@ -12,11 +12,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pipeline.workflow import templating
 from pipeline.workflow.dag import Pod
-from pipeline.workflow.model import Volume
+from pipeline.workflow.model import Volume, Workflow
+from pipeline.workflow.scope import parameter_scope
 from pipeline.workflow.state import StateDirectory, file_name
 from pipeline.workflow.templating import TemplateError
 
@@ -59,6 +61,11 @@ class Command:
     result: Path | None
 
 
+def workflow_volumes(workflow: Workflow, values: Mapping[str, str]) -> tuple[Volume, ...]:
+    """The volumes of all pods, their claims named by the workflow's parameters."""
+    return templating.fill(workflow.volumes, parameter_scope(values))
+
+
 @dataclass(frozen=True)
 class Places:
     """Where volumes are on this machine: `volumes` maps claims to directories, others lie in the state directory."""
@@ -66,6 +73,14 @@ class Places:
     state: StateDirectory
     volumes: Mapping[str, Path]
     workflow_volumes: tuple[Volume, ...]
+
+    @classmethod
+    def of(
+        cls, workflow: Workflow, values: Mapping[str, str], state: StateDirectory, volumes: Mapping[str, str | Path]
+    ) -> Places:
+        """The places of a run with these parameters; `volumes` maps claim names to directories."""
+        directories = {claim: Path(path) for claim, path in volumes.items()}
+        return cls(state, directories, workflow_volumes(workflow, values))
 
     def command(self, pod: Pod) -> Command:
         """Work out the process for a pod, without making anything."""
@@ -105,8 +120,9 @@ def prepare(command: Command) -> None:
     command.progress.unlink(missing_ok=True)
 
 
-def digest(pod: Pod, command: Command) -> str:
-    """A digest of what the pod's result depends on: command, environment, inputs, files named, what ran before."""
+def digest(pod: Pod, places: Places) -> str:
+    """A digest of what the node's result depends on: command, environment, inputs, files named, what ran before."""
+    command = places.command(replace(pod, name=pod.node, template=pod.node_template))
     inputs = {parameter.name: parameter.value for parameter in pod.template.inputs}
     outputs = {name: [str(path), default] for name, (path, default) in command.outputs.items()}
     content = [command.argv, command.environment, command.working_dir, inputs, outputs, pod.upstream]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +19,11 @@ from pipeline.workflow.yamlfile import as_text
 def timestamp(seconds: float) -> str:
     """Seconds since 1970 as Argo prints a time."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parameter_scope(values: Mapping[str, str]) -> dict[str, str | None]:
+    """The tags of the workflow's parameters."""
+    return {f"workflow.parameters.{name}": value for name, value in values.items()}
 
 
 def of_task(name: str, node: Node, turns: list[Node], template: Template) -> dict[str, str | None]:

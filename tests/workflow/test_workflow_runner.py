@@ -127,6 +127,30 @@ def test_a_finished_run_and_a_fresh_one_start_from_the_beginning(make: Make, pla
     assert place.ran() == "abcabcabc"
 
 
+def test_a_node_that_succeeded_at_its_second_try_is_not_repeated(make: Make, place: Place) -> None:
+    spec = CHAIN + "  retryStrategy: {limit: 1}\n"
+    once = "test -e /data/once || { touch /data/once; exit 1; }"
+    place.run(make(spec), {"a": once, "c": "exit 1"})
+    assert place.ran() == "aabcc"
+    result = place.run(make(spec), {"a": once, "c": "exit 1"})
+    assert place.ran() == "aabcccc"
+    assert result.nodes["w.a"].phase == result.nodes["w.b"].phase == "Succeeded"
+
+
+@pytest.mark.parametrize("options", [{"volumes": {"dta": "x"}}, {"semaphores": {"c/k": 2}}])
+def test_a_volume_or_semaphore_that_nobody_uses_is_refused(
+    options: dict[str, object], make: Make, place: Place
+) -> None:
+    with pytest.raises(WorkflowError, match="has no"):
+        place.run(make(CHAIN), **options)
+
+
+def test_a_claim_may_be_named_by_a_parameter(make: Make, place: Place) -> None:
+    spec = CHAIN.replace("claimName: data", "claimName: '{{workflow.parameters.a}}'")
+    assert place.run(make(spec), {"a": "true"}, volumes={"true": place.data}).phase == "Succeeded"
+    assert place.ran() == "abc"
+
+
 # The runner as a process of its own, to be killed
 
 DRIVER = """
@@ -278,7 +302,7 @@ def test_only_what_the_expression_names_is_tried_again(make: Make, place: Place)
 
 
 def test_a_command_that_does_not_exist_is_an_error(make: Make, place: Place) -> None:
-    result = place.run(make("templates: [{name: main, container: {command: [no-such-program]}}]"))
+    result = place.run(make("templates: [{name: main, container: {command: [no-such-program]}}]"), volumes={})
     assert (result.phase, exit_code(result)) == ("Error", 1)
     assert "no-such-program" in result.message
 
@@ -410,4 +434,4 @@ def test_locks_that_wait_for_each_other_end_with_a_message(make: Make, place: Pl
         """
     )
     with pytest.raises(WorkflowError, match="locks"):
-        place.run(workflow)
+        place.run(workflow, volumes={})
