@@ -38,9 +38,7 @@ def s3_client(url: str) -> S3Store:
     """
     parts = urlsplit(url)
     if parts.scheme != "s3" or not parts.netloc:
-        raise InputError(
-            f"{url}: not a place that can be opened; use a path, file:///path or s3://bucket/prefix"
-        )
+        raise InputError(f"{url}: not a place that can be opened; use a path, file:///path or s3://bucket/prefix")
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
     return S3Store(
@@ -66,9 +64,7 @@ def storage_errors(place: str) -> Iterator[None]:
     try:
         yield
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise InputError(
-            f"{place}: access denied ({_first_line(error)}); check permissions or AWS_* keys"
-        ) from error
+        raise InputError(f"{place}: access denied ({_first_line(error)}); check permissions or AWS_* keys") from error
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:

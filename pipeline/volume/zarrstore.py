@@ -25,9 +25,7 @@ class ObstoreZarr(ObjectStore["LocalStore | S3Store"]):
     def with_read_only(self, read_only: bool = False) -> ObstoreZarr:
         return ObstoreZarr(self.store, self.url, read_only=read_only)
 
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
+    async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         with storage_errors(f"{self.url}/{key}"):
             return await super().get(key, prototype, byte_range)
 
