@@ -98,7 +98,8 @@ class Trainer:
         row |= {"learning_rate": self._learning_rate(progress.step - 1)} | score(self.averaged_network())
         progress.history.append(row)
         progress.loss_sum, progress.loss_count = 0.0, 0
-        if row[by] > progress.best_score:
+        # Of equal scores the later counts: it has learnt longer, and a class that validation lacks scores 0 throughout.
+        if row[by] >= progress.best_score:
             progress.best_score = row[by]
             self._best = _copied(self._average.module.state_dict())
         return row
