@@ -56,9 +56,7 @@ def slice_figure(
         seen = _compare_bits(truth, prediction, len(class_names))
     else:
         seen = _compare_ids(truth, prediction, class_names, background)
-    # A section of 10,000 × 10,000 is thinned before it is coloured: no panel can show more.
-    step = max(1, max(raw.shape) // _LARGEST_PANEL)
-    thin = np.s_[::step, ::step]
+    step, thin = _thinned(raw)
     grey = grey_image(raw[thin])
     panels = {
         "Raw": grey,
@@ -71,6 +69,43 @@ def slice_figure(
         entries["Classes"]["not labelled: raw data"] = "#999999"
     _, voxel_y_nm, voxel_x_nm = voxel_size_nm
     return _compose(panels, entries, (step * voxel_y_nm, step * voxel_x_nm), title)
+
+
+def preview_figure(
+    raw: NDArray[Any],
+    segmentation: NDArray[Any],
+    *,
+    class_names: Sequence[str],
+    colors: Sequence[str],
+    voxel_size_nm: tuple[float, float, float],
+    title: str = "",
+    overlapping: bool = False,
+) -> Figure:
+    """Return raw and segmentation of one slice, with a legend and a scale bar: for data that nobody labelled.
+
+    Both arrays are (y, x); the segmentation holds class ids, or uint32 bit masks where `overlapping`. Voxels that
+    were not predicted show the raw data. `voxel_size_nm` is z, y, x.
+    Raises InputError when shapes, ids, names and colours do not fit each other.
+    """
+    _check(raw, segmentation, class_names, colors, background=None)
+    if overlapping:
+        check_bits(segmentation, segmentation, len(class_names))
+        segmentation = topmost_class(segmentation, len(class_names))
+    check_ids(segmentation, segmentation, len(class_names))
+    step, thin = _thinned(raw)
+    grey = grey_image(raw[thin])
+    panels = {"Raw": grey, "Segmentation": class_image(segmentation[thin], colors, grey)}
+    classes = dict(zip(class_names, colors, strict=True))
+    if not segmentation.all():
+        classes["no class: raw data"] = "#999999"
+    _, voxel_y_nm, voxel_x_nm = voxel_size_nm
+    return _compose(panels, {"Classes": classes}, (step * voxel_y_nm, step * voxel_x_nm), title)
+
+
+def _thinned(raw: NDArray[Any]) -> tuple[int, tuple[slice, slice]]:
+    """Every how manieth voxel is drawn: a section of 10,000 × 10,000 is thinned before it is coloured."""
+    step = max(1, max(raw.shape) // _LARGEST_PANEL)
+    return step, np.s_[::step, ::step]
 
 
 @dataclass(frozen=True)
@@ -204,7 +239,7 @@ def _compose(
 ) -> Figure:
     rows, columns = next(iter(panels.values())).shape[:2]
     pixel_y, pixel_x = pixel_size_nm
-    layout = _layout(rows * pixel_y / pixel_x, columns, has_title=bool(title))
+    layout = _layout(rows * pixel_y / pixel_x, columns, len(panels), has_title=bool(title))
     canvas = _Canvas(layout.size(len(panels), _legend_size(entries, layout.em)), layout.em)
     canvas.text(title, layout.em, layout.top - 0.2 * layout.em, scale=1.3, weight="bold")
     for i, (name, image) in enumerate(panels.items()):
@@ -216,9 +251,9 @@ def _compose(
     return canvas.figure
 
 
-def _layout(square_rows: float, image_columns: int, has_title: bool) -> _Layout:
+def _layout(square_rows: float, image_columns: int, panels: int, has_title: bool) -> _Layout:
     width, height = _panel_size(square_rows, image_columns)
-    columns = _panel_columns(width / height)
+    columns = min(panels, _panel_columns(width / height))
     em = min(max(round(columns * width / 65), 18), 30)
     return _Layout(width, height, columns, em, top=3 * em if has_title else em // 2)
 

@@ -4,57 +4,76 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Iterator
 
 import numpy as np
 
+from pipeline.config import MULTILABEL
 from pipeline.errors import RunConflictError
-from pipeline.steps.digest import digest
+from pipeline.steps.digest import Marker, digest
 from pipeline.steps.infer import shard_works
 from pipeline.steps.run import Run, target_classes
 from pipeline.volume.geometry import Block, tile
 from pipeline.volume.omezarr import Volume, build_pyramid
+
+SHARES = ("capture", "target", "class", "id", "voxels", "share")
+"""Columns of ``shares.csv``; ``share`` is that of the predicted voxels."""
 
 
 def finish(run_url: str) -> None:
     """Write pyramids, ``evaluation/shares.csv`` and a preview of each predicted volume."""
     run = Run.open(run_url)
     with run.reporter("finish") as report:
+        marker = _marker(run)
+        if marker.done:
+            report.say("is done")
+            return
+        text = io.StringIO()
+        table = csv.writer(text, lineterminator="\n")
+        table.writerow(SHARES)
         for target in run.plan.targets:
-            works = shard_works(run, target)
-            missing = [work for work in works if not work.marker.done]
-            if missing:
-                raise RunConflictError(f"{len(missing)} of {len(works)} shards are not predicted yet; run infer first")
-            marker = run.marker("finish", target, digest([work.marker.digest for work in works]))
-            if marker.done:
-                report.say(f"{target} is done")
-                continue
             for capture in run.plan.captures:
-                volume = build_pyramid(run.segmentation(target, capture.name))
-                shares = _shares(volume)
-                run.evaluation_store.write("shares.csv", _table(run, target, shares, capture.volume.voxels).encode())
-                _write_preview(run, target, capture.name, volume)
-            marker.write()
-            report.say(f"{target}: labels, shares and preview are in {run.store.url}")
+                segmentation, *_ = map(build_pyramid, run.predicted_volumes(target, capture.name))
+                table.writerows((capture.name, target, *row) for row in _shares(run, target, segmentation))
+                _write_preview(run, target, capture.name, segmentation)
+        run.evaluation_store.write("shares.csv", text.getvalue().encode())
+        marker.write()
+        report.say(f"labels, shares and previews are in {run.store.url}")
 
 
-def _shares(volume: Volume) -> dict[int, int]:
-    """Voxels of each id."""
+def _marker(run: Run) -> Marker:
+    works = [work for target in run.plan.targets for work in shard_works(run, target)]
+    missing = [work for work in works if not work.marker.done]
+    if missing:
+        raise RunConflictError(
+            f"{len(missing)} of {len(works)} shards are not predicted yet, the first being {missing[0].marker.key}; "
+            "run the infer step first"
+        )
+    return run.marker("finish", "segmentation", digest([work.marker.digest for work in works], run.config.classes))
+
+
+def _shares(run: Run, target: str, volume: Volume) -> Iterator[tuple[str, int, int, float]]:
+    """Name, id, voxels and share of each class; overlapping classes each count a voxel that they have in common."""
+    overlapping = _overlapping(run, target)
+    voxels = _voxels_of_ids(volume)
+    predicted = sum(count for value, count in voxels.items() if value)
+    for class_id, name, _ in target_classes(run.config, target):
+        count = sum(n for value, n in voxels.items() if value == class_id or (overlapping and value & class_id > 1))
+        yield name, class_id, count, count / max(1, predicted)
+
+
+def _overlapping(run: Run, target: str) -> bool:
+    """Whether its volumes hold bit masks."""
+    return target == MULTILABEL and not run.config.classes.exclusive
+
+
+def _voxels_of_ids(volume: Volume) -> dict[int, int]:
     counts: dict[int, int] = {}
     for shard in tile(volume.geometry.block, volume.shard_zyx):
         ids, voxels = np.unique(volume.read(shard), return_counts=True)
         for class_id, count in zip(ids.tolist(), voxels.tolist(), strict=True):
             counts[class_id] = counts.get(class_id, 0) + count
     return counts
-
-
-def _table(run: Run, target: str, voxels: dict[int, int], total: int) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["class", "id", "voxels", "share"])
-    for class_id, name, _ in target_classes(run.config, target):
-        count = sum(n for value, n in voxels.items() if value == class_id)
-        writer.writerow([name, class_id, count, count / total])
-    return text.getvalue()
 
 
 def _write_preview(run: Run, target: str, capture: str, volume: Volume) -> None:
@@ -70,6 +89,7 @@ def _write_preview(run: Run, target: str, capture: str, volume: Volume) -> None:
         class_names=[name for _, name, _ in classes],
         colors=[color for _, _, color in classes],
         voxel_size_nm=volume.geometry.voxel_size_nm,
-        title=f"slice {middle}: {target} network",
+        title=f"{capture}, slice {middle}: {target} network",
+        overlapping=_overlapping(run, target),
     )
-    run.evaluation_store.write(f"figures/preview_{target}.png", figure_png(figure))
+    run.evaluation_store.write(f"figures/preview_{target}_{capture}.png", figure_png(figure))

@@ -76,6 +76,11 @@ class Run:
         """The predicted class ids."""
         return open_labels(self.prediction_store(target, capture), SEGMENTATION)
 
+    def predicted_volumes(self, target: str, capture: str) -> list[Volume]:
+        """All that a target's inference writes for a capture: class ids and, where asked for, probabilities."""
+        probabilities = [open_image(self.prediction_store(target, capture))] * self.config.inference.probabilities
+        return [self.segmentation(target, capture), *probabilities]
+
     @property
     def pool_store(self) -> Store:
         """The pool of augmented samples."""
