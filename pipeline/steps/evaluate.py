@@ -68,6 +68,7 @@ def evaluate(run_url: str) -> tables.ScoreTable:
         if marker.done:
             report.say("is done")
             return tables.from_json(run.evaluation_store.read("scores.json").decode())
+        _forget_slice_figures(run)
         views = [view for target in run.plan.targets for view in _views(run, target)]
         counted = {}
         for number, view in enumerate(views):
@@ -78,7 +79,8 @@ def evaluate(run_url: str) -> tables.ScoreTable:
         _write_figures(run, views, counted, table, report)
         for target in run.plan.targets:
             for capture in run.plan.captures:
-                build_pyramid(run.segmentation(target, capture.name))
+                for volume in run.predicted_volumes(target, capture.name):
+                    build_pyramid(volume)
         marker.write(weighted_f1=table.headline)
         report.progress(len(views), len(views), tables.headline(table))
         return table
@@ -209,6 +211,13 @@ def _write_figures(
                 name = f"slice_{view.name}_{capture.name}_{z:04d}"
                 save(name, _slice_figure(run, view, capture, z, standing))
                 report.event("figure", name=name)
+
+
+def _forget_slice_figures(run: Run) -> None:
+    """They are named after their slices: those of an earlier choice would stay among the new ones."""
+    for key in run.evaluation_store.list("figures"):
+        if key.startswith("figures/slice_"):
+            run.evaluation_store.delete(key)
 
 
 def _slices_to_draw(run: Run, slices: Sequence[ConfusionMatrix]) -> list[tuple[int, str]]:

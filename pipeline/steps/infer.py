@@ -19,9 +19,13 @@ from pipeline.steps.digest import Marker, digest
 from pipeline.steps.run import Run
 from pipeline.steps.runplan import CapturePlan
 from pipeline.steps.stopping import stop_requested
+from pipeline.steps.train import model_marker
 from pipeline.telemetry import Reporter
 from pipeline.volume.geometry import Block, tile
 from pipeline.volume.omezarr import Volume, open_image
+
+# They leave every voxel as it is: a change repeats no shard.
+SETTINGS_WITHOUT_EFFECT = {"workers", "memory_gb"}
 
 
 @dataclass(frozen=True)
@@ -54,9 +58,10 @@ def infer(run_url: str, *, target: str, worker: int = 0, workers: int = 1) -> in
 def shard_works(run: Run, target: str) -> list[ShardWork]:
     """All shards of a target that hold voxels to predict, in the order in which workers share them out."""
     weights = _weights_digest(run, target)
+    settings = run.config.inference.model_dump(mode="json", exclude=SETTINGS_WITHOUT_EFFECT)
     works = []
     for capture in run.plan.captures:
-        made_from = digest(weights, run.config.inference, capture.model_dump(mode="json"), run.plan.block_zyx)
+        made_from = digest(weights, settings, capture.model_dump(mode="json"), run.plan.block_zyx)
         volume = run.segmentation(target, capture.name)
         for shard in tile(capture.volume, volume.shard_zyx):
             blocks = _blocks_within(run, capture, shard)
@@ -79,12 +84,15 @@ def _blocks_within(run: Run, capture: CapturePlan, shard: Block) -> tuple[Block,
 
 
 def _weights_digest(run: Run, target: str) -> str:
+    url, cure = run.model_store(target).url, f"run `vemseg train --run ... --target {target}` first"
     try:
-        return str(run.model_store(target).read_json("model.json")["weights_sha256"])
+        weights = str(run.model_store(target).read_json("model.json")["weights_sha256"])
     except FileNotFoundError as error:
-        raise RunConflictError(
-            f"{run.model_store(target).url} holds no model; run `vemseg train --run ... --target {target}` first"
-        ) from error
+        raise RunConflictError(f"{url} holds no model; {cure}") from error
+    # A run that only segments has a model from elsewhere, and no networks to train.
+    if run.plan.networks and not model_marker(run, target).done:
+        raise RunConflictError(f"the model in {url} was trained before the run's plan was changed; {cure}")
+    return weights
 
 
 def _predict(run: Run, target: str, todo: list[ShardWork], report: Reporter) -> None:

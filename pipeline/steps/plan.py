@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from math import sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -72,6 +72,7 @@ def plan(config_location: str, run_url: str, *, outputs: Path | None = None, upd
     _refuse_other_configuration(run, config, update)
     with run.reporter("plan") as report:
         captures = [_take_in(run, config, base, stack, parts[stack.name], report) for stack in stacks]
+        _refuse_unlabelled_parts([entry.plan for entry in captures])
         _refuse_missing_classes(config, [entry.plan for entry in captures])
         mean, std = _joint_intensity([entry.intensity for entry in captures])
         decided = RunPlan(
@@ -87,6 +88,9 @@ def plan(config_location: str, run_url: str, *, outputs: Path | None = None, upd
             augment_workers=_augment_workers(config),
             infer_workers=infer_workers(config.inference, [stack.geometry for stack in stacks]),
         )
+        if not _is_planned_with(run, config):
+            # Killed between the two, it must not leave the old plan beside the new configuration.
+            run.store.delete("plan.json")
         run.store.write("config.yaml", config.to_yaml().encode())
         run.store.write("plan.json", decided.model_dump_json(indent=1).encode())
         prepare_outputs(Run(run.store))
@@ -115,24 +119,43 @@ def read_config(location: str) -> tuple[Config, Path]:
 
 
 def prepare_outputs(run: Run) -> None:
-    """Make the empty arrays that the workers will fill, so that no two of them make one."""
+    """Make the empty arrays that the workers will fill, so that no two of them make one.
+
+    Arrays of another layout are replaced, and before that the markers of the work that filled them are removed: they
+    would be taken for the new arrays' own once the plan returns to their configuration.
+    """
     from pipeline.steps.samples import Pool
 
     if run.config.augmentation.source == "pool" and run.plan.networks:
-        Pool(run).create()
+        pool = Pool(run)
+        made = run.marker("plan", "pool", digest(pool.layout))
+        if not made.done:
+            run.store.delete_all("done/augment")
+            pool.create()
+            made.write()
     for capture in run.plan.captures:
-        geometry = Geometry(capture.shape_zyx, capture.voxel_size_nm)
-        shard = fit(run.config.inference.shard_zyx, capture.shape_zyx)
-        grid = {"chunk_zyx": chunk_within(shard), "shard_zyx": shard}
         for target in run.plan.targets:
-            store = run.prediction_store(target, capture.name)
-            classes = target_classes(run.config, target)
-            overlapping = target == MULTILABEL and not run.config.classes.exclusive
-            dtype = np.uint32 if overlapping else np.uint8
-            if run.config.inference.probabilities:
-                names = run.config.classes.names if target == MULTILABEL else (target,)
-                create_image(store, geometry=geometry, dtype=np.uint8, name=target, channels=names, **grid)
-            create_labels(store, SEGMENTATION, geometry=geometry, dtype=dtype, classes=classes, **grid)
+            _prepare_predictions(run, capture, target)
+
+
+def _prepare_predictions(run: Run, capture: CapturePlan, target: str) -> None:
+    store, geometry = run.prediction_store(target, capture.name), run.image(capture.name).geometry
+    shard = fit(run.config.inference.shard_zyx, capture.shape_zyx)
+    classes, probabilities = target_classes(run.config, target), run.config.inference.probabilities
+    layout = digest(asdict(geometry), shard, classes, run.config.classes.exclusive, probabilities)
+    made = run.marker("plan", f"{capture.name}/predictions-{target}", layout)
+    if made.done:
+        return
+    run.store.delete_all(f"done/infer/{target}/{capture.name}")
+    store.delete_all()
+    grid = {"chunk_zyx": chunk_within(shard), "shard_zyx": shard}
+    if probabilities:
+        names = run.config.classes.names if target == MULTILABEL else (target,)
+        create_image(store, geometry=geometry, dtype=np.uint8, name=target, channels=names, **grid)
+    overlapping = target == MULTILABEL and not run.config.classes.exclusive
+    dtype = np.uint32 if overlapping else np.uint8
+    create_labels(store, SEGMENTATION, geometry=geometry, dtype=dtype, classes=classes, **grid)
+    made.write()
 
 
 def _stacks(capture: Capture, config: Config, base: Path) -> list[Stack]:
@@ -215,12 +238,15 @@ def _guard(networks: dict[str, NetworkPlan], config: Config) -> tuple[Zyx, Zyx]:
 
 
 def _refuse_other_configuration(run: Run, config: Config, update: bool) -> None:
-    planned = run.store.exists("plan.json")
-    if planned and run.store.read("config.yaml").decode() != config.to_yaml() and not update:
+    if run.store.exists("plan.json") and not _is_planned_with(run, config) and not update:
         raise RunConflictError(
             f"{run.store.url} was planned with another configuration (its config.yaml). Choose another run URL, or "
             "plan with --update: what the change does not touch is kept"
         )
+
+
+def _is_planned_with(run: Run, config: Config) -> bool:
+    return run.store.exists("config.yaml") and run.store.read("config.yaml").decode() == config.to_yaml()
 
 
 @dataclass(frozen=True)
@@ -235,6 +261,8 @@ def _take_in(run: Run, config: Config, base: Path, stack: Stack, parts: Parts, r
     store = run.capture_store(stack.name)
     ingested = run.marker("plan", f"{stack.name}/ingest", stack.digest)
     if not ingested.done:
+        # Until this plan is made, no step may take the new voxels for those of the old plan.
+        run.store.delete("plan.json")
         report.say(f"taking in {stack.name}: {' x '.join(map(str, stack.geometry.shape_zyx))} voxels")
         ingest_capture(
             store,
@@ -328,6 +356,16 @@ def _joint_intensity(parts: Sequence[tuple[int, float, float]]) -> tuple[float, 
     if std == 0.0:
         raise DataError("the images of the training part are all of one grey value; check data.captures' raw")
     return mean, std
+
+
+def _refuse_unlabelled_parts(captures: Sequence[CapturePlan]) -> None:
+    """Without labels in it, a part can neither choose the best model nor score it."""
+    for part in PART_IDS:
+        if not any(sum(capture.class_voxels[part]) for capture in captures):
+            raise ConfigError(
+                f"split: the {part} part has no labelled voxel; choose another split.axis, other split.fractions or "
+                "split.regions (regions give way to the guard bands of others)"
+            )
 
 
 def _refuse_missing_classes(config: Config, captures: Sequence[CapturePlan]) -> None:

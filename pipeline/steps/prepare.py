@@ -19,7 +19,6 @@ from pipeline.steps.runplan import CapturePlan, RunPlan, fit
 from pipeline.volume.fingerprint import fingerprint
 from pipeline.volume.geometry import Geometry
 from pipeline.volume.ingest import ingest_capture
-from pipeline.volume.omezarr import build_pyramid
 from pipeline.volume.sources import open_source
 from pipeline.volume.stores import Store
 
@@ -64,11 +63,12 @@ def prepare(
         made_from = digest(fingerprint(volume, base), geometry.voxel_size_nm)
         marker = run.marker("plan", f"{VOLUME}/ingest", made_from)
         if not marker.done:
+            # Until this plan is made, no step may take the new voxels for those of the old plan.
+            run.store.delete("plan.json")
             report.say(f"taking in {volume}: {' x '.join(map(str, geometry.shape_zyx))} voxels")
             ingest_capture(
                 run.capture_store(VOLUME), name=VOLUME, raw=volume, base=base, voxel_size_nm=geometry.voxel_size_nm
             )
-            build_pyramid(run.image(VOLUME))
             marker.write()
         for name in MODEL_FILES:
             run.model_store(description["target"]["name"]).write(name, model.read(name))

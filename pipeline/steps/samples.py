@@ -106,15 +106,16 @@ class Pool:
         size = self.shard_samples
         return [range(start, min(start + size, self._samples)) for start in range(0, self._samples, size)]
 
+    @property
+    def layout(self) -> list[Any]:
+        """What tells its arrays from those of another pool."""
+        return [self.shard_samples, *([name, dtype.str, shape] for name, dtype, shape in self._arrays())]
+
     def create(self) -> None:
-        """Make the arrays; what they hold is kept if they are the same."""
+        """Make the arrays, in place of all that is there."""
+        self._store.delete_all()
         group = zarr.open_group(self._store.zarr(), mode="a", zarr_format=3)
         for name, dtype, shape in self._arrays():
-            if name in group:
-                present = group[name]
-                if isinstance(present, zarr.Array) and (present.shape, present.dtype) == (shape, dtype):
-                    continue
-                self._store.delete_all(name)
             group.create_array(
                 name,
                 shape=shape,

@@ -32,6 +32,8 @@ SCORE = "validation_macro_f1"
 # Enough voxels to rank models and to calibrate logits; a larger validation part is thinned to whole blocks.
 VALIDATION_VOXELS = 8_000_000
 CALIBRATION_VOXELS = 1_000_000
+# What leaves a network as it is, or (the steps) counts for its own target only: a change repeats no training.
+SETTINGS_WITHOUT_EFFECT = {"targets", "checkpoint_minutes", "steps", "binary_steps"}
 
 
 def train(run_url: str, *, target: str) -> None:
@@ -42,6 +44,8 @@ def train(run_url: str, *, target: str) -> None:
     with run.reporter("train", target) as report:
         marker = model_marker(run, target)
         if marker.done:
+            # Killed between the two, a training has left its mark and its state.
+            run.model_store(target).delete(STATE)
             report.say("is done")
             return
         _train(run, target, marker, report)
@@ -51,8 +55,14 @@ def model_marker(run: Run, target: str) -> Marker:
     """The done-marker of a target's model."""
     from pipeline.steps.samples import data_digest
 
-    config = run.config
-    return run.marker("train", target, digest(data_digest(run), config.training, run.plan.networks[target]))
+    settings = run.config.training.model_dump(mode="json", exclude=SETTINGS_WITHOUT_EFFECT)
+    made_from = digest(data_digest(run), settings, _steps(run, target), run.plan.networks[target])
+    return run.marker("train", target, made_from)
+
+
+def _steps(run: Run, target: str) -> int:
+    settings = run.config.training
+    return settings.steps if target == MULTILABEL else settings.binary_steps or settings.steps
 
 
 def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
@@ -63,8 +73,7 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
     from pipeline.steps.samples import target_of
 
     keep_freed_memory()
-    config, target = run.config, target_of(run, name)
-    steps = config.training.steps if name == MULTILABEL else config.training.binary_steps or config.training.steps
+    config, target, steps = run.config, target_of(run, name), _steps(run, name)
     plan = NetworkPlan.from_json(run.plan.networks[name])
     trainer = Trainer(plan, target, config.training, steps=steps, seed=config.seed, device=pick_device())
     _resume(run, name, trainer, marker.digest, report)
@@ -118,6 +127,7 @@ def _save(run: Run, name: str, trainer: Trainer, made_from: str) -> None:
 
 def _batch_source(run: Run, target: Target) -> BatchSource:
     from pipeline.nn.batches import from_pool, on_the_fly
+    from pipeline.steps.augment import refuse_incomplete_pool
     from pipeline.steps.samples import ON_THE_FLY_CENTRES, Pool, classes_to_cover, sample_maker
 
     config = run.config
@@ -125,6 +135,7 @@ def _batch_source(run: Run, target: Target) -> BatchSource:
     if config.augmentation.source == "on_the_fly":
         maker = sample_maker(run, ON_THE_FLY_CENTRES)
         return on_the_fly(maker, cover=cover, batch_size=batch_size, seed=config.seed)
+    refuse_incomplete_pool(run)
     pool = Pool(run)
     return from_pool(pool.reader(), pool.class_voxels(), cover=cover, batch_size=batch_size, seed=config.seed)
 
