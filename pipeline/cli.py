@@ -14,6 +14,8 @@ import typer
 from pipeline import __version__
 
 STUDY, STEPS, DATA, SETTINGS = "Studies", "Steps (what the pods of a workflow run)", "Volumes", "Configuration"
+# Trying again brings no file where there is none, and opens none that is not to be opened.
+MISPLACED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 app = typer.Typer(
     name="vemseg",
@@ -46,7 +48,7 @@ def main() -> None:
         sys.exit(error.exit_code)
     except OSError as error:
         print(f"vemseg: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        sys.exit(74)
+        sys.exit(2 if isinstance(error, MISPLACED) else 74)
 
 
 @app.callback(invoke_without_command=True)
@@ -215,11 +217,11 @@ def export(
     destination: Annotated[Path, typer.Argument(help="File to write: .tif or .npy")],
 ) -> None:
     """Write a volume as TIFF or NumPy."""
-    from pipeline.volume.export import export_volume
+    from pipeline.volume.export import export_image
     from pipeline.volume.omezarr import open_image
     from pipeline.volume.stores import Store
 
-    export_volume(open_image(Store.open(volume)), destination)
+    export_image(open_image(Store.open(volume)), destination)
 
 
 @config_app.command("example", epilog="vemseg config example > study.yaml")

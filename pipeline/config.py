@@ -82,6 +82,12 @@ class Capture(Section):
             return None
         return sorted({number for item in self.labelled_slices for number in _slice_range(item)})
 
+    @model_validator(mode="after")
+    def _runs_are_known(self) -> Self:
+        if self.runs_as_captures and self.labelled_slices is None:
+            raise ValueError("runs_as_captures needs labelled_slices, which say where the runs are")
+        return self
+
     @field_validator("labelled_slices")
     @classmethod
     def _ranges_are_readable(cls, value: tuple[int | str, ...] | None) -> tuple[int | str, ...] | None:
