@@ -1,12 +1,23 @@
-"""Running plain Argo Workflows YAML on one machine, without a cluster.
+"""Running plain Argo Workflows v4 YAML on one machine, without a cluster.
 
 `load` reads a file, `describe` says what it would run, `run` runs it, `exit_code` turns the outcome into that of a
-process. What is supported, ignored and refused is the table at the top of `model`; the rules are in `dag`.
+process; `for_console` makes the view. Read on in `local` (the loop), `dag` (Argo's rules), `fields` (what is read, what
+has no meaning here, what is refused), `processes` (a container as a process), `state` (resuming).
+
+What differs from a cluster, by nature:
+
+* the image is this machine: each `command` is looked up beside this Python, then on PATH;
+* a mounted volume is a directory, and its mount path is replaced by it wherever a path begins with it in the command,
+  the environment, the working directory and the files of outputs;
+* the environment of the caller is passed on, which is also where variables from Secrets come from;
+* semaphores are shared by the nodes of one run, with the places given by the caller (default 1);
+* what Argo would leave waiting for ever (an output that nobody made) ends in Error.
 """
 
 from pipeline.workflow.dryrun import describe
 from pipeline.workflow.local import Result, exit_code, run, settled_parameters
-from pipeline.workflow.model import Workflow, load
+from pipeline.workflow.model import Workflow
+from pipeline.workflow.reading import load
 from pipeline.workflow.view import View, for_console
 
 __all__ = [

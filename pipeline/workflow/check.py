@@ -110,7 +110,8 @@ def _check_depends(task: Task, dag: Dag, names: list[str]) -> None:
 def _check_arguments(task: Task, template: Template) -> None:
     given = {argument.name for argument in task.arguments}
     for wanted in template.inputs:
-        if wanted.value is None and wanted.default is None and wanted.name not in given:
+        settled = (wanted.value, wanted.default, wanted.config_map_key)
+        if wanted.name not in given and settled == (None, None, None):
             raise WorkflowError(f"{task.where}: task {task.name!r} does not give {wanted.name!r} to {template.name!r}")
 
 

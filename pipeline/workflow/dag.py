@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from pipeline.workflow import expressions, scope, templating
+from pipeline.workflow import expressions, graph, retries, scope, templating
 from pipeline.workflow.check import RESULTS, ancestors, dependencies
-from pipeline.workflow.expressions import DEPENDS, EXPR, FINE, ExpressionError
+from pipeline.workflow.expressions import DEPENDS, FINE, ExpressionError
 from pipeline.workflow.locks import Locks
 from pipeline.workflow.model import Parameter, Retry, Task, Template, Workflow
 from pipeline.workflow.nodes import (
@@ -303,7 +302,7 @@ class Engine:
             if not last.failed:
                 return self._end_retries(node, last, SUCCEEDED, "")
             try:
-                verdict = self._verdict(retry, tries)
+                verdict = retries.verdict(retry, tries, self.clock(), self.deadline)
             except (ExpressionError, TemplateError) as error:
                 return self._end_retries(node, last, ERROR, f"{retry.where}: {error}")
             if isinstance(verdict, str):
@@ -319,51 +318,13 @@ class Engine:
             node.children.append(make.name)
         else:
             make = make.attempt(len(tries) - 1, template)
-        self._execute_once(make, templating.fill(template, _about_last_try(tries)))
+        self._execute_once(make, templating.fill(template, retries.tags(tries)))
         return node
 
     def _end_retries(self, node: Node, last: Node, phase: str, message: str) -> Node:
         node.outputs, node.result, node.exit_code = last.outputs, last.result, last.exit_code
         node.digest, node.run_id = last.digest, last.run_id
         return self._mark(node, phase, message)
-
-    def _verdict(self, retry: Retry, tries: list[Node]) -> str | float:
-        """Why there is no further try, or else the time at which it may begin."""
-        last = tries[-1]
-        if self.deadline is not None and self.clock() >= self.deadline:
-            return f"retry exceeded workflow deadline {scope.timestamp(self.deadline)}"
-        backoff_until, futile = self._backoff(retry, tries)
-        if futile:
-            return futile
-        if retry.policy not in ("Always", "OnFailure" if last.phase == FAILED else "OnError"):
-            return last.message
-        if retry.limit is not None and len(tries) > templating.whole_number(retry.limit, "retryStrategy.limit"):
-            return "No more retries left"
-        if retry.expression:
-            facts = {"lastRetry": _facts(last), "retries": str(len(tries) - 1)}
-            if not expressions.evaluate_bool(retry.expression, EXPR, facts):
-                return "retryStrategy.expression evaluated to false"
-        return backoff_until
-
-    def _backoff(self, retry: Retry, tries: list[Node]) -> tuple[float, str]:
-        """When the next try may begin (seconds since 1970), and why waiting for it would be futile, if it would."""
-        if retry.backoff_duration is None:
-            return 0.0, ""
-        wait = templating.seconds(retry.backoff_duration, "backoff.duration")
-        if retry.backoff_factor is not None:
-            factor = templating.whole_number(retry.backoff_factor, "backoff.factor")
-            wait *= factor ** (len(tries) - 1) if factor > 0 else 1
-        if retry.backoff_cap is not None:
-            wait = min(wait, templating.seconds(retry.backoff_cap, "backoff.cap"))
-        until = (tries[-1].finished_at or 0.0) + wait
-        if retry.backoff_max_duration is not None:
-            longest = templating.seconds(retry.backoff_max_duration, "backoff.maxDuration")
-            end = (tries[0].started_at or tries[0].created_at) + longest
-            if self.clock() > end:
-                return until, "Max duration limit exceeded"
-            if until > end:
-                return until, "Backoff would exceed max duration limit"
-        return until, ""
 
     # DAGs and their tasks
 
@@ -379,7 +340,8 @@ class Engine:
         visited: set[str] = set()
         for leaf in dag.leaves:
             self._execute_task(dag, leaf, visited)
-        phase = self._assessed(dag, node)
+        leaf_phases = graph.leaf_phases(self.nodes, node, [f"{dag.name}.{leaf}" for leaf in dag.leaves])
+        phase = RUNNING if leaf_phases is None else self._phase_of_leaves(dag, leaf_phases)
         if phase != RUNNING:
             self._end_dag(dag, node, phase)
         return node
@@ -496,7 +458,7 @@ class Engine:
         self._connect(dag, task, name)
         self._mark(node, phase, message)
 
-    # The graph, and how a DAG's phase follows from it
+    # The graph
 
     def _connect(self, dag: _Dag, task: Task, name: str, parent: str | None = None) -> None:
         """Enter `name` as follower of its group, of the last nodes that its task waits for, or of the DAG."""
@@ -504,51 +466,14 @@ class Engine:
             before = [parent]
         else:
             needed = dependencies(task)
-            before = [end for other in needed for end in self._last_nodes(f"{dag.name}.{other}")] or [dag.name]
+            ends = [end for other in needed for end in graph.last_nodes(self.nodes, f"{dag.name}.{other}")]
+            before = ends or [dag.name]
         for other in before:
             if name not in self.nodes[other].children:
                 self.nodes[other].children.append(name)
 
-    def _last_nodes(self, name: str) -> list[str]:
-        node = self.nodes[name]
-        if node.type == TASK_GROUP:
-            return [end for child in node.children for end in self._last_nodes(child)] or [name]
-        if node.type == DAG:
-            return [end for child in node.outbound for end in self._last_nodes(child)]
-        if node.type == RETRY and node.children:
-            return node.children[-1:]
-        return [name]
-
-    def _assessed(self, dag: _Dag, node: Node) -> str:
-        """The phase of a DAG: Running while any node of it is at work or about to begin.
-
-        Walks the graph with the phase of each branch: a node that never ran hands on the phase it was reached with.
-        """
-        assert dag.template.dag is not None
-        leaf_phases: dict[str, str] = {f"{dag.name}.{leaf}": "" for leaf in dag.leaves}
-        waiting = deque((child, SUCCEEDED) for child in node.children)
-        seen = set(waiting)
-        while waiting:
-            name, phase = waiting.popleft()
-            current = self.nodes.get(name)
-            if current is None or not current.fulfilled:
-                return RUNNING
-            if current.phase in (SUCCEEDED, FAILED, ERROR):
-                phase = current.phase
-            if name in leaf_phases and leaf_phases[name] not in (FAILED, ERROR):
-                leaf_phases[name] = phase
-            for follower in self._followers(current):
-                if (follower, phase) not in seen:
-                    seen.add((follower, phase))
-                    waiting.append((follower, phase))
-        return self._phase_of_leaves(dag, leaf_phases)
-
-    def _followers(self, node: Node) -> list[str]:
-        if node.type == RETRY:  # its tries say nothing that it does not say itself
-            return [name for attempt in node.children for name in self.nodes[attempt].children]
-        return node.children
-
     def _phase_of_leaves(self, dag: _Dag, leaf_phases: dict[str, str]) -> str:
+        """The phase of a DAG from those that its last tasks have, or were reached with; "" for one not reached."""
         assert dag.template.dag is not None
         result = SUCCEEDED
         for leaf in dag.leaves:
@@ -660,23 +585,6 @@ class _Maker:
     def attempt(self, index: int, template: Template) -> _Maker:
         name = f"{self.name}({index})"
         return replace(self, name=name, parent=self.name, created_at=None, tries_of=(self.name, template))
-
-
-def _facts(last: Node) -> dict[str, str]:
-    """`lastRetry` of a retry expression: all texts; an exit code that nobody knows is -1."""
-    ran = (last.finished_at or 0.0) - (last.started_at or last.finished_at or 0.0)
-    code = -1 if last.exit_code is None else last.exit_code
-    return {"exitCode": str(code), "status": last.phase, "message": last.message, "duration": f"{ran:g}"}
-
-
-def _about_last_try(tries: list[Node]) -> dict[str, str | None]:
-    """The tags `retries` and `lastRetry.*` inside a try; the first try has none before it."""
-    if tries and not tries[-1].fulfilled:
-        tries = tries[:-1]
-    facts = {"exitCode": "0", "status": "", "message": "", "duration": "0"}
-    if tries:
-        facts = _facts(tries[-1]) | ({"exitCode": "0"} if tries[-1].exit_code is None else {})
-    return {"retries": str(len(tries)), **{f"lastRetry.{key}": value for key, value in facts.items()}}
 
 
 def _passed_on(output: Parameter, known: Mapping[str, str | None]) -> str:

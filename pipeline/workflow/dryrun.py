@@ -16,6 +16,8 @@ from pipeline.workflow.processes import Places
 from pipeline.workflow.state import StateDirectory
 from pipeline.workflow.templating import TemplateError
 
+_DEEPEST = 20  # a template may use itself, and then only running it tells when it ends
+
 
 def describe(
     workflow: Workflow,
@@ -55,6 +57,9 @@ class _Printer:
         template = templating.fill(template, inputs)
         if template.dag is None:
             yield "    " * depth + "$ " + self._command(node, template)
+            return
+        if depth > _DEEPEST:
+            yield "    " * depth + "..."
             return
         graph = {task.name: dependencies(task) for task in template.dag.tasks}
         for task_name in TopologicalSorter(graph).static_order():

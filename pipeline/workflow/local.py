@@ -4,7 +4,7 @@
     result = run(workflow, {"run": "runs/first"}, state_dir="runs/first/.workflow", jobs=2)
 
 The runner keeps its state in `state_dir`. Ctrl-C (or SIGTERM) passes SIGTERM on to the processes and waits for their
-checkpoints; a second one kills them. The same call later, also after a crash, goes on: a node that succeeded is not run
+checkpoints; a second one kills them; the exit handler waits for the run that ends. The same call later, also after a crash, goes on: a node that succeeded is not run
 again as long as its command, environment, inputs and the files it names are the same and nothing before it has run
 anew. A run that had succeeded as a whole starts from the beginning.
 """
@@ -34,7 +34,7 @@ from pipeline.workflow.model import Workflow
 from pipeline.workflow.nodes import ERROR, FAILED, POD, SUCCEEDED, Node
 from pipeline.workflow.processes import Command, Places, workflow_volumes
 from pipeline.workflow.scope import parameter_scope
-from pipeline.workflow.state import Saved, StateDirectory
+from pipeline.workflow.state import Saved, StateDirectory, log_file
 from pipeline.workflow.templating import TemplateError
 from pipeline.workflow.view import Silent, View
 
@@ -53,6 +53,10 @@ class Result:
     nodes: dict[str, Node]
     interrupted: bool
     state_dir: Path
+
+    def log(self, node_name: str) -> Path:
+        """The log of a node; there is none for a node that never ran."""
+        return log_file(self.state_dir, node_name)
 
 
 def exit_code(result: Result) -> int:
@@ -105,7 +109,7 @@ def run(
     config_maps: Mapping[str, str] | None = None,
     view: View | None = None,
     fresh: bool = False,
-    grace_seconds: float = 30.0,
+    grace_seconds: float = 60.0,
 ) -> Result:
     """Run a workflow to its end and return how it ended.
 

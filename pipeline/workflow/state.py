@@ -45,6 +45,11 @@ def file_name(node_name: str) -> str:
     return plain if plain == node_name else f"{plain}-{hashlib.sha256(node_name.encode()).hexdigest()[:8]}"
 
 
+def log_file(state_dir: Path, node_name: str) -> Path:
+    """Where a node's log is."""
+    return state_dir / "logs" / f"{file_name(node_name)}.log"
+
+
 class StateDirectory:
     """One runner's hold on a state directory; use it as a context manager.
 
@@ -73,7 +78,7 @@ class StateDirectory:
         os.close(self.lock_fd)
 
     def log(self, node_name: str) -> Path:
-        return self.path / "logs" / f"{file_name(node_name)}.log"
+        return log_file(self.path, node_name)
 
     def read(self) -> Saved | None:
         """The state of the last run here; `None` where there is none that can be read."""

@@ -15,7 +15,7 @@ import yaml
 
 from pipeline.errors import WorkflowError
 from pipeline.workflow import Workflow, describe, load, settled_parameters
-from pipeline.workflow.model import KINDS
+from pipeline.workflow.fields import KINDS
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 Make = Callable[[str], Workflow]

@@ -1,0 +1,93 @@
+"""Every field of a workflow file, by kind of object: read, without meaning on one machine, or refused.
+
+A field that stands nowhere here is a typing error and refused as such.
+Source of the names: https://argo-workflows.readthedocs.io/en/latest/fields/
+"""
+
+from __future__ import annotations
+
+from pipeline.workflow.yamlfile import kind
+
+_POD_FIELDS = (
+    "serviceAccountName automountServiceAccountToken executor nodeSelector affinity tolerations schedulerName "
+    "hostAliases securityContext podSpecPatch metrics"
+)
+TOP = kind("a workflow", "apiVersion kind metadata spec", refused="status")
+METADATA = kind("metadata", "name generateName", "namespace labels annotations")
+SPEC = kind(
+    "the spec",
+    "templates entrypoint arguments volumes parallelism onExit activeDeadlineSeconds templateDefaults",
+    _POD_FIELDS + " imagePullSecrets hostNetwork dnsPolicy dnsConfig ttlStrategy podGC podPriorityClassName priority "
+    "podDisruptionBudget podMetadata workflowMetadata archiveLogs artifactRepositoryRef volumeClaimGC synchronization",
+    {
+        "volumeClaimTemplates": "use an existing claim in 'volumes'",
+        "retryStrategy": "give each template its own",
+        "hooks": "use 'onExit'",
+        "suspend": "",
+        "shutdown": "",
+        "workflowTemplateRef": "run the template's own file",
+        "artifactGC": "",
+    },
+)
+_OTHER_TYPES = "steps containerSet script resource suspend data http plugin"
+TEMPLATE = kind(
+    "a template",
+    "name inputs outputs container dag volumes activeDeadlineSeconds retryStrategy parallelism synchronization timeout",
+    _POD_FIELDS + " metadata priorityClassName annotations archiveLocation",
+    {
+        **dict.fromkeys(_OTHER_TYPES.split(), "supported are 'container' and 'dag'"),
+        **dict.fromkeys(["daemon", "initContainers", "sidecars", "memoize"], ""),
+        "failFast": "use 'dag.failFast'",
+    },
+)
+CONTAINER = kind(
+    "a container",
+    "command args env workingDir volumeMounts",
+    "name image imagePullPolicy resources securityContext envFrom ports livenessProbe readinessProbe startupProbe "
+    "terminationMessagePath terminationMessagePolicy tty stdin stdinOnce resizePolicy",
+    "lifecycle volumeDevices restartPolicy",
+)
+ENV = kind("an environment variable", "name value valueFrom")
+ENV_SOURCE = kind("valueFrom", "", "secretKeyRef", "configMapKeyRef fieldRef resourceFieldRef fileKeyRef")
+MOUNT = kind("a volume mount", "name mountPath subPath", "readOnly mountPropagation recursiveReadOnly", "subPathExpr")
+_OTHER_VOLUMES = (
+    "configMap secret projected hostPath nfs csi ephemeral downwardAPI image gitRepo iscsi cephfs rbd fc flexVolume "
+    "azureFile azureDisk gcePersistentDisk awsElasticBlockStore glusterfs"
+)
+VOLUME = kind(
+    "a volume",
+    "name persistentVolumeClaim emptyDir",
+    refused=dict.fromkeys(_OTHER_VOLUMES.split(), "supported are 'persistentVolumeClaim' and 'emptyDir'"),
+)
+CLAIM = kind("persistentVolumeClaim", "claimName", "readOnly")
+EMPTY_DIR = kind("emptyDir", "", "medium sizeLimit")
+INPUTS = kind("inputs", "parameters", refused="artifacts")
+OUTPUTS = kind("outputs", "parameters", refused="artifacts result exitCode")
+ARGUMENTS = kind("arguments", "parameters", refused="artifacts")
+PARAMETER = kind("a parameter", "name value default enum valueFrom description", refused="globalName")
+VALUE_FROM = kind(
+    "valueFrom", "path parameter configMapKeyRef default", "", "expression jsonPath jqFilter event supplied"
+)
+KEY_REF = kind("configMapKeyRef", "name key", "optional")
+DAG = kind("dag", "tasks failFast", refused="target")
+TASK = kind(
+    "a task",
+    "name template arguments dependencies depends continueOn when withItems withParam withSequence",
+    refused="inline templateRef onExit hooks",
+)
+CONTINUE_ON = kind("continueOn", "failed error")
+SEQUENCE = kind("withSequence", "count start end format")
+RETRY = kind("retryStrategy", "limit retryPolicy backoff expression", "affinity")
+BACKOFF = kind("backoff", "duration factor maxDuration cap")
+SYNCHRONIZATION = kind(
+    "synchronization",
+    "semaphores mutexes",
+    refused={"semaphore": "write the list 'semaphores'", "mutex": "write the list 'mutexes'"},
+)
+SEMAPHORE = kind("a semaphore", "configMapKeyRef", "namespace", "database")
+MUTEX = kind("a mutex", "name", "namespace", "database")
+KINDS = (
+    TOP, METADATA, SPEC, TEMPLATE, CONTAINER, ENV, ENV_SOURCE, MOUNT, VOLUME, CLAIM, EMPTY_DIR, INPUTS, OUTPUTS,
+    ARGUMENTS, PARAMETER, VALUE_FROM, KEY_REF, DAG, TASK, CONTINUE_ON, SEQUENCE, RETRY, BACKOFF, SYNCHRONIZATION,
+    SEMAPHORE, MUTEX,
+)  # fmt: skip
