@@ -2,7 +2,8 @@
 
 Every transform that all three have happens to every sample: mirror, rotation, scale, elastic deformation, blur, gamma,
 contrast, brightness and Gaussian noise, labels by the nearest neighbour. Where ours stays within the slices, the
-others are given the slices as channels of a 2-D image, which is their fastest way to do the same.
+others run twice: in 3-D, rotating about z alone, and "folded", with the slices given as channels of a 2-D image, the
+fastest way in which they can be made to do the same.
 Prints a line per patch and peer, in processor time, so that other programs count little; the ratio is the median over
 interleaved repetitions, so that a busy machine slows both sides alike.
 
@@ -34,6 +35,8 @@ from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, 
 from pipeline.nn.augmentation import AugmentationSettings, Augmenter
 
 BATCH = 2
+BATCHES = 4
+"""How many batches one repetition augments: as in training, one after the other."""
 CASES = {
     "volume 32 x 128 x 128, 8 nm": ((32, 128, 128), (8.0, 8.0, 8.0)),
     "slices 32 x 128 x 128, 40 x 8 x 8 nm": ((32, 128, 128), (40.0, 8.0, 8.0)),
@@ -66,22 +69,22 @@ def ours(augmenter: Augmenter) -> Run:
     return run
 
 
-def batchgenerators(augmenter: Augmenter) -> Run:
-    volumetric, patch = augmenter.plan.volumetric, augmenter.plan.patch_zyx
-    tilt, turn = np.radians(SETTINGS.tilt_degrees), np.pi
+def batchgenerators(augmenter: Augmenter, folded: bool) -> Run:
+    patch, turn = augmenter.plan.patch_zyx, np.pi
+    tilt = np.radians(SETTINGS.tilt_degrees) if augmenter.plan.volumetric else 0.0
 
     def angle(image: torch.Tensor, dim: int) -> float:
         largest = turn if dim == 0 else tilt
         return float(np.random.uniform(-largest, largest))
 
     spatial = SpatialTransform(
-        patch if volumetric else patch[1:],
+        patch[1:] if folded else patch,
         patch_center_dist_from_border=0,
         random_crop=False,
         p_elastic_deform=1,
         elastic_deform_magnitude=(0, SETTINGS.elastic_amplitude_voxels),
         p_rotation=1,
-        rotation=angle if volumetric else (-turn, turn),
+        rotation=(-turn, turn) if folded else angle,
         p_scaling=1,
         scaling=SETTINGS.scale_range,
         p_synchronize_scaling_across_axes=1,
@@ -89,7 +92,7 @@ def batchgenerators(augmenter: Augmenter) -> Run:
     )
     blur = GaussianBlurTransform(SETTINGS.blur_sigma_voxels, synchronize_channels=True, synchronize_axes=True)
     moving: list[BasicTransform] = [spatial, blur]
-    if not volumetric:
+    if folded:
         moving = [Convert3DTo2DTransform(), *moving, Convert2DTo3DTransform()]
     transform = ComposeTransforms(
         [
@@ -109,27 +112,26 @@ def batchgenerators(augmenter: Augmenter) -> Run:
     return run
 
 
-def monai(augmenter: Augmenter) -> Run:
-    volumetric, patch = augmenter.plan.volumetric, augmenter.plan.patch_zyx
-    keys = ["image", "labels"]
-    tilt = np.radians(SETTINGS.tilt_degrees)
+def monai(augmenter: Augmenter, folded: bool) -> Run:
+    patch, keys = augmenter.plan.patch_zyx, ["image", "labels"]
+    tilt = np.radians(SETTINGS.tilt_degrees) if augmenter.plan.volumetric else 0.0
     scale = tuple(factor - 1 for factor in SETTINGS.scale_range)
     magnitude = (0.0, SETTINGS.elastic_amplitude_voxels)
     common = {"prob": 1.0, "mode": ("bilinear", "nearest"), "padding_mode": "border"}
-    if volumetric:
-        turns = [np.pi, tilt, tilt]
-        spatial = mt.Rand3DElasticd(
-            keys, (5, 8), magnitude, patch, rotate_range=turns, scale_range=[scale] * 3, **common
-        )
-    else:
+    if folded:
         spacing = SETTINGS.elastic_spacing_voxels
         spatial = mt.Rand2DElasticd(
             keys, spacing, magnitude, patch[1:], rotate_range=np.pi, scale_range=[scale] * 2, **common
         )
+    else:
+        turns = [np.pi, tilt, tilt]
+        spatial = mt.Rand3DElasticd(
+            keys, (5, 8), magnitude, patch, rotate_range=turns, scale_range=[scale] * 3, **common
+        )
     transform = mt.Compose(
         [
             spatial,
-            *(mt.RandFlipd(keys, 0.5, axis) for axis in range(3 if volumetric else 2)),
+            *(mt.RandFlipd(keys, 0.5, axis) for axis in range(2 if folded else 3)),
             mt.RandGaussianSmoothd(["image"], *[SETTINGS.blur_sigma_voxels] * 3, prob=1.0),
             mt.RandAdjustContrastd(["image"], 1.0, SETTINGS.gamma_range),
             mt.RandScaleIntensityd(["image"], 0.3, 1.0),
@@ -139,24 +141,25 @@ def monai(augmenter: Augmenter) -> Run:
     )
 
     def run(image: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        if volumetric:
-            samples = [{"image": x, "labels": y[None]} for x, y in zip(image, labels, strict=True)]
-        else:
+        if folded:
             samples = [{"image": x[0], "labels": y} for x, y in zip(image, labels, strict=True)]
+        else:
+            samples = [{"image": x, "labels": y[None]} for x, y in zip(image, labels, strict=True)]
         done = [transform(sample) for sample in samples]
         images, moved = (torch.stack([d[key].as_tensor() for d in done]) for key in keys)
-        return (images, moved[:, 0]) if volumetric else (images[:, None], moved)
+        return (images[:, None], moved) if folded else (images, moved[:, 0])
 
     return run
 
 
 def milliseconds_a_sample(run: Run, image: torch.Tensor, labels: torch.Tensor, patch: tuple[int, ...]) -> float:
     start = time.process_time()
-    got, got_labels = run(image, labels)
+    for _ in range(BATCHES):
+        got, got_labels = run(image, labels)
     elapsed = time.process_time() - start
     if got.shape != (BATCH, 1, *patch) or got_labels.shape != (BATCH, *patch):
         raise AssertionError(f"{run}: {tuple(got.shape)} and {tuple(got_labels.shape)} are not patches of {patch}")
-    return elapsed / BATCH * 1000
+    return elapsed / (BATCH * BATCHES) * 1000
 
 
 def compare(name: str, repetitions: int) -> None:
@@ -164,11 +167,13 @@ def compare(name: str, repetitions: int) -> None:
     augmenter = Augmenter(SETTINGS, patch, voxel_size_nm)
     image = torch.randn(BATCH, 1, *augmenter.source_patch_zyx)
     labels = torch.randint(0, 9, (BATCH, *augmenter.source_patch_zyx), dtype=torch.uint8)
-    sides = {
-        "vemseg": ours(augmenter),
-        "batchgeneratorsv2": batchgenerators(augmenter),
-        "MONAI": monai(augmenter),
-    }
+    sides = {"vemseg": ours(augmenter)}
+    if patch[0] > 1:
+        sides["batchgeneratorsv2"] = batchgenerators(augmenter, folded=False)
+        sides["MONAI"] = monai(augmenter, folded=False)
+    if not augmenter.plan.volumetric:
+        sides["batchgeneratorsv2, folded"] = batchgenerators(augmenter, folded=True)
+        sides["MONAI, folded"] = monai(augmenter, folded=True)
     times: dict[str, list[float]] = {side: [] for side in sides}
     for repetition in range(repetitions + 1):
         for side, run in sides.items():
@@ -176,7 +181,7 @@ def compare(name: str, repetitions: int) -> None:
             if repetition > 0:  # the first one fills caches
                 times[side].append(taken)
     print(f"{name}, source patch {augmenter.source_patch_zyx}: vemseg {statistics.median(times['vemseg']):.2f} ms")
-    for peer in ("batchgeneratorsv2", "MONAI"):
+    for peer in list(sides)[1:]:
         ratio = statistics.median(b / a for a, b in zip(times["vemseg"], times[peer], strict=True))
         print(f"    {peer} {statistics.median(times[peer]):.2f} ms = {ratio:.1f} x vemseg (at least 5)")
 

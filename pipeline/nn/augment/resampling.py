@@ -61,13 +61,13 @@ def resample(
 
 
 def _nearest(labels_ZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
-    axes = len(coordinates)
-    flat = labels_ZYX.flatten(-axes)
-    index = torch.zeros((), dtype=torch.int32, device=labels_ZYX.device)
-    for coordinate, size in zip(coordinates, labels_ZYX.shape[-axes:], strict=True):
-        index = index * size + coordinate.round().int()
-    index = index.flatten().long().expand(*flat.shape[:-1], -1)
-    return flat.gather(-1, index).reshape(*flat.shape[:-1], *coordinates.shape[1:])
+    *z, y, x = coordinates.round()
+    # float32 counts rows exactly (up to 2**24), but not voxels.
+    row = torch.add(y, z[0], alpha=labels_ZYX.shape[-2]) if z else y
+    index = torch.add(x.long(), row.long(), alpha=labels_ZYX.shape[-1])
+    flat = labels_ZYX.flatten(-len(coordinates))
+    picked = flat.gather(-1, index.flatten().expand(*flat.shape[:-1], -1))
+    return picked.reshape(*flat.shape[:-1], *coordinates.shape[1:])
 
 
 def _sample_planes(image_CZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
@@ -92,25 +92,31 @@ def _sample_volume(image_CZYX: torch.Tensor, coordinates: torch.Tensor) -> torch
     Clamping keeps y within its slice. In a plane this tall float32 tells rows apart to about 1/250 of a voxel
     (at 40 000 rows), far below what a label or an eye can see.
     """
-    image = image_CZYX.contiguous()
-    channels, slices, rows, columns = image.shape
-    pair_strides = (slices * rows * columns, rows * columns, columns, 1)
-    pairs = image.as_strided((channels, 2, (slices - 1) * rows, columns), pair_strides)
+    channels, slices, rows, columns = image_CZYX.shape
+    pair_strides = (rows * columns, columns, 1)
     z, y, x = coordinates
     below = z.floor().clamp_(max=slices - 2)
-    grid = _grid((below * rows + y).flatten(0, 1), x.flatten(0, 1), pairs.shape[-2:])
-    sampled = _bilinear(pairs, grid).reshape(channels, 2, *z.shape)
-    return torch.lerp(sampled[:, 0], sampled[:, 1], z - below)
+    tall_rows = (slices - 1) * rows
+    grid = _grid(torch.add(y, below, alpha=rows), x, (tall_rows, columns))
+    fraction = z - below
+    sampled = torch.empty(channels, *z.shape, device=image_CZYX.device)
+    for volume, out in zip(image_CZYX.contiguous(), sampled, strict=True):
+        pairs = volume.as_strided((2, tall_rows, columns), pair_strides, volume.storage_offset())
+        # Every slice of the patch is a batch entry of its own, since the kernel shares out the batch over threads.
+        pair = _bilinear(pairs.expand(len(z), -1, -1, -1), grid)
+        torch.lerp(pair[:, 0], pair[:, 1], fraction, out=out)
+    return sampled
 
 
 def _grid(y: torch.Tensor, x: torch.Tensor, plane_yx: Sequence[int]) -> torch.Tensor:
     """The points (y, x), in pixels, as `grid_sample` wants them: x first, first and last pixel centre at -1 and 1."""
-    rows, columns = plane_yx
-    points = torch.stack([x * (2 / max(columns - 1, 1)), y * (2 / max(rows - 1, 1))]).sub_(1)
-    return points.permute(1, 2, 0)
+    points = y.new_empty(2, *y.shape)
+    for point, along, size in zip(points, (x, y), reversed(plane_yx), strict=True):
+        torch.mul(along, 2 / max(size - 1, 1), out=point).sub_(1)
+    return points.movedim(0, -1)
 
 
 def _bilinear(planes_BCYX: torch.Tensor, grid: torch.Tensor) -> torch.Tensor:
-    """Every plane at every point of the grid. Returns (B, C, rows, columns)."""
+    """Every plane at every point of a grid (..., rows, columns, 2). Returns (B, C, rows, columns)."""
     grid = grid.expand(len(planes_BCYX), -1, -1, -1)
     return grid_sample(planes_BCYX, grid, mode="bilinear", padding_mode="border", align_corners=True)
