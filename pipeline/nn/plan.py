@@ -126,15 +126,14 @@ def _pools(voxel_size_nm: Sequence[float], extent_zyx: Zyx, levels: int) -> list
     size, extent = list(voxel_size_nm), list(extent_zyx)
     pools: list[Zyx] = []
     for _ in range(levels - 1):
-        pool = [
-            2 if size[axis] < NEAR_ISOTROPIC * min(size) and extent[axis] // 2 >= SMALLEST_COARSE_EXTENT else 1
-            for axis in range(3)
-        ]
-        if pool == [1, 1, 1]:
+        # An axis too short to pool keeps its fine voxels; the others must not wait for it.
+        long = [axis for axis in range(3) if extent[axis] // 2 >= SMALLEST_COARSE_EXTENT]
+        if not long:
             raise ConfigError(
                 f"network.features: {levels} levels are too many for a patch of {extent_zyx} voxels (z, y, x): "
                 f"level {len(pools)} is down to {tuple(extent)}. Use fewer levels or a larger training.patch_zyx."
             )
+        pool = [2 if axis in _finest(size, long) else 1 for axis in range(3)]
         size = [edge * factor for edge, factor in zip(size, pool, strict=True)]
         extent = [count // factor for count, factor in zip(extent, pool, strict=True)]
         pools.append(zyx(pool, "pool"))
@@ -143,30 +142,47 @@ def _pools(voxel_size_nm: Sequence[float], extent_zyx: Zyx, levels: int) -> list
 
 def _kernels(voxel_size_nm: Sequence[float], extent_zyx: Zyx, pools: Sequence[Zyx]) -> list[Zyx]:
     size, kernels = list(voxel_size_nm), []
+    deep = [axis for axis in range(3) if extent_zyx[axis] > 1]
+    wide: set[int] = set()
     for pool in pools:
-        kernels.append(
-            zyx(
-                [3 if size[axis] < NEAR_ISOTROPIC * min(size) and extent_zyx[axis] > 1 else 1 for axis in range(3)],
-                "kernel",
-            )
-        )
+        # An axis that is convolved over stays so: where another is too short to pool, sizes part again.
+        wide |= _finest(size, deep)
+        kernels.append(zyx([3 if axis in wide else 1 for axis in range(3)], "kernel"))
         size = [edge * factor for edge, factor in zip(size, pool, strict=True)]
     return kernels
 
 
+def _finest(size_nm: Sequence[float], axes: Sequence[int]) -> set[int]:
+    """Those of the axes whose voxels are nearly as short as the shortest among them."""
+    shortest = min((size_nm[axis] for axis in axes), default=0.0)
+    return {axis for axis in axes if size_nm[axis] < NEAR_ISOTROPIC * shortest}
+
+
 def _within_z_context(levels: list[Level], budget_slices: int) -> list[Level]:
-    """Flatten kernels, fine levels first, until the decoder and encoder together see ``budget_slices`` to a side."""
+    """The levels, flattened in z, fine ones first, until the network sees no more than ``budget_slices`` to a side.
+
+    Where they ask for more, nothing is pooled in z: a pooled slice would bring in all slices of its window.
+    """
+    if _z_reach(levels) <= budget_slices:
+        return levels
     spent, kept = 0, list(levels)
     for index in reversed(range(len(levels))):
-        stride_z = math.prod(level.pool_zyx[0] for level in levels[:index])
         passes = 1 if index == len(levels) - 1 else 2
         kernels = list(levels[index].kernels_zyx)
         for position, (z, y, x) in enumerate(kernels):
-            cost = (z // 2) * stride_z * passes
+            cost = (z // 2) * passes
             if spent + cost > budget_slices:
                 kernels[position] = (1, y, x)
             else:
                 spent += cost
-        pool = levels[index].pool_zyx if budget_slices else (1, *levels[index].pool_zyx[1:])
-        kept[index] = Level(levels[index].features, tuple(kernels), pool)
+        kept[index] = Level(levels[index].features, tuple(kernels), (1, *levels[index].pool_zyx[1:]))
     return kept
+
+
+def _z_reach(levels: Sequence[Level]) -> int:
+    """Slices to a side that the levels see at most: their convolutions, down and up again, and the pooled windows."""
+    reach, stride = 0, 1
+    for index, level in enumerate(levels):
+        reach += level.radius_zyx[0] * stride * (1 if index == len(levels) - 1 else 2)
+        stride *= level.pool_zyx[0]
+    return reach + stride - 1

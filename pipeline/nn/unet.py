@@ -120,7 +120,7 @@ class UNet(nn.Module):
                 features_BCZYX = crop(features_BCZYX, have, regions.decoded[index])
                 have = regions.decoded[index]
             decoded.append(features_BCZYX)
-        return decoded[::-1] or [features_BCZYX]
+        return decoded[::-1]
 
     def _encode(self, image_BCZYX: Tensor, regions: Regions | None) -> tuple[list[Tensor], Tensor]:
         """The skips that the decoder asks for, fine to coarse, and the features of the coarsest level."""
