@@ -4,9 +4,11 @@
     result = run(workflow, {"run": "runs/first"}, state_dir="runs/first/.workflow", jobs=2)
 
 The runner keeps its state in `state_dir`. Ctrl-C (or SIGTERM) passes SIGTERM on to the processes and waits for their
-checkpoints; a second one kills them; the exit handler waits for the run that ends. The same call later, also after a crash, goes on: a node that succeeded is not run
-again as long as its command, environment, inputs and the files it names are the same and nothing before it has run
-anew. A run that had succeeded as a whole starts from the beginning.
+checkpoints; a second one kills them. The exit handler runs when the run has ended, not when it was interrupted.
+
+The same call later, also after a crash, goes on: a node that succeeded is not run again as long as its command,
+environment, inputs and the files that its command names are the same and nothing before it has run anew. A run that
+had succeeded as a whole starts from the beginning.
 """
 
 from __future__ import annotations

@@ -1,0 +1,80 @@
+"""The project's own workflows run from end to end, with a script in place of `vemseg` that notes what it is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pipeline.workflow import load, run
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
+
+STUB = """#!/bin/sh
+echo "$@" >> "$NOTES"
+for argument; do
+  case $argument in --outputs=*)
+    folder=${argument#--outputs=}
+    mkdir -p "$folder"
+    echo '["multilabel", "membrane"]' > "$folder/targets"
+    echo ${AUGMENT_WORKERS:-2} > "$folder/augment-workers"
+    echo 3 > "$folder/infer-workers"
+  esac
+done
+"""
+
+
+@pytest.fixture
+def notes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put the stub where the runner looks first, and return the file it writes its arguments to."""
+    stub = tmp_path / "bin" / "vemseg"
+    stub.parent.mkdir()
+    stub.write_text(STUB)
+    stub.chmod(0o755)
+    monkeypatch.setattr("sys.executable", str(stub.parent / "python"))
+    monkeypatch.setenv("NOTES", str(tmp_path / "notes"))
+    return tmp_path / "notes"
+
+
+def test_study(notes: Path, tmp_path: Path) -> None:
+    parameters = {"config": "study.yaml", "run": "runs/a"}
+    result = run(load(WORKFLOWS / "study.yaml"), parameters, state_dir=tmp_path / "state", jobs=1)
+    assert result.phase == "Succeeded"
+    lines = notes.read_text().splitlines()
+    assert lines[0].startswith("plan --config=study.yaml --run=runs/a --outputs=/")
+    assert sorted(lines[1:3]) == [f"augment --run=runs/a --worker={i} --workers=2" for i in range(2)]
+    targets = ("membrane", "multilabel")
+    expected = [f"train --run=runs/a --target={target}" for target in targets]
+    expected += [f"infer --run=runs/a --target={t} --worker={i} --workers=3" for t in targets for i in range(3)]
+    assert sorted(lines[3:-1]) == sorted(expected)
+    assert lines[-1] == "evaluate --run=runs/a"
+
+
+def test_a_target_is_predicted_as_soon_as_it_is_trained(notes: Path, tmp_path: Path) -> None:
+    parameters = {"config": "study.yaml", "run": "runs/a"}
+    result = run(load(WORKFLOWS / "study.yaml"), parameters, state_dir=tmp_path / "state", jobs=4)
+    nodes = result.nodes
+    for index, target in enumerate(("multilabel", "membrane")):
+        trained = nodes[f"vemseg-study.target({index}:{target}).train"].finished_at
+        predicted = nodes[f"vemseg-study.target({index}:{target}).infer(0:0)"].created_at
+        assert trained is not None
+        assert 0 <= predicted - trained < 1
+
+
+def test_study_without_augmentation_workers(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUGMENT_WORKERS", "0")
+    parameters = {"config": "study.yaml", "run": "runs/a"}
+    result = run(load(WORKFLOWS / "study.yaml"), parameters, state_dir=tmp_path / "state", jobs=4)
+    assert result.phase == "Succeeded"
+    assert result.nodes["vemseg-study.augment"].phase == "Skipped"
+    assert "augment" not in {line.split()[0] for line in notes.read_text().splitlines()}
+
+
+def test_segment(notes: Path, tmp_path: Path) -> None:
+    parameters = {"model": "m", "input": "stack.tif", "run": "runs/b", "target": "membrane"}
+    result = run(load(WORKFLOWS / "segment.yaml"), parameters, state_dir=tmp_path / "state", jobs=1)
+    assert result.phase == "Succeeded"
+    lines = notes.read_text().splitlines()
+    assert lines[0].startswith("prepare --model=m --input=stack.tif --run=runs/b --outputs=/")
+    assert lines[1:-1] == [f"infer --run=runs/b --target=membrane --worker={i} --workers=3" for i in range(3)]
+    assert lines[-1] == "finish --run=runs/b"
