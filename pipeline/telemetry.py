@@ -1,7 +1,7 @@
 """What a step says while it works: lines for people, progress for Argo, events for machines.
 
 A step writes its events to a file of its own below ``events/``: object stores cannot append, and two pods must never
-write one object.
+write one object. A later try of the step adds to the file.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ SECONDS_BETWEEN_LINES = 5.0
 class Reporter:
     """Progress, lines and events of one step. Use it as a context manager: it records how the step ended."""
 
-    def __init__(self, name: str, write_events: Callable[[bytes], None] | None = None) -> None:
+    def __init__(self, name: str, append_events: Callable[[bytes], None] | None = None) -> None:
         self.name = name
-        self._write_events = write_events
+        self._append_events = append_events
         self._events: list[str] = []
         self._last_line = 0.0
 
@@ -48,9 +48,10 @@ class Reporter:
         self._events.append(json.dumps({"time": time.time(), "step": self.name, "event": kind, **facts}))
 
     def flush(self) -> None:
-        """Write the events so far."""
-        if self._write_events and self._events:
-            self._write_events(("\n".join(self._events) + "\n").encode())
+        """Write the events since the last flush."""
+        if self._append_events and self._events:
+            self._append_events(("\n".join(self._events) + "\n").encode())
+            self._events.clear()
 
     def __enter__(self) -> Self:
         self.event("started", command=sys.argv[1:], pid=os.getpid())

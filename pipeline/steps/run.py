@@ -78,8 +78,10 @@ class Run:
 
     def predicted_volumes(self, target: str, capture: str) -> list[Volume]:
         """All that a target's inference writes for a capture: class ids and, where asked for, probabilities."""
-        probabilities = [open_image(self.prediction_store(target, capture))] * self.config.inference.probabilities
-        return [self.segmentation(target, capture), *probabilities]
+        segmentation = self.segmentation(target, capture)
+        if not self.config.inference.probabilities:
+            return [segmentation]
+        return [segmentation, open_image(self.prediction_store(target, capture))]
 
     @property
     def pool_store(self) -> Store:
@@ -99,7 +101,12 @@ class Run:
         """What a step reports through; its events go to a file of their own."""
         name = f"{step}-{item}" if item else step
         key = f"events/{name}.jsonl"
-        return Reporter(name.replace("-", " ", 1), lambda data: self.store.write(key, data))
+        return Reporter(name.replace("-", " ", 1), lambda data: self._append(key, data))
+
+    def _append(self, key: str, data: bytes) -> None:
+        """Add to an object with a single writer; what earlier tries of a step did stays in its events."""
+        former = self.store.read(key) if self.store.exists(key) else b""
+        self.store.write(key, former + data)
 
     def _planned(self, key: str) -> bytes:
         try:
