@@ -33,7 +33,7 @@ from pipeline.errors import WorkflowError
 from pipeline.workflow import processes, templating
 from pipeline.workflow.dag import Engine, Pod
 from pipeline.workflow.model import Workflow
-from pipeline.workflow.nodes import ERROR, FAILED, POD, SUCCEEDED, Node
+from pipeline.workflow.nodes import ERROR, FAILED, POD, STOPPED, SUCCEEDED, Node
 from pipeline.workflow.processes import Command, Places, workflow_volumes
 from pipeline.workflow.scope import parameter_scope
 from pipeline.workflow.state import Saved, StateDirectory, log_file
@@ -297,8 +297,8 @@ class _Runner:
         if process.verdict:
             phase, message = FAILED, process.verdict
         elif code != 0:
-            stopped = "stopped " if self.stops else "main: Error "
-            phase, message = FAILED, f"{stopped}(exit code {code})"
+            reason = STOPPED if self.stops else "main: Error"
+            phase, message = FAILED, f"{reason} (exit code {code})"
         else:
             phase, message = (SUCCEEDED, "") if missing is None else (ERROR, missing)
         result = processes.result(process.command)

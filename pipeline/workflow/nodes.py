@@ -13,6 +13,8 @@ FULFILLED = frozenset({SUCCEEDED, FAILED, ERROR, SKIPPED, OMITTED})
 
 POD, DAG, RETRY, TASK_GROUP, SKIPPED_TYPE = "Pod", "DAG", "Retry", "TaskGroup", "Skipped"
 
+STOPPED = "stopped"  # how the message of a node begins that the user interrupted
+
 
 @dataclass
 class Node:

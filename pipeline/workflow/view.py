@@ -25,6 +25,7 @@ from pipeline.workflow.nodes import (
     RETRY,
     RUNNING,
     SKIPPED,
+    STOPPED,
     SUCCEEDED,
     TASK_GROUP,
     Node,
@@ -195,7 +196,9 @@ def _duration(node: Node) -> str:
 
 
 def has_failed(node: Node, nodes: dict[str, Node]) -> bool:
-    """Whether a process failed for good: not one that is tried again, nor the DAG that fails because of it."""
+    """Whether a process failed for good: not stopped, not tried again, nor the DAG that fails because of it."""
+    if node.message.startswith(STOPPED):
+        return False
     around = nodes.get(node.parent or "")
     is_tried_again = around is not None and around.type == RETRY and not around.failed
     return node.failed and node.type not in (DAG, RETRY, TASK_GROUP) and not is_tried_again
