@@ -1,7 +1,7 @@
 """Tensors and facts in one file, whose damage is noticed when it is read.
 
 The format is safetensors (https://github.com/huggingface/safetensors): reading it runs no code. The facts are JSON in
-its metadata, beside a SHA-256 of all tensors, because the format itself does not notice a flipped bit.
+its metadata, beside a SHA-256 of them and of all tensors, because the format itself does not notice a flipped bit.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from pipeline.errors import CheckpointError
 def pack(tensors: dict[str, Tensor], facts: dict[str, Any]) -> bytes:
     """One file's bytes; the same tensors and facts give the same bytes."""
     whole = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
-    metadata = {"facts": json.dumps(facts, sort_keys=True), "sha256": _digest(whole)}
-    return _restored_order(safetensors.torch.save(whole, metadata=metadata))
+    text = json.dumps(facts, sort_keys=True)
+    return _canonical(safetensors.torch.save(whole, metadata={"facts": text, "sha256": _digest(whole, text)}))
 
 
 def unpack(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -30,20 +30,20 @@ def unpack(data: bytes, where: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         tensors = safetensors.torch.load(data)
         metadata = _header(data)["__metadata__"]
+        intact = metadata["sha256"] == _digest(tensors, metadata["facts"]) and data == _canonical(data)
         facts: dict[str, Any] = json.loads(metadata["facts"])
-        intact = metadata["sha256"] == _digest(tensors)
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise CheckpointError(f"{where}: not a complete checkpoint ({error}); {_CURE}") from error
     if not intact:
-        raise CheckpointError(f"{where}: the weights do not match their checksum; {_CURE}")
+        raise CheckpointError(f"{where}: the content does not match its checksum; {_CURE}")
     return tensors, facts
 
 
 _CURE = "delete the file and run the step again: it goes on from the last good state, or from the start"
 
 
-def _digest(tensors: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(tensors: dict[str, Tensor], facts: str) -> str:
+    digest = hashlib.sha256(facts.encode())
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
@@ -56,7 +56,7 @@ def _header(data: bytes) -> Any:
     return json.loads(data[8 : 8 + length])
 
 
-def _restored_order(data: bytes) -> bytes:
+def _canonical(data: bytes) -> bytes:
     """The writer lists metadata in hash order; sorting the header makes equal content equal bytes."""
     length = int.from_bytes(data[:8], "little")
     header = json.dumps(_header(data), sort_keys=True, separators=(",", ":")).encode()

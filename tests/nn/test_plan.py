@@ -51,6 +51,7 @@ def test_a_stack_too_thin_to_pool_in_z_is_still_pooled_and_convolved_in_the_plan
     assert {kernel for level in plan.levels for kernel in level.kernels_zyx} == {(3, 3, 3)}
 
 
+@settings(deadline=None)
 @given(voxel_sizes_nm, st.tuples(*[st.integers(1, 200)] * 3), st.integers(1, 4))
 def test_no_axis_is_pooled_below_what_a_convolution_needs(voxel_size_nm, extent_zyx, levels):
     try:
@@ -83,6 +84,7 @@ def test_a_generous_budget_changes_nothing():
     assert plan_for((40, 8, 8), z_context_slices=1000) == plan_for((40, 8, 8))
 
 
+@settings(deadline=None, max_examples=30)
 @given(voxel_sizes_nm, st.integers(1, 4), st.booleans())
 def test_a_plan_survives_json(voxel_size_nm, levels, deep):
     plan = plan_for(voxel_size_nm, features=(4, 8, 12, 16)[:levels], deep_supervision=deep)
