@@ -197,7 +197,8 @@ class Split(Section):
     """Train, validation and test are regions with guard bands between, so that no test voxel is seen in training."""
 
     axis: Literal["auto", "z", "y", "x"] = "auto"
-    """Axis along which each capture is cut; auto: the one with most voxels beyond its guard bands."""
+    """Axis along which each capture is cut; auto: of those with room for all parts, the one that loses the smallest
+    share of its voxels to guard bands."""
     fractions: Fractions = Fractions()
     """Shares of the parts along the axis."""
     regions: tuple[SplitRegion, ...] = ()

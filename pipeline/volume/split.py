@@ -51,9 +51,13 @@ def split_capture(name: str, shape_zyx: Zyx, settings: Split, guard_zyx: Zyx) ->
 
 
 def _from_fractions(name: str, shape_zyx: Zyx, settings: Split, guard_zyx: Zyx) -> Parts:
-    axis = _cut_axis(shape_zyx, guard_zyx) if settings.axis == "auto" else AXES.index(settings.axis)
-    usable = shape_zyx[axis] - 2 * guard_zyx[axis]
-    lengths = _lengths(usable, settings.fractions)
+    usable_zyx = zyx([n - 2 * guard for n, guard in zip(shape_zyx, guard_zyx, strict=True)], "usable")
+    shares_zyx = [_lengths(usable, settings.fractions) for usable in usable_zyx]
+    if settings.axis == "auto":
+        axis = _cut_axis(shape_zyx, usable_zyx, [min(lengths) > 0 for lengths in shares_zyx])
+    else:
+        axis = AXES.index(settings.axis)
+    usable, lengths = usable_zyx[axis], shares_zyx[axis]
     if min(lengths) < 1:
         raise ConfigError(
             f"split: capture {name!r} has {shape_zyx[axis]} voxels along {AXES[axis]}; two guard bands of "
@@ -68,9 +72,9 @@ def _from_fractions(name: str, shape_zyx: Zyx, settings: Split, guard_zyx: Zyx) 
     return Parts(*((block,) for block in blocks))
 
 
-def _cut_axis(shape_zyx: Zyx, guard_zyx: Zyx) -> int:
-    """The axis of which the guard bands take the smallest share; of equal ones the last."""
-    return max(range(3), key=lambda axis: (1 - 2 * guard_zyx[axis] / shape_zyx[axis], axis))
+def _cut_axis(shape_zyx: Zyx, usable_zyx: Zyx, has_room: Sequence[bool]) -> int:
+    """Of the axes with room for all parts, the last of those that lose the smallest share to guard bands."""
+    return max(range(3), key=lambda axis: (has_room[axis], usable_zyx[axis] / shape_zyx[axis], axis))
 
 
 def _lengths(usable: int, fractions: Fractions) -> tuple[int, int, int]:
@@ -93,7 +97,15 @@ def _from_regions(name: str, volume: Block, regions: Sequence[SplitRegion], guar
     test = _disjoint(wanted["test"])
     validation = _without(_disjoint(wanted["validation"]), test, guard_zyx)
     train = _without(_without(_disjoint(wanted["train"]), test, guard_zyx), validation, guard_zyx)
-    return Parts(tuple(train), tuple(validation), tuple(test))
+    parts = Parts(tuple(train), tuple(validation), tuple(test))
+    for part, boxes in wanted.items():
+        if boxes and not parts.of(part):
+            raise ConfigError(
+                f"split.regions: guard bands of {guard_zyx} voxels (z, y, x; the receptive field of the network) leave "
+                f"nothing of the {part} part of capture {name!r}. Move its regions farther from the others, or take "
+                "fewer levels in network.features or a smaller network.z_context_slices."
+            )
+    return parts
 
 
 def _box(region: SplitRegion, index: int, name: str, volume: Block) -> Block:
