@@ -65,9 +65,11 @@ def storage_errors(place: str) -> Iterator[None]:
         yield
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
         raise InputError(f"{place}: access denied ({_first_line(error)}); check permissions or AWS_* keys") from error
-    except FileNotFoundError:
-        raise
     except (BaseError, OSError) as error:
+        if "NoSuchBucket" in str(error):
+            raise InputError(f"{place}: no such bucket; create it, or check the URL and AWS_ENDPOINT_URL") from error
+        if isinstance(error, FileNotFoundError):
+            raise
         raise StorageError(f"{place}: {_first_line(error)}; check free space and connection") from error
 
 

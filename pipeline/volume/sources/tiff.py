@@ -6,7 +6,7 @@ import struct
 from contextlib import ExitStack
 from math import prod
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
@@ -19,6 +19,10 @@ from pipeline.volume.sources.runs import slice_of_run
 SUFFIXES = (".tif", ".tiff")
 
 _NANOMETRES = {"nm": 1.0, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "microns": 1e3, "mm": 1e6, "å": 0.1}
+
+
+# Bytes of a value by its type in a directory.
+_VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 
 
 class TiffSource(PagedSource):
@@ -70,10 +74,19 @@ def page_header(path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic], int]
         return page.shape, np.dtype(page.dtype).newbyteorder("="), len(file.pages)
 
 
-def check_not_truncated(path: Path) -> None:
-    """Raise DataError when the chain of pages, or the voxels of one, point past the end of the file.
+class _Layout(NamedTuple):
+    """How the directories of pages are written: formats of struct, and the bytes that a value has room for."""
 
-    tifffile only logs the first and reads what is left. Layout: TIFF 6.0, section 2, and the BigTIFF extension.
+    count: str
+    entry: str
+    offset: str
+    inline_bytes: int
+
+
+def check_not_truncated(path: Path) -> None:
+    """Raise DataError when the directory of a page, or a value in it, lies past the end of the file.
+
+    tifffile only logs that and reads what is left. Layout: TIFF 6.0, section 2, and the BigTIFF extension.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -84,25 +97,28 @@ def check_not_truncated(path: Path) -> None:
             offset = _next_directory(file, layout, offset, size, path)
 
 
-def _first_directory(file: BinaryIO, path: Path) -> tuple[int, tuple[str, str, int]]:
-    """Offset of the first directory, and how to read one: count format, offset format, bytes an entry."""
+def _first_directory(file: BinaryIO, path: Path) -> tuple[int, _Layout]:
+    """Byte offset of the first directory, and how to read all of them."""
     file.seek(0)
     head = file.read(16)
     order = {b"II": "<", b"MM": ">"}.get(head[:2])
-    if order is None or len(head) < 8:
+    if order is None or len(head) < 16:
         raise DataError(f"{path}: is not a TIFF file; check the location or rename it")
     if struct.unpack(f"{order}H", head[2:4]) == (43,):
-        return struct.unpack(f"{order}Q", head[8:16])[0], (f"{order}Q", f"{order}Q", 20)
-    return struct.unpack(f"{order}I", head[4:8])[0], (f"{order}H", f"{order}I", 12)
+        return struct.unpack(f"{order}Q", head[8:16])[0], _Layout(f"{order}Q", f"{order}HHQQ", f"{order}Q", 8)
+    return struct.unpack(f"{order}I", head[4:8])[0], _Layout(f"{order}H", f"{order}HHII", f"{order}I", 4)
 
 
-def _next_directory(file: BinaryIO, layout: tuple[str, str, int], offset: int, size: int, path: Path) -> int:
-    count_format, offset_format, entry_bytes = layout
+def _next_directory(file: BinaryIO, layout: _Layout, offset: int, size: int, path: Path) -> int:
     try:
         file.seek(offset)
-        (entries,) = struct.unpack(count_format, file.read(struct.calcsize(count_format)))
-        file.seek(entries * entry_bytes, 1)
-        (following,) = struct.unpack(offset_format, file.read(struct.calcsize(offset_format)))
+        (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
+        entries = struct.iter_unpack(layout.entry, file.read(count * struct.calcsize(layout.entry)))
+        for _, kind, values, position in entries:
+            value_bytes = values * _VALUE_BYTES.get(kind, 1)
+            if value_bytes > layout.inline_bytes and position + value_bytes > size:
+                raise _truncated(path, position + value_bytes, size)
+        (following,) = struct.unpack(layout.offset, file.read(struct.calcsize(layout.offset)))
     except struct.error as error:
         raise _truncated(path, offset, size) from error
     return int(following)
