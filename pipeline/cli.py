@@ -93,7 +93,12 @@ def run(
     state_dir = state or _state_directory(values, workflow)
     console = Console()
     if dry_run:
-        console.print(describe(loaded, values, state_dir=state_dir, volumes=volumes), markup=False, highlight=False)
+        console.print(
+            describe(loaded, values, state_dir=state_dir, volumes=volumes),
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
         return
     result = run_workflow(
         loaded,

@@ -33,7 +33,7 @@ def describe(
     """
     values = settled_parameters(workflow, parameters or {}, config_maps)
     name = workflow.name or f"{workflow.generate_name}xxxxx"
-    places = Places.of(workflow, values, StateDirectory(Path(state_dir), 0), volumes or {})
+    places = Places.of(workflow, values, StateDirectory(Path(state_dir), 0), volumes or {}, parameters or {})
     known = Engine(workflow, values, name=name, uid="(uid)", config_maps=config_maps).globals
     printer = _Printer(workflow, places, known)
     arguments = tuple(replace(p, value=values[p.name]) for p in workflow.parameters)

@@ -126,7 +126,7 @@ def run(
         earlier = None if fresh else state.read()
         if earlier is not None and (earlier.phase == SUCCEEDED or not _is_name_of(workflow, earlier.name)):
             earlier = None
-        places = Places.of(workflow, values, state, volumes or {})
+        places = Places.of(workflow, values, state, volumes or {}, parameters or {})
         runner = _Runner(state, places, earlier, jobs or cores(), view or Silent(), grace_seconds)
         name = earlier.name if earlier else workflow.name or workflow.generate_name + _suffix()
         engine = Engine(

@@ -10,14 +10,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.workflow import templating
 from pipeline.workflow.dag import Pod
-from pipeline.workflow.model import Volume, Workflow
+from pipeline.workflow.model import Container, Volume, Workflow
 from pipeline.workflow.scope import parameter_scope
 from pipeline.workflow.state import StateDirectory, file_name
 from pipeline.workflow.templating import TemplateError
@@ -33,17 +33,18 @@ _RESULT_BYTES = 256 * 1024  # Argo keeps the end of what a pod prints
 _HASHED_BYTES = 16 * 1024 * 1024  # larger files count by size and time
 
 
-def mapped(text: str, directories: Mapping[str, str]) -> str:
+def mapped(text: str, directories: Mapping[str, str], own_paths: Iterable[str] = ()) -> str:
     """Replace each mount path of a container, wherever a path begins with it, by its directory here.
 
     A laptop has no mounts. `/data/run`, `--run=/data/run`, `file:///data/run` and `cat </data/x` all change;
-    `s3://data/run`, `/other/data` and `/database` do not.
+    `s3://data/run`, `/other/data` and `/database` do not. `own_paths` are paths of this machine, which stay.
     """
     if not directories:
         return text
-    paths = "|".join(re.escape(path) for path in sorted(directories, key=len, reverse=True))
+    places = {**{path: path for path in own_paths}, **directories}
+    paths = "|".join(re.escape(path) for path in sorted(places, key=len, reverse=True))
     begins, ends = r"(?:(?<![\w.~$}/-])|(?<=file://))", r"(?![\w.-])"
-    return re.sub(f"{begins}({paths}){ends}", lambda match: directories[match[1]], text)
+    return re.sub(f"{begins}({paths}){ends}", lambda match: places[match[1]], text)
 
 
 @dataclass(frozen=True)
@@ -68,19 +69,28 @@ def workflow_volumes(workflow: Workflow, values: Mapping[str, str]) -> tuple[Vol
 
 @dataclass(frozen=True)
 class Places:
-    """Where volumes are on this machine: `volumes` maps claims to directories, others lie in the state directory."""
+    """Where volumes are on this machine: `volumes` maps claims to directories, others lie in the state directory.
+
+    Paths among the `given` parameters are those of this machine, unless they lie in a claim that is mapped.
+    """
 
     state: StateDirectory
     volumes: Mapping[str, Path]
     workflow_volumes: tuple[Volume, ...]
+    given: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, workflow: Workflow, values: Mapping[str, str], state: StateDirectory, volumes: Mapping[str, str | Path]
+        cls,
+        workflow: Workflow,
+        values: Mapping[str, str],
+        state: StateDirectory,
+        volumes: Mapping[str, str | Path],
+        given: Mapping[str, str],
     ) -> Places:
-        """The places of a run with these parameters; `volumes` maps claim names to directories."""
+        """The places of a run: `values` of all parameters, those `given` by hand, directories of claims."""
         directories = {claim: Path(path) for claim, path in volumes.items()}
-        return cls(state, directories, workflow_volumes(workflow, values))
+        return cls(state, directories, workflow_volumes(workflow, values), tuple(given.values()))
 
     def command(self, pod: Pod) -> Command:
         """Work out the process for a pod, without making anything."""
@@ -90,14 +100,15 @@ class Places:
         volumes = {v.name: v for v in (*self.workflow_volumes, *pod.template.volumes)}
         mounts = {m.path.rstrip("/"): self._directory(volumes[m.volume], own) / m.sub_path for m in container.mounts}
         directories = {path: str(directory) for path, directory in mounts.items()}
+        own_paths = self._own_paths(container, volumes)
         outputs = {
             output.name: (Path(mapped(output.path or "", directories)), output.default)
             for output in pod.template.outputs
         }
         return Command(
             directories=tuple(mounts.values()),
-            argv=tuple(mapped(word, directories) for word in (*container.command, *container.args)),
-            environment={name: mapped(value, directories) for name, value in container.env},
+            argv=tuple(mapped(word, directories, own_paths) for word in (*container.command, *container.args)),
+            environment={name: mapped(value, directories, own_paths) for name, value in container.env},
             working_dir=None if container.working_dir is None else mapped(container.working_dir, directories),
             outputs=outputs,
             own_directory=own,
@@ -105,6 +116,12 @@ class Places:
             progress=self.state.path / "progress" / file_name(pod.name),
             result=self.state.path / "logs" / f"{file_name(pod.name)}.out" if pod.wants_result else None,
         )
+
+    def _own_paths(self, container: Container, volumes: Mapping[str, Volume]) -> list[str]:
+        """The given paths that only look as if they lay in a mount."""
+        mounts = [m.path.rstrip("/") for m in container.mounts if volumes[m.volume].claim in self.volumes]
+        paths = [Path(value.removeprefix("file://")) for value in self.given if value.startswith(("/", "file://"))]
+        return [str(path) for path in paths if not any(path.is_relative_to(mount) for mount in mounts)]
 
     def _directory(self, volume: Volume, own: Path) -> Path:
         if volume.claim is None:

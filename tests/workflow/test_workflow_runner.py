@@ -383,6 +383,29 @@ def test_mount_paths_become_directories_where_a_path_begins(text: str, expected:
     assert mapped(text, {"/data": "D", "/data/x": "X"}) == expected
 
 
+def test_a_path_given_by_hand_is_one_of_this_machine_unless_its_claim_is_mapped(
+    make: Make, place: Place, tmp_path: Path
+) -> None:
+    workflow = make(
+        """
+        volumes: [{name: data, persistentVolumeClaim: {claimName: data}}]
+        arguments: {parameters: [{name: run}]}
+        templates:
+        - name: main
+          container:
+            command: [sh, -c, "echo $0 $1 > %s/said", "{{workflow.parameters.run}}", /data/written]
+            volumeMounts: [{name: data, mountPath: /data}]
+        """
+        % tmp_path
+    )
+    place.run(workflow, {"run": "/data/mine"}, volumes={})
+    given, written = (tmp_path / "said").read_text().split()
+    assert given == "/data/mine"
+    assert not written.startswith("/data")
+    place.run(workflow, {"run": "/data/mine"}, volumes={"data": tmp_path / "claim"}, fresh=True)
+    assert (tmp_path / "said").read_text().split() == [f"{tmp_path}/claim/mine", f"{tmp_path}/claim/written"]
+
+
 # What the user sees
 
 
