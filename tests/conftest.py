@@ -1,0 +1,37 @@
+"""The tiny study, planned and run once for all tests that only look at it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tinystudy import Child, Finished, place, run_chain, write_study
+
+from pipeline.steps.run import Run
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of a tiny study with all its targets."""
+    return write_study(tmp_path_factory.mktemp("study"), {"training": {"targets": "all"}})
+
+
+@pytest.fixture(scope="session")
+def finished(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of the study in which everything is done; only to be read."""
+    return run_chain(study, tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture
+def copied(finished: Run, tmp_path: Path) -> Run:
+    """A copy of the finished run, to be changed."""
+    shutil.copytree(place(finished), tmp_path / "run")
+    return Run.open(tmp_path / "run")
+
+
+@pytest.fixture
+def vemseg(tmp_path: Path) -> Callable[..., Finished]:
+    """Run a command line in a process of its own."""
+    return lambda *words: Child(tmp_path / "vemseg.log", *words).end()

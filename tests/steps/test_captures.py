@@ -1,0 +1,150 @@
+"""Captures of every kind go through the whole study: overlapping classes, scattered slices, several, a single slice.
+
+What the labels become voxel by voxel is compared with the arrays they were written from; scores with scikit-learn.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+from tinystudy import NAMES, SHAPE_ZYX, place, run_chain, tissue, whole, write_study, write_tiff
+
+from pipeline.errors import ConfigError
+from pipeline.steps.finish import finish
+from pipeline.steps.plan import plan
+from pipeline.steps.run import Run
+from pipeline.volume.omezarr import open_labels
+
+CAPTURE = {"name": "tiny", "raw": "raw.tif", "labels": "labels.tif", "voxel_size_nm": [40, 8, 8]}
+SHORT: dict[str, Any] = {"training": {"steps": 4}}
+
+
+def with_capture(**changes: object) -> dict[str, Any]:
+    return {**SHORT, "data": {"captures": [CAPTURE | changes]}}
+
+
+def scores(run: Run) -> dict[str, Any]:
+    return {row["name"]: row for row in json.loads(run.evaluation_store.read("scores.json"))["rows"]}
+
+
+def test_overlapping_classes_as_masks(tmp_path: Path) -> None:
+    """Two classes that share voxels: bit masks in truth and prediction, a score and a confusion volume each."""
+    raw, labels = tissue()
+    masks = {"cell": labels >= 2, "core": labels == 3}
+    for name, mask in masks.items():
+        write_tiff(tmp_path / f"{name}.tif", mask.astype(np.uint8) * 255)
+    changes = {
+        **with_capture(labels={name: f"{name}.tif" for name in masks}),
+        "classes": {"exclusive": False, "members": [{"name": name, "color": "#4363d8"} for name in masks]},
+        "inference": {"region": "all"},
+    }
+    run = run_chain(write_study(tmp_path, changes), tmp_path / "run")
+    truth, predicted = whole(run.truth("tiny")), whole(run.segmentation("multilabel", "tiny"))
+    assert np.array_equal(truth, 1 | masks["cell"] << 1 | masks["core"] << 2)
+    assert predicted.dtype == np.uint32
+    assert (predicted & 1).all()
+    scored = whole(open_labels(run.capture_store("tiny"), "split")) == 3
+    for bit, name in enumerate(masks, 1):
+        is_class, taken_for = truth[scored] >> bit & 1, predicted[scored] >> bit & 1
+        assert (scores(run)[name]["multilabel"]["f1"] or 0.0) == pytest.approx(f1_score(is_class, taken_for))
+        confusion = open_labels(run.evaluation_store.child("confusion", f"multilabel_{name}", "tiny"), "confusion")
+        assert np.array_equal(np.isin(whole(confusion)[scored], [101, 102]), is_class == 1)
+    finish(str(place(run)))
+    rows = [line.split(",") for line in run.evaluation_store.read("shares.csv").decode().splitlines()[1:]]
+    assert [int(row[4]) for row in rows] == [np.count_nonzero(predicted >> bit & 1) for bit in (1, 2)]
+
+
+def test_runs_of_scattered_slices_become_captures(tmp_path: Path) -> None:
+    raw, labels = tissue((9, *SHAPE_ZYX[1:]))
+    write_tiff(tmp_path / "raw.tif", raw)
+    write_tiff(tmp_path / "labels.tif", labels[[1, 2, 5, 8]])
+    changes = with_capture(labelled_slices=["1-2", 5, 8], runs_as_captures=True)
+    run = run_chain(write_study(tmp_path, changes), tmp_path / "run")
+    assert [capture.name for capture in run.plan.captures] == ["tiny_0001", "tiny_0005", "tiny_0008"]
+    for name, slices in (("tiny_0001", [1, 2]), ("tiny_0005", [5]), ("tiny_0008", [8])):
+        assert np.array_equal(whole(run.image(name)), raw[slices])
+        assert np.array_equal(whole(run.truth(name)), labels[slices])
+        # In a viewer, each run and its prediction lie where they were cut out of the stack.
+        volumes = (run.image(name), run.segmentation("multilabel", name))
+        assert [volume.geometry.translation_nm[0] for volume in volumes] == [40 * slices[0]] * 2
+    support = sum(row["support_voxels"] for row in scores(run).values() if row["row"] == "class")
+    assert support == sum(block.voxels for capture in run.plan.captures for block in capture.split().test)
+
+
+def test_several_captures_of_different_sizes(tmp_path: Path) -> None:
+    for name, shape in (("a", (4, 64, 160)), ("b", (3, 160, 72))):
+        raw, labels = tissue(shape, seed=shape[0])
+        write_tiff(tmp_path / f"{name}_raw.tif", raw)
+        write_tiff(tmp_path / f"{name}_labels.tif", labels)
+    captures = [CAPTURE | {"name": n, "raw": f"{n}_raw.tif", "labels": f"{n}_labels.tif"} for n in "ab"]
+    run = run_chain(write_study(tmp_path, {**SHORT, "data": {"captures": captures}}), tmp_path / "run")
+    assert [capture.shape_zyx for capture in run.plan.captures] == [(4, 64, 160), (3, 160, 72)]
+    total = sum(
+        np.count_nonzero(whole(open_labels(run.capture_store(n), "split"))[whole(run.truth(n)) == 1] == 3) for n in "ab"
+    )
+    assert scores(run)["dark"]["support_voxels"] == total
+
+
+def test_a_single_slice(tmp_path: Path) -> None:
+    raw, labels = tissue((1, *SHAPE_ZYX[1:]))
+    write_tiff(tmp_path / "raw.tif", raw)
+    write_tiff(tmp_path / "labels.tif", labels)
+    run = run_chain(write_study(tmp_path, SHORT), tmp_path / "run")
+    assert run.plan.captures[0].shape_zyx == (1, *SHAPE_ZYX[1:])
+    assert np.isfinite(scores(run)["weighted"]["multilabel"]["f1"])
+
+
+def test_only_labelled_slices_are_scored(tmp_path: Path) -> None:
+    raw, labels = tissue()
+    write_study(tmp_path)
+    write_tiff(tmp_path / "labels.tif", labels[[0, 3]])
+    run = run_chain(write_study(tmp_path, with_capture(labelled_slices=[0, 3])), tmp_path / "run")
+    truth = whole(run.truth("tiny"))
+    assert np.array_equal(truth[[0, 3]], labels[[0, 3]])
+    assert not truth[[1, 2]].any()
+    support = sum(row["support_voxels"] for row in scores(run).values() if row["row"] == "class")
+    assert support == sum(block.voxels for block in run.plan.captures[0].split().test) // 2
+
+
+def test_a_part_without_labels_is_refused(tmp_path: Path) -> None:
+    """All labels lie in the training part: no model could be chosen, and none scored."""
+    raw, labels = tissue()
+    write_study(tmp_path)
+    write_tiff(tmp_path / "labels.tif", np.where(np.arange(SHAPE_ZYX[2]) < 60, labels, 9))
+    classes = {"ignore_ids": [9]}
+    with pytest.raises(ConfigError, match=r"validation part has no labelled voxel.*split\.axis"):
+        plan(str(write_study(tmp_path, {"classes": classes})), str(tmp_path / "run"))
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The URL of an empty bucket of an S3 server in this process."""
+    server_module = pytest.importorskip("moto.server")
+    import boto3
+
+    server = server_module.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    settings = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
+    for name, value in settings.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="runs")
+    yield "s3://runs"
+    server.stop()
+
+
+def test_a_run_in_a_bucket_is_that_of_a_folder(bucket: str, study: Path, finished: Run) -> None:
+    multilabel = write_study(study.parent, name="multilabel.yaml")
+    run = run_chain(multilabel, f"{bucket}/some/run", workers=2)
+    assert np.array_equal(
+        whole(run.segmentation("multilabel", "tiny")), whole(finished.segmentation("multilabel", "tiny"))
+    )
+    weights = "models/multilabel/model.safetensors"
+    assert run.store.read(weights) == finished.store.read(weights)
+    assert set(NAMES) < set(scores(run))

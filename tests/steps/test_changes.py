@@ -1,0 +1,182 @@
+"""A change of weights, configuration or input is noticed, and what it does not touch is not computed again.
+
+What was computed is read from the times of the done-markers: each is written once, after its data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tinystudy import files, markers, place, run_chain, tissue, write_study, write_tiff
+
+from pipeline.errors import RunConflictError
+from pipeline.nn.checkpoint import pack, unpack
+from pipeline.steps.augment import augment
+from pipeline.steps.evaluate import evaluate
+from pipeline.steps.infer import infer
+from pipeline.steps.plan import plan
+from pipeline.steps.run import Run
+from pipeline.steps.train import train
+
+STEPS = ("plan/tiny/ingest.json", "augment", "train", "infer", "evaluate")
+ALL_TARGETS: dict[str, Any] = {"training": {"targets": "all"}}
+
+
+def done(run: Run) -> dict[str, int]:
+    return markers(place(run), ".")
+
+
+def repeated(run: Run, before: dict[str, int]) -> set[str]:
+    """Steps (for train and infer with their target) that were done anew."""
+    after = done(run)
+    changed = {name for name, time in after.items() if before.get(name) != time}
+    return {"/".join(name.split("/")[:2]).removesuffix(".json") for name in changed}
+
+
+def replan(run: Run, config: Path) -> set[str]:
+    """Go through all steps with a changed configuration; returns what was done anew."""
+    before = done(run)
+    run_chain(config, place(run), update=True)
+    return repeated(run, before)
+
+
+@pytest.fixture
+def again(study: Path, copied: Run, tmp_path: Path) -> Path:
+    """A copy of the study's folder whose files have kept their times, beside a copy of its run."""
+    shutil.copytree(study.parent, tmp_path / "study")
+    return tmp_path / "study"
+
+
+def change(folder: Path, **changes: Any) -> Path:
+    training = ALL_TARGETS["training"] | changes.pop("training", {})
+    return write_study(folder, {"training": training, **changes})
+
+
+def test_nothing_is_repeated_without_a_change(copied: Run, again: Path) -> None:
+    before = files(place(copied))
+    assert replan(copied, again / "study.yaml") == set()
+    assert files(place(copied)) == before
+
+
+def test_another_configuration_is_refused_and_nothing_changes(copied: Run, again: Path) -> None:
+    before = files(place(copied), without=())
+    with pytest.raises(RunConflictError, match="--update"):
+        plan(str(change(again, seed=1)), str(place(copied)))
+    assert files(place(copied), without=()) == before
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"inference": {"workers": 3, "memory_gb": 2.0}},
+        {"training": {"checkpoint_minutes": 1.0}},
+        {"training": {"targets": "multilabel"}},
+    ],
+    ids=["workers", "checkpoints", "targets"],
+)
+def test_what_changes_no_result_repeats_nothing_but_tables(copied: Run, again: Path, changes: dict[str, Any]) -> None:
+    assert replan(copied, change(again, **changes)) <= {"evaluate/scores"}
+
+
+def test_figures_are_drawn_anew_from_what_is_there(copied: Run, again: Path) -> None:
+    assert replan(copied, change(again, evaluation={"figure_slices": [2]})) == {"evaluate/scores"}
+    drawn = [key for key in copied.evaluation_store.list("figures") if "/slice_" in key]
+    assert drawn == ["figures/slice_multilabel_tiny_0002.png"]
+
+
+def test_binary_steps_concern_the_binary_networks(copied: Run, again: Path) -> None:
+    anew = replan(copied, change(again, training={"binary_steps": 5}))
+    names = ("dark", "grey", "bright")
+    assert anew == {"evaluate/scores", *(f"train/{n}" for n in names), *(f"infer/{n}" for n in names)}
+
+
+def test_a_changed_input_is_taken_in_and_all_follows(copied: Run, again: Path) -> None:
+    raw, _ = tissue(seed=5)
+    write_tiff(again / "raw.tif", raw)
+    anew = {name.split("/")[0] for name in replan(copied, change(again, training={"targets": "multilabel"}))}
+    assert anew == {"plan", "augment", "train", "infer", "evaluate"}
+    fresh = run_chain(again / "study.yaml", place(copied).with_name("fresh"))
+    target = "predictions/multilabel"
+    assert files(place(copied) / target) == files(place(fresh) / target)
+
+
+def test_changed_weights_repeat_their_own_target_only(copied: Run) -> None:
+    store, before = copied.model_store("grey"), done(copied)
+    tensors, facts = unpack(store.read("model.safetensors"), "weights")
+    name = next(name for name in tensors if name.endswith("bias"))
+    weights = pack({**tensors, name: tensors[name] + 0.5}, facts)
+    store.write("model.safetensors", weights)
+    from hashlib import sha256
+
+    store.write_json("model.json", store.read_json("model.json") | {"weights_sha256": sha256(weights).hexdigest()})
+    url = str(place(copied))
+    with pytest.raises(RunConflictError, match="not predicted yet"):
+        evaluate(url)
+    assert infer(url, target="multilabel") == infer(url, target="dark") == 0
+    assert infer(url, target="grey") == 4
+    evaluate(url)
+    assert repeated(copied, before) == {"infer/grey", "evaluate/scores"}
+
+
+def test_another_grid_and_back_leaves_no_mark_on_empty_arrays(copied: Run, again: Path) -> None:
+    """The second change of shards finds markers that fit it, but not the data that they once spoke of."""
+    url = str(place(copied))
+    before = files(place(copied) / "predictions")
+    plan(str(change(again, inference={"shard_zyx": [4, 64, 64]})), url, update=True)
+    plan(str(change(again)), url, update=True)
+    assert infer(url, target="multilabel") == 4
+    shards = {name for name in before if name.startswith("multilabel/") and "/0/c/" in name}
+    after = files(place(copied) / "predictions")
+    assert {name: after.get(name) for name in shards} == {name: before[name] for name in shards}
+
+
+def test_no_prediction_by_the_model_of_an_earlier_plan(copied: Run, again: Path) -> None:
+    url = str(place(copied))
+    plan(str(change(again, seed=3)), url, update=True)
+    with pytest.raises(RunConflictError, match="train --run"):
+        infer(url, target="multilabel")
+
+
+def test_no_training_on_an_incomplete_pool(copied: Run, again: Path) -> None:
+    url = str(place(copied))
+    plan(str(change(again, augmentation={"pool_samples": 9})), url, update=True)
+    with pytest.raises(RunConflictError, match="augment"):
+        train(url, target="multilabel")
+    augment(url)
+    train(url, target="multilabel")
+
+
+def test_a_failed_update_leaves_no_plan_that_its_volumes_contradict(copied: Run, again: Path) -> None:
+    raw, labels = tissue()
+    write_tiff(again / "labels.tif", labels.clip(max=2))
+    with pytest.raises(ValueError, match="bright"):
+        plan(str(again / "study.yaml"), str(place(copied)), update=True)
+    with pytest.raises(RunConflictError, match="vemseg plan"):
+        evaluate(str(place(copied)))
+
+
+def test_a_damaged_marker_is_not_done(copied: Run) -> None:
+    marker = next((place(copied) / "done/infer/dark").rglob("*.json"))
+    marker.write_bytes(b'{"digest": ')
+    assert infer(str(place(copied)), target="dark") == 1
+    assert json.loads(marker.read_text())["facts"]
+
+
+def test_every_step_that_is_done_says_so_at_once(copied: Run, again: Path) -> None:
+    """CPU time of this process, which the noise of a busy machine does not enter."""
+    url = str(place(copied))
+    for step in (
+        lambda: plan(str(again / "study.yaml"), url),
+        lambda: augment(url),
+        lambda: train(url, target="multilabel"),
+        lambda: infer(url, target="multilabel"),
+        lambda: evaluate(url),
+    ):
+        before = sum(os.times()[:2])
+        step()
+        assert sum(os.times()[:2]) - before < 0.5
