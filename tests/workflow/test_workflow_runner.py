@@ -393,10 +393,9 @@ def test_a_path_given_by_hand_is_one_of_this_machine_unless_its_claim_is_mapped(
         templates:
         - name: main
           container:
-            command: [sh, -c, "echo $0 $1 > %s/said", "{{workflow.parameters.run}}", /data/written]
+            command: [sh, -c, "echo $0 $1 > SAID", "{{workflow.parameters.run}}", /data/written]
             volumeMounts: [{name: data, mountPath: /data}]
-        """
-        % tmp_path
+        """.replace("SAID", str(tmp_path / "said"))
     )
     place.run(workflow, {"run": "/data/mine"}, volumes={})
     given, written = (tmp_path / "said").read_text().split()
