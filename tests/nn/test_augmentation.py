@@ -184,6 +184,33 @@ def test_the_source_patch_always_suffices(patch, voxel_size_nm, index):
         assert along.max() <= size - 1 - extra + 1e-3
 
 
+@pytest.mark.parametrize("voxel_size_nm", [ISOTROPIC, (10.0, 8.0, 9.0), (40.0, 8.0, 6.0)])
+def test_the_source_patch_holds_the_largest_elastic_displacement(voxel_size_nm):
+    plan = Augmenter(replace(OFF, elastic_probability=1.0), (6, 20, 20), voxel_size_nm).plan
+    for axis in plan.resampled_axes:
+        largest = plan.settings.elastic_amplitude_voxels * min(voxel_size_nm) / voxel_size_nm[axis]
+        assert largest <= plan.margin_zyx[axis] < largest + 1
+
+
+@pytest.mark.parametrize("voxel_size_nm", [ISOTROPIC, (10.0, 8.0, 9.0), (40.0, 8.0, 6.0)])
+@pytest.mark.parametrize("index", range(5))
+def test_rotation_and_tilt_keep_distances_in_nm(voxel_size_nm, index):
+    """Voxels that are not cubes must not shear the tissue: in nm the map is orthogonal."""
+    only = replace(OFF, rotation_probability=1.0, tilt_probability=1.0)
+    plan = Augmenter(only, (6, 20, 20), voxel_size_nm).plan
+    voxel_nm = np.diag([voxel_size_nm[axis] for axis in plan.resampled_axes])
+    in_nm = voxel_nm @ draw_sample(plan, 0, index).deformation.matrix @ np.linalg.inv(voxel_nm)
+    np.testing.assert_allclose(in_nm @ in_nm.T, np.eye(len(in_nm)), atol=1e-12)
+
+
+@pytest.mark.parametrize("patch", [(2, 6, 6), (2, 5, 6), (2, 6, 9)])
+def test_an_unchanged_sample_is_the_patch_at_the_margin(patch):
+    augmenter = Augmenter(replace(ALWAYS, flip_probability_zyx=(0.0, 0.0, 0.0)), patch, ISOTROPIC)
+    image, _ = random_source(augmenter, 1)
+    nothing = replace(draw_sample(augmenter.plan, 0, 0), quarter_turns=0, flips_zyx=(False,) * 3, shift=None)
+    assert torch.equal(rearrange(image[0], patch, nothing), centre(image[0], augmenter))
+
+
 def test_resampling_stays_within_the_slices_of_anisotropic_data():
     augmenter = Augmenter(replace(SPATIAL, flip_probability_zyx=(0.0, 0.5, 0.5)), (5, 16, 16), ANISOTROPIC)
     assert augmenter.source_patch_zyx[0] == 5
@@ -300,7 +327,7 @@ def test_the_input_stays_as_it_is():
     assert torch.equal(labels, labels_before)
 
 
-@pytest.mark.parametrize("other", [(1, 0), (0, 1)])
+@pytest.mark.parametrize("other", [(1, 0), (0, 1), (0, 2**32), (2**32, 0), (0, 2**63), (2**63, 0)])
 def test_another_seed_or_another_sample_is_another_fate(other):
     augmenter = Augmenter(ALWAYS, (6, 12, 12), ANISOTROPIC)
     image, labels = random_source(augmenter, 1)
