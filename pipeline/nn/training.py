@@ -88,7 +88,7 @@ class Trainer:
     @property
     def validation_due(self) -> bool:
         """Whether the step just taken is one after which the model is to be validated."""
-        every = max(1, self.steps // self._settings.validations)
+        every = -(-self.steps // self._settings.validations)
         return self.progress.step == self.steps or self.progress.step % every == 0
 
     def validate(self, score: Callable[[UNet], dict[str, float]], *, by: str) -> dict[str, float]:
