@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 import stat
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
-from pipeline.errors import DataError, StorageError
+from pipeline.errors import DataError, StorageError, VemsegError
+from pipeline.volume.objects import storage_errors
 
 _COPY_BYTES = 2**20
 _ENCRYPTED = 0x1
@@ -42,10 +45,10 @@ def extract(archive: Path, folder: Path, limits: Limits | None = None) -> None:
             _check_room(entries, archive, folder)
             for entry in entries:
                 _unpack(file, entry, folder)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError) as error:
+    except VemsegError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
         raise DataError(f"{archive}: damaged or unusual zip file ({error}); pack it again") from error
-    except OSError as error:
-        raise StorageError(f"{folder}: unpacking {archive} failed ({error}); check free space") from error
 
 
 def _check_entry(entry: zipfile.ZipInfo, archive: Path) -> None:
@@ -86,10 +89,19 @@ def _check_room(entries: list[zipfile.ZipInfo], archive: Path, folder: Path) -> 
 
 def _unpack(file: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path) -> None:
     target = folder / entry.filename
-    if entry.is_dir():
-        target.mkdir(parents=True, exist_ok=True)
-        return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # zipfile stops at the size that was declared, and checked, and then compares the checksum.
-    with file.open(entry) as source, target.open("xb") as sink:
-        shutil.copyfileobj(source, sink, _COPY_BYTES)
+    with file.open(entry) as source, storage_errors(str(target)):
+        if entry.is_dir():
+            target.mkdir(parents=True, exist_ok=True)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.open("xb") as sink:
+            while part := _read(source):
+                sink.write(part)
+
+
+def _read(source: IO[bytes]) -> bytes:
+    """The next bytes of an entry; zipfile ends at the size that was declared, and checked, and compares checksums."""
+    try:
+        return source.read(_COPY_BYTES)
+    except OSError as error:  # of the archive, not of the disk that is written to
+        raise zipfile.BadZipFile(str(error)) from error

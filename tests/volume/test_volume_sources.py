@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
-from volume_formats import VOXEL_SIZE_NM, WITH_VOXEL_SIZE, WRITERS, png_folder
 from PIL import Image
+from volume_formats import VOXEL_SIZE_NM, WITH_VOXEL_SIZE, WRITERS, png_folder
 
 from pipeline.errors import DataError, InputError
 from pipeline.volume.geometry import Block

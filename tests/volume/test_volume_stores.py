@@ -30,7 +30,8 @@ image = create_image(store.child("image"), geometry=Geometry((64, 64, 64), (1, 1
 noise = np.random.default_rng(0).integers(0, 256, (64, 64, 64), np.uint8)
 resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 refused = 0
-for attempt in (lambda: store.write("model", noise.tobytes()), lambda: image.write(Block.of_shape((64, 64, 64)), noise)):
+whole = Block.of_shape((64, 64, 64))
+for attempt in (lambda: store.write("model", noise.tobytes()), lambda: image.write(whole, noise)):
     try:
         attempt()
     except StorageError as error:

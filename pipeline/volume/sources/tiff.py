@@ -77,7 +77,7 @@ def page_header(path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic], int]
 class _Layout(NamedTuple):
     """How the directories of pages are written: formats of struct, and the bytes that a value has room for."""
 
-    count: str
+    number: str
     entry: str
     offset: str
     inline_bytes: int
@@ -112,7 +112,7 @@ def _first_directory(file: BinaryIO, path: Path) -> tuple[int, _Layout]:
 def _next_directory(file: BinaryIO, layout: _Layout, offset: int, size: int, path: Path) -> int:
     try:
         file.seek(offset)
-        (count,) = struct.unpack(layout.count, file.read(struct.calcsize(layout.count)))
+        (count,) = struct.unpack(layout.number, file.read(struct.calcsize(layout.number)))
         entries = struct.iter_unpack(layout.entry, file.read(count * struct.calcsize(layout.entry)))
         for _, kind, values, position in entries:
             value_bytes = values * _VALUE_BYTES.get(kind, 1)
