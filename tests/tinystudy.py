@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from signal import SIGKILL, SIGTERM, Signals
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from pipeline.steps.plan import plan
 from pipeline.steps.run import Run
 from pipeline.steps.train import train
 from pipeline.volume.omezarr import Volume
+from pipeline.volume.stores import Store
+from pipeline.volume.zarrstore import ObstoreZarr
 
 NAMES = ("dark", "grey", "bright")
 SHAPE_ZYX = (4, 64, 160)
@@ -142,10 +145,14 @@ class Finished:
 
 
 class Child:
-    """A command line in a process of its own."""
+    """A command line in a process of its own: of vemseg, or ``chain CONFIG RUN`` for all steps.
+
+    A last word ``die-after=n`` or ``stop-after=n`` has it send itself SIGKILL or SIGTERM after n writes to the run.
+    """
 
     def __init__(self, log: Path, *words: str | Path) -> None:
-        self._log = log
+        self.log = log
+        log.unlink(missing_ok=True)
         self.process: ForkServerProcess = _CONTEXT.Process(target=_command, args=(log, [str(word) for word in words]))
         self.process.start()
 
@@ -153,19 +160,47 @@ class Child:
         """Wait for its end."""
         self.process.join(timeout_s)
         assert self.process.exitcode is not None, f"still at work after {timeout_s} s"
-        return Finished(self.process.exitcode, self._log.read_text() if self._log.exists() else "")
+        return Finished(self.process.exitcode, self.log.read_text() if self.log.exists() else "")
 
 
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(
-    ["__main__", "tinystudy", "pipeline.cli", "pipeline.nn.training", "pipeline.nn.model", "pipeline.steps.samples"]
+    [
+        "__main__",
+        "tinystudy",
+        "torch._dynamo",  # the optimiser's first step imports it
+        *("pipeline.nn.calibration", "pipeline.nn.model", "pipeline.steps.samples", "pipeline.scoring.slice_figure"),
+    ]
 )
+
+
+def _signal_after(writes: int, number: Signals) -> None:
+    """Send a signal to this process once it has written so many objects."""
+    left = iter(range(writes - 1, -1, -1))
+
+    def count() -> None:
+        if next(left, None) == 0:
+            os.kill(os.getpid(), number)
+
+    write, set_key = Store.write, ObstoreZarr.set
+
+    def counted_write(self: Store, key: str, data: bytes) -> None:
+        write(self, key, data)
+        count()
+
+    async def counted_set(self: ObstoreZarr, key: str, value: Any) -> None:
+        await set_key(self, key, value)
+        count()
+
+    Store.write, ObstoreZarr.set = counted_write, counted_set  # type: ignore[method-assign]
 
 
 def _command(log: Path, words: list[str]) -> None:
     with log.open("wb") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
+    if words[-1].startswith(("die-after=", "stop-after=")):
+        _signal_after(int(words[-1].partition("=")[2]), SIGKILL if words.pop().startswith("die") else SIGTERM)
     sys.argv = ["vemseg", *words]
     if words[0] == "chain":
         run_chain(Path(words[1]), words[2], workers=2)

@@ -215,7 +215,8 @@ def _finish(run: Run, trainer: Trainer, target: Target, marker: Marker) -> None:
     model = Model(network, target, normalisation(run), facts)
     weights = model.weights_file()
     store.write("model.safetensors", weights)
-    store.write("history.json", json.dumps(trainer.progress.history, indent=1).encode())
+    # Sorted, since a training that was resumed has its rows from a state whose keys were.
+    store.write("history.json", json.dumps(trainer.progress.history, indent=1, sort_keys=True).encode())
     description = model.json_file(weights)
     store.write_json("model.json", description)
     marker.write(weights_sha256=description["weights_sha256"])

@@ -35,7 +35,7 @@ def scores(run: Run) -> dict[str, Any]:
 
 def test_overlapping_classes_as_masks(tmp_path: Path) -> None:
     """Two classes that share voxels: bit masks in truth and prediction, a score and a confusion volume each."""
-    raw, labels = tissue()
+    _, labels = tissue()
     masks = {"cell": labels >= 2, "core": labels == 3}
     for name, mask in masks.items():
         write_tiff(tmp_path / f"{name}.tif", mask.astype(np.uint8) * 255)
@@ -101,7 +101,7 @@ def test_a_single_slice(tmp_path: Path) -> None:
 
 
 def test_only_labelled_slices_are_scored(tmp_path: Path) -> None:
-    raw, labels = tissue()
+    _, labels = tissue()
     write_study(tmp_path)
     write_tiff(tmp_path / "labels.tif", labels[[0, 3]])
     run = run_chain(write_study(tmp_path, with_capture(labelled_slices=[0, 3])), tmp_path / "run")
@@ -114,7 +114,7 @@ def test_only_labelled_slices_are_scored(tmp_path: Path) -> None:
 
 def test_a_part_without_labels_is_refused(tmp_path: Path) -> None:
     """All labels lie in the training part: no model could be chosen, and none scored."""
-    raw, labels = tissue()
+    _, labels = tissue()
     write_study(tmp_path)
     write_tiff(tmp_path / "labels.tif", np.where(np.arange(SHAPE_ZYX[2]) < 60, labels, 9))
     classes = {"ignore_ids": [9]}

@@ -6,6 +6,7 @@ The oracle of the scores is scikit-learn, that of the volumes ome-zarr-models. H
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_parts_are_farther_apart_than_the_network_sees(finished: Run) -> None:
     split = whole(open_labels(finished.capture_store("tiny"), "split"))
     columns = [np.flatnonzero((split == value).any(axis=(0, 1))) for value in (1, 2, 3)]
     field = finished.plan.receptive_field_zyx[2]
-    assert all(right[0] - left[-1] > field for left, right in zip(columns, columns[1:], strict=False))
+    assert all(right[0] - left[-1] > field for left, right in pairwise(columns))
 
 
 def test_multilabel_scores_are_scikit_learns(finished: Run) -> None:
