@@ -10,12 +10,21 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_type_hints
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic.dataclasses import dataclass as pydantic_dataclass
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+    with_config,
+)
 
 from pipeline.errors import ConfigError
 from pipeline.nn.augment.settings import AugmentationSettings
@@ -207,9 +216,8 @@ class Split(Section):
     """Width of the guard bands; left out: the receptive field of the network, and never less than it."""
 
 
-@pydantic_dataclass(frozen=True, config=ConfigDict(extra="forbid", use_attribute_docstrings=True))
-class TransformSettings(AugmentationSettings):
-    """What may happen to a sample: the augmentation layer's own settings, strict about their keys."""
+# The augmentation layer's own settings know nothing of pydantic; here they are as strict and documented as a Section.
+with_config(ConfigDict(extra="forbid", use_attribute_docstrings=True))(AugmentationSettings)
 
 
 class Augmentation(Section):
@@ -219,7 +227,7 @@ class Augmentation(Section):
     """pool: the augment step writes samples that all targets share; on_the_fly: each training makes its own."""
     pool_samples: Size = 256
     """Samples in the pool."""
-    transforms: TransformSettings = TransformSettings()
+    transforms: AugmentationSettings = AugmentationSettings()
     """What may happen to a sample, and how often."""
 
 
@@ -291,6 +299,12 @@ class Inference(Section):
     memory_gb: Annotated[float, Field(gt=0.0)] = 4.0
     """Memory that a worker may use; a block that needs more is refused before any work."""
 
+    @field_validator("mirror_axes")
+    @classmethod
+    def _axes_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _refuse_doubles("axis", value)
+        return value
+
 
 class Evaluation(Section):
     """What is drawn."""
@@ -341,8 +355,6 @@ class Config(Section):
             without = [member.name for member in self.classes.members if not member.ids]
             if without:
                 raise ValueError(f"{where} is an id volume, but classes.members has no ids for {', '.join(without)}")
-            if not self.classes.exclusive and any(len(m.ids) == 0 for m in self.classes.members):
-                raise ValueError(f"{where}: overlapping classes need a mask for each class")
             return
         unknown = sorted(set(capture.labels) - set(self.classes.names))
         if unknown:
@@ -423,23 +435,29 @@ def _nearest(place: Sequence[str | int]) -> str:
     section: type[Any] | None = Config
     for part in place[:-1]:
         section = _section_of(section, part)
-    fields = sorted(section.__pydantic_fields__) if section else []
+    fields = sorted(_field_types(section))
     close = difflib.get_close_matches(str(place[-1]), fields, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
 
 
 def _section_of(section: type[Any] | None, part: str | int) -> type[Any] | None:
     """The section behind a key, or behind the items of a list of sections."""
-    if section is None or isinstance(part, int):
+    if isinstance(part, int):
         return section
-    fields = section.__pydantic_fields__
-    candidates = [fields[part].annotation] if part in fields else []
+    candidates = [_field_types(section).get(part)]
     while candidates:
-        candidate: Any = candidates.pop()
-        if hasattr(candidate, "__pydantic_fields__"):
-            return candidate  # type: ignore[no-any-return]
+        candidate = candidates.pop()
+        if _field_types(candidate):
+            return candidate
         candidates.extend(getattr(candidate, "__args__", ()))
     return None
+
+
+def _field_types(section: Any) -> dict[str, Any]:
+    """The types of a section's fields; empty for what is no section."""
+    if isinstance(section, type) and issubclass(section, BaseModel):
+        return {name: field.annotation for name, field in section.model_fields.items()}
+    return get_type_hints(section) if isinstance(section, type) and is_dataclass(section) else {}
 
 
 def _line_numbers(text: str) -> dict[tuple[str | int, ...], int]:
