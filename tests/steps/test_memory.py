@@ -40,9 +40,9 @@ store = Store.open(f"{folder}/model", create=True)
 weights = model.weights_file()
 store.write("model.safetensors", weights)
 store.write_json("model.json", model.json_file(weights))
-settings = Inference(block_zyx=(32, 32, 32), shard_zyx=(64, 64, 64))
+settings = Inference(block_zyx=(32, 32, 32), shard_zyx=(32, 64, 64))
 prepare(f"{folder}/model", f"{folder}/image.npy", f"{folder}/run", voxel_size_nm=(8, 8, 8), inference=settings)
-assert infer(f"{folder}/run", target="multilabel") == (edge // 64) ** 3
+assert infer(f"{folder}/run", target="multilabel") == 2 * (edge // 64) ** 3
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
@@ -56,5 +56,5 @@ def _peak_kilobytes(folder: Path, edge: int) -> int:
 
 
 def test_eight_times_the_volume_takes_less_than_a_tenth_more_memory(tmp_path: Path) -> None:
-    small, large = _peak_kilobytes(tmp_path / "small", 128), _peak_kilobytes(tmp_path / "large", 256)
+    small, large = _peak_kilobytes(tmp_path / "small", 64), _peak_kilobytes(tmp_path / "large", 128)
     assert large < 1.1 * small
