@@ -68,7 +68,7 @@ def make_phantom(
         synapses=max(_LEAST_SYNAPSES, round(TARGET_SHARES["synapses"] * volume_nm3 / _SYNAPSE_NM3)),
         sheath_area_nm2=TARGET_SHARES["myelin"] * section_nm2,
     )
-    specimen = Specimen.of(partition(tissue, (z, y, x)))
+    specimen = Specimen.of(partition(tissue, (z, y, x), voxel_size_nm))
     draw_surfaces(specimen, tissue, surface_rng)
     # The largest need the widest room: each organelle takes what those before it have left.
     draw_mitochondria(specimen, organelle_rng)

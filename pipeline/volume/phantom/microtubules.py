@@ -15,7 +15,6 @@ _LENGTH_NM = 1500.0
 _ROOM_NM = 14.0
 _WIDEST_NM = 1.25 * _RADIUS_NM  # before all are trimmed to the share
 _SURPLUS = 1.25
-_STRIP_NM = 1200.0
 
 Hash = npt.NDArray[np.uint32]
 
@@ -48,7 +47,7 @@ def _choose(piece: Hash, owner: Ids, voxel: npt.NDArray[np.intp], specimen: Spec
     result have an entry a candidate voxel.
     """
     width = specimen.labels.shape[2]
-    strips = max(3, round(float(specimen.frame.axes_nm[2][-1]) / _STRIP_NM))
+    strips = specimen.strips()
     _, first, member, size = np.unique(piece, return_index=True, return_inverse=True, return_counts=True)
     middle = np.bincount(member, weights=voxel % width) / size
     strip = (middle * strips / width).astype(np.intp)

@@ -15,8 +15,8 @@ _MARGIN_NM = 9.0
 _CRISTA_NM = 46.0  # from one crista to the next
 _LEAST_RADIUS_NM, _GREATEST_RADIUS_NM = 20.0, 150.0
 _APART_NM = 40.0
-_STRIP_NM = 1200.0
-_TRIES = 400
+_SURPLUS = 1.1
+_TRIES = 400  # in vain, before a strip counts as full
 _TRIED_PLACES = 14  # the more, the more of them crowd in the thickest dendrites
 
 
@@ -25,11 +25,10 @@ def draw_mitochondria(specimen: Specimen, rng: np.random.Generator) -> None:
     hosts = specimen.of_kind(Kind.AXON, Kind.DENDRITE, Kind.BOUTON, Kind.FIBRE) & specimen.free()
     room = np.where(hosts, specimen.room_nm - np.float32(_MARGIN_NM), np.float32(-1))
     colony = _Colony(specimen, room)
-    width = room.shape[2]
-    strips = max(3, round(float(specimen.frame.axes_nm[2][-1]) / _STRIP_NM))
-    edges = np.linspace(0, width, strips + 1).astype(int)
+    strips = specimen.strips()
+    edges = np.linspace(0, room.shape[2], strips + 1).astype(int)
     for low, high in itertools.pairwise(edges):
-        colony.settle(slice(low, high), 1.1 * specimen.wanted("mitochondria") / strips, rng)
+        colony.settle(slice(low, high), _SURPLUS * specimen.wanted("mitochondria") / strips, rng)
     reached = specimen.claim("mitochondria", colony.level_nm, room > 0)
     body = np.flatnonzero(specimen.is_class("mitochondria"))
     edge = np.minimum(np.float32(reached) - colony.level_nm.ravel()[body], room.ravel()[body])
@@ -54,10 +53,11 @@ class _Colony:
 
     def settle(self, strip: slice, voxels: float, rng: np.random.Generator) -> None:
         """Add mitochondria to a strip along x until they have gained so many voxels, or no room is found."""
-        for _ in range(_TRIES):
-            if voxels <= 0:
-                return
-            voxels -= self._add(self._deep_place(strip, rng), rng)
+        failed = 0
+        while voxels > 0 and failed < _TRIES:
+            gained = self._add(self._deep_place(strip, rng), rng)
+            voxels -= gained
+            failed = 0 if gained else failed + 1
 
     def _deep_place(self, strip: slice, rng: np.random.Generator) -> tuple[int, int, int]:
         """The voxel deepest in its cell out of a few random ones."""
@@ -75,7 +75,7 @@ class _Colony:
         half_length = radius * rng.uniform(0.2, 2.6)
         bend = np.float32(rng.uniform(-0.35, 0.35) / (half_length + radius))
         angle = rng.uniform(-0.9, 0.9)
-        box = self._specimen.box(center, 1.5 * (half_length + radius) + 60.0)
+        box = self._specimen.box(self._specimen.position_nm(center), 1.5 * (half_length + radius) + 60.0)
         along, right, up = (c[box] - c[center] for c in (frame.along_nm, frame.right_nm, frame.up_nm))
         right = right - bend * along * along
         beyond = np.maximum(np.abs(along) - np.float32(half_length), 0)

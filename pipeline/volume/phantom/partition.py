@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
 
 from pipeline.volume.phantom.cells import CellTable, Ids, dot, squared_length
 from pipeline.volume.phantom.noise import Axes, Field
@@ -18,6 +20,7 @@ from pipeline.volume.phantom.tissue import Tissue, Warp
 _TILE = (32, 32, 32)
 _STRETCH = 1.6  # how much longer a way may be in warped space than in the tissue
 _AT_MEMBRANE_NM = np.float32(4.0)
+_OFF_MEMBRANE_NM = np.float32(11.5)
 _LEAST_SLOPE = np.float32(0.25)  # flatter than this the distance cannot be told from the levels
 
 
@@ -39,7 +42,7 @@ class Partition:
     up_nm: Field
 
 
-def partition(tissue: Tissue, axes_nm: Axes) -> Partition:
+def partition(tissue: Tissue, axes_nm: Axes, voxel_size_nm: tuple[float, float, float]) -> Partition:
     """Share out the grid spanned by `axes_nm` (z, y, x) between the cells of the tissue, a tile at a time."""
     shape = tuple(len(axis) for axis in axes_nm)
     owner, neighbour = np.empty(shape, np.int32), np.empty(shape, np.int32)
@@ -47,19 +50,37 @@ def partition(tissue: Tissue, axes_nm: Axes) -> Partition:
     result = Partition(axes_nm, CellTable(tissue.cells), owner, neighbour, depth, along, right, up)
     for corner in itertools.product(*(range(0, size, tile) for size, tile in zip(shape, _TILE, strict=True))):
         _fill_tile(result, tissue.warp, tuple(slice(c, c + t) for c, t in zip(corner, _TILE, strict=True)))
-    _close_gaps(result)
+    _mend_depth(result, voxel_size_nm)
     return result
 
 
-def _close_gaps(result: Partition) -> None:
-    """Put a voxel at the membrane where two cells face each other and both distances came out too long."""
+def _mend_depth(result: Partition, voxel_size_nm: tuple[float, float, float]) -> None:
+    """Correct depths that the first-order estimate got wrong, by looking where two cells really meet.
+
+    Where they meet and both depths came out too long, one side is put at the membrane, so that no gap opens;
+    further from any border than a membrane is thick, a depth too short is made longer.
+    """
     depth = result.depth_nm
+    border = np.zeros(depth.shape, dtype=np.bool_)
     for axis in range(3):
         before = tuple(slice(None, -1) if a == axis else slice(None) for a in range(3))
         after = tuple(slice(1, None) if a == axis else slice(None) for a in range(3))
-        open_border = (result.owner[before] != result.owner[after]) & (depth[before] > _AT_MEMBRANE_NM)
-        open_border &= depth[after] > _AT_MEMBRANE_NM
-        depth[before][open_border] = _AT_MEMBRANE_NM
+        meet = result.owner[before] != result.owner[after]
+        border[before] |= meet
+        border[after] |= meet
+        depth[before][meet & (depth[before] > _AT_MEMBRANE_NM) & (depth[after] > _AT_MEMBRANE_NM)] = _AT_MEMBRANE_NM
+    far = ~ndimage.binary_dilation(border, _ball(float(_OFF_MEMBRANE_NM), voxel_size_nm))
+    np.maximum(depth, _OFF_MEMBRANE_NM, out=depth, where=far)
+
+
+def _ball(radius_nm: float, voxel_size_nm: tuple[float, float, float]) -> npt.NDArray[np.bool_]:
+    """The voxels at most `radius_nm` from the middle one."""
+    reach = [int(radius_nm // size) for size in voxel_size_nm]
+    z, y, x = np.ogrid[tuple(slice(-r, r + 1) for r in reach)]
+    inside: npt.NDArray[np.bool_] = (z * voxel_size_nm[0]) ** 2 + (y * voxel_size_nm[1]) ** 2 + (
+        x * voxel_size_nm[2]
+    ) ** 2 <= radius_nm**2
+    return inside
 
 
 def _fill_tile(result: Partition, warp: Warp, box: tuple[slice, ...]) -> None:

@@ -37,6 +37,7 @@ TARGET_SHARES: dict[str, float] = {
     "myelin": 0.0073,
 }
 
+_STRIP_NM = 1200.0
 _CYTOSOL = PHANTOM_CLASSES.index("cytosol") + 1
 
 
@@ -95,16 +96,27 @@ class Specimen:
         axes = self.frame.axes_nm
         return SmoothNoise(rng, np.zeros(3), np.array([axis[-1] for axis in axes]), node_nm).sample(axes)
 
-    def box(self, center: Sequence[int], reach_nm: float) -> tuple[slice, ...]:
-        """The voxels at most `reach_nm` from the voxel `center` along each axis."""
+    def strips(self) -> int:
+        """Into how many strips along x to divide the view so that a class which comes in few pieces is in each."""
+        return max(3, round(float(self.frame.axes_nm[2][-1]) / _STRIP_NM))
+
+    def position_nm(self, voxel: Sequence[int]) -> list[float]:
+        """Where a voxel is: z, y, x in nm."""
+        return [float(axis[i]) for axis, i in zip(self.frame.axes_nm, voxel, strict=True)]
+
+    def box(self, center_nm: Sequence[float], reach_nm: float) -> tuple[slice, ...]:
+        """The voxels at most `reach_nm` from a place along each axis."""
         return tuple(
-            slice(*np.searchsorted(axis, (axis[i] - reach_nm, axis[i] + reach_nm)))
-            for axis, i in zip(self.frame.axes_nm, center, strict=True)
+            slice(*np.searchsorted(axis, (center - reach_nm, center + reach_nm)))
+            for axis, center in zip(self.frame.axes_nm, center_nm, strict=True)
         )
 
-    def distance_nm(self, box: tuple[slice, ...], center: Sequence[int]) -> Field:
-        """How far the voxels of a box lie from the voxel `center`."""
-        z, y, x = (axis[part] - axis[i] for axis, part, i in zip(self.frame.axes_nm, box, center, strict=True))
+    def distance_nm(self, box: tuple[slice, ...], center_nm: Sequence[float]) -> Field:
+        """How far the voxels of a box lie from a place."""
+        z, y, x = (
+            axis[part] - np.float32(center)
+            for axis, part, center in zip(self.frame.axes_nm, box, center_nm, strict=True)
+        )
         distance: Field = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
         return distance
 

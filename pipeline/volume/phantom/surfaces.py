@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from pipeline.volume.phantom.cells import Kind, squared_length
+from pipeline.volume.phantom.cells import Kind
 from pipeline.volume.phantom.noise import Field
 from pipeline.volume.phantom.specimen import Specimen
 from pipeline.volume.phantom.tissue import SynapseSite, Tissue
 
 _LAMELLA_NM = 16.0  # what can be seen of the spiral at this resolution; single turns are 10 to 12 nm
 _DISC_TO_DEPTH = 5.5  # radius of a synaptic disc over its thickness on the side of the spine
-_SITE_REACH_NM = 420.0
+_SITE_REACH_NM = 420.0  # how far from its planned place a synapse may come to lie
 _SKIN_NM = 12.0
 _DEEPEST_NM = 45.0
 
 
-def draw_surfaces(specimen: Specimen, tissue: Tissue, rng: np.random.Generator) -> float:
-    """Draw sheaths, synapses and membranes, in this order. Returns half the thickness of a membrane in nm."""
+def draw_surfaces(specimen: Specimen, tissue: Tissue, rng: np.random.Generator) -> None:
+    """Draw sheaths, synapses and membranes, in this order; then the room inside the cells is known."""
     sheath_nm = _draw_myelin(specimen)
     _draw_synapses(specimen, tissue)
-    return _draw_membranes(specimen, sheath_nm, rng)
+    _draw_membranes(specimen, sheath_nm, rng)
 
 
 def _draw_myelin(specimen: Specimen) -> float:
@@ -50,22 +48,19 @@ def _draw_synapses(specimen: Specimen, tissue: Tissue) -> None:
 def _add_disc(level: Field, specimen: Specimen, site: SynapseSite, voxels: int) -> None:
     """Lower `level` around one synapse, so that it is 1 or less in `voxels` voxels."""
     frame = specimen.frame
-    box = tuple(
-        slice(*np.searchsorted(axis, (center - _SITE_REACH_NM, center + _SITE_REACH_NM)))
-        for axis, center in zip(frame.axes_nm, site.center_nm, strict=True)
-    )
+    box = specimen.box(site.center_nm.tolist(), _SITE_REACH_NM)
     owner, neighbour, depth = frame.owner[box], frame.neighbour[box], frame.depth_nm[box]
-    grid = np.meshgrid(*(axis[part] for axis, part in zip(frame.axes_nm, box, strict=True)), indexing="ij")
-    far = _distance(grid, site.center_nm.tolist())
+    far = specimen.distance_nm(box, site.center_nm.tolist())
     skin = (owner == site.bouton) & (depth < _SKIN_NM)
     if not skin.any():
         return
     # The cells' outlines depend on all their neighbours: take the one that covers the planned place best.
     partner = np.argmax(np.bincount(neighbour[skin], weights=np.exp(-far[skin] / 80.0)))
-    start = np.argmin(np.where(skin & (neighbour == partner), far, np.inf))
+    corner = [part.start for part in box]
+    start = np.unravel_index(np.argmin(np.where(skin & (neighbour == partner), far, np.inf)), far.shape)
+    radial = specimen.distance_nm(box, specimen.position_nm([int(c + s) for c, s in zip(corner, start, strict=True)]))
     contact = ((owner == site.bouton) & (neighbour == partner)) | ((owner == partner) & (neighbour == site.bouton))
     thin = depth * np.where(owner == site.bouton, np.float32(1.6), np.float32(1.0)) * np.float32(_DISC_TO_DEPTH)
-    radial = _distance(grid, [float(g.ravel()[start]) for g in grid])
     disc = np.where(contact & (depth < _DEEPEST_NM), (radial**4 + thin**4) ** np.float32(0.25), np.inf)
     radius = np.partition(disc.ravel(), voxels)[voxels]
     if not np.isfinite(radius):
@@ -73,12 +68,7 @@ def _add_disc(level: Field, specimen: Specimen, site: SynapseSite, voxels: int) 
     level[box] = np.minimum(level[box], disc / radius)
 
 
-def _distance(grid: Sequence[Field], center_nm: Sequence[float]) -> Field:
-    distance: Field = np.sqrt(squared_length([g - np.float32(c) for g, c in zip(grid, center_nm, strict=True)]))
-    return distance
-
-
-def _draw_membranes(specimen: Specimen, sheath_nm: float, rng: np.random.Generator) -> float:
+def _draw_membranes(specimen: Specimen, sheath_nm: float, rng: np.random.Generator) -> None:
     """One dark line between any two cells, and one around the axon inside each sheath."""
     depth = specimen.frame.depth_nm
     fibre = specimen.of_kind(Kind.FIBRE)
@@ -86,6 +76,5 @@ def _draw_membranes(specimen: Specimen, sheath_nm: float, rng: np.random.Generat
     half = specimen.claim("membrane", level, np.ones_like(fibre))
     specimen.room_nm = np.where(fibre, depth - np.float32(sheath_nm), depth) - np.float32(half)
     uneven = specimen.noise(rng, 35.0)
-    line = (np.float32(0.95) + np.float32(0.1) * uneven) * np.exp(-((level / np.float32(0.8 * half)) ** 2))
+    line = (np.float32(0.95) + np.float32(0.1) * uneven) * np.exp(-((level / np.float32(half + 1.0)) ** 2))
     np.maximum(specimen.stain, line, out=specimen.stain)
-    return half

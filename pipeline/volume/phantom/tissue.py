@@ -92,13 +92,13 @@ def _fibres(tissue: Tissue, sheath_area_nm2: float, rng: np.random.Generator) ->
     by a face, so that what little myelin there may be still has the curvature of a sheath.
     """
     extent = tissue.extent_nm
-    inner = max(1, round(sheath_area_nm2 / (_SHEATH_SHARE * math.pi * _FIBRE_NM**2) - 0.5))
-    quarters = 4 * inner + 2
-    radius = math.sqrt(4 * sheath_area_nm2 / (_SHEATH_SHARE * math.pi * quarters))
+    sections_nm2 = sheath_area_nm2 / (_SHEATH_SHARE * math.pi)
+    inner = max(1, round(sections_nm2 / _FIBRE_NM**2 - 0.5))
+    # Two fibres show a quarter of their section; those between them show all of it, or half.
+    radius = math.sqrt(sections_nm2 / (inner + 0.5))
     whole = radius > _THIN_FIBRE_NM
     if not whole:
-        quarters = 2 * inner + 2
-        radius = math.sqrt(4 * sheath_area_nm2 / (_SHEATH_SHARE * math.pi * quarters))
+        radius = math.sqrt(sections_nm2 / (0.5 * inner + 0.5))
     # Through a deep stack a steeper fibre would leave the view.
     tilt = min(0.08, 0.5 * radius / max(float(extent[0]), radius))
     side = bool(rng.random() < 0.5)

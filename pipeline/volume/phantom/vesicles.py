@@ -58,8 +58,9 @@ def _add_vesicle(
     specimen: Specimen, taken: npt.NDArray[np.bool_], center: tuple[int, ...], radius_nm: float, most: int
 ) -> int:
     """Draw one vesicle of at most `most` voxels and keep its surroundings free; returns how many it got."""
-    box = specimen.box(center, _APART_NM)
-    far = specimen.distance_nm(box, center)
+    place_nm = specimen.position_nm(center)
+    box = specimen.box(place_nm, _APART_NM)
+    far = specimen.distance_nm(box, place_nm)
     free = specimen.free(box)
     reach = np.sort(far[free])[:most][-1]
     ball = free & (far <= min(radius_nm, reach))
