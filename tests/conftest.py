@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tinystudy import Child, Finished, place, run_chain, write_study
+from tinystudy import Finished, place, run_chain, write_study
 
+from pipeline.cli import main
 from pipeline.steps.run import Run
 
 
@@ -32,6 +33,17 @@ def copied(finished: Run, tmp_path: Path) -> Run:
 
 
 @pytest.fixture
-def vemseg(tmp_path: Path) -> Callable[..., Finished]:
-    """Run a command line in a process of its own."""
-    return lambda *words: Child(tmp_path / "vemseg.log", *words).end()
+def vemseg(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+    """Run a command line in this process, which has imported all that it needs."""
+
+    def command(*words: str | Path) -> Finished:
+        capfd.readouterr()
+        monkeypatch.setattr("sys.argv", ["vemseg", *map(str, words)])
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        return Finished(code, "".join(capfd.readouterr()))
+
+    return command

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tinystudy import Child, Finished, files, markers, place, run_chain, write_study
+from tinystudy import Child, files, markers, place, run_chain, write_study
 
 from pipeline.steps.augment import augment
 from pipeline.steps.infer import infer
@@ -79,9 +79,7 @@ def test_sigkill_between_two_writes(
     assert files(tmp_path / "run") == expected
 
 
-def test_sigterm_in_training_saves_it(
-    undisturbed: tuple[dict[str, bytes], float], tmp_path: Path, vemseg: Callable[..., Finished]
-) -> None:
+def test_sigterm_in_training_saves_it(tmp_path: Path) -> None:
     """Exit code 75 and a state; the training that goes on ends with the very bytes of one that never stopped."""
     # Far from any checkpoint of its own, so that only the signal can have made the state.
     slow = write_study(tmp_path / "study", {"training": OFTEN["training"] | {"steps": 60, "checkpoint_minutes": 60.0}})
