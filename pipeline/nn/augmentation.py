@@ -28,7 +28,7 @@ from pipeline.nn.augment.splines import spline_weights, upsample
 
 __all__ = ["AugmentationSettings", "Augmenter", "cut_source_patch"]
 
-# gather, flip and roll exist for signed integers only; labels are moved, never computed with, so bits are enough.
+# gather and flip exist for signed integers only; labels are moved, never computed with, so bits are enough.
 _SIGNED_TWIN = {torch.uint16: torch.int16, torch.uint32: torch.int32, torch.uint64: torch.int64}
 
 
