@@ -76,5 +76,5 @@ def _draw_membranes(specimen: Specimen, sheath_nm: float, rng: np.random.Generat
     half = specimen.claim("membrane", level, np.ones_like(fibre))
     specimen.room_nm = np.where(fibre, depth - np.float32(sheath_nm), depth) - np.float32(half)
     uneven = specimen.noise(rng, 35.0)
-    line = (np.float32(0.95) + np.float32(0.1) * uneven) * np.exp(-((level / np.float32(half + 1.0)) ** 2))
+    line = (np.float32(0.95) + np.float32(0.1) * uneven) * np.exp(-((level / np.float32(half)) ** 2))
     np.maximum(specimen.stain, line, out=specimen.stain)
