@@ -50,11 +50,12 @@ class ResidualBlock(nn.Module):
         self.rest = nn.ModuleList(ConvNorm(level.features, level.features, kernel) for kernel in rest)
 
     def forward(self, features_BCZYX: Tensor) -> Tensor:
-        entry = torch.relu(self.entry(features_BCZYX))
+        # In place wherever the gradient needs no value that is lost: it halves what a block holds at once.
+        entry = torch.relu_(self.entry(features_BCZYX))
         residual = entry
         for index, convolution in enumerate(self.rest):
-            residual = convolution(residual if index == 0 else torch.relu(residual))
-        return torch.relu(entry + residual) if self.rest else entry
+            residual = convolution(residual if index == 0 else torch.relu_(residual))
+        return torch.relu_(residual.add_(entry)) if self.rest else entry
 
 
 class Upsample(nn.Module):
@@ -115,7 +116,7 @@ class UNet(nn.Module):
                 have = scale(have, self.plan.levels[index].pool_zyx)
                 grown = crop(grown, have, regions.decoder_input[index])
                 have = regions.decoder_input[index]
-            features_BCZYX = self.decoder[index](grown + skips[index])
+            features_BCZYX = self.decoder[index](grown.add_(skips[index]))
             if regions and have:
                 features_BCZYX = crop(features_BCZYX, have, regions.decoded[index])
                 have = regions.decoded[index]
