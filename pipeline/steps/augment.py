@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from pipeline.errors import RunConflictError
-from pipeline.steps.digest import Marker, digest
+from pipeline.steps.digest import Marker
+from pipeline.steps.pool import Pool, shard_marker
 from pipeline.steps.run import Run
-from pipeline.steps.samples import Pool, data_digest, sample_maker
 
 
 def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
@@ -29,24 +28,9 @@ def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
         return len(todo)
 
 
-def shard_marker(run: Run, index: int) -> Marker:
-    """The done-marker of a shard of the pool."""
-    return run.marker("augment", f"{index:06d}", digest(data_digest(run)))
-
-
-def refuse_incomplete_pool(run: Run) -> None:
-    """Raise RunConflictError when a shard is missing: its samples would be blank."""
-    shards = range(len(Pool(run).shards))
-    missing = [marker for index in shards if not (marker := shard_marker(run, index)).done]
-    if missing:
-        raise RunConflictError(
-            f"{len(missing)} of {len(shards)} shards of the pool in {run.pool_store.url} are not made yet, the first "
-            f"being {missing[0].key}; run `vemseg augment --run ...` first"
-        )
-
-
 def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], progress: object) -> None:
     from pipeline.nn.sampling import class_counts
+    from pipeline.steps.samples import sample_maker
 
     assert callable(progress)
     classes = run.config.classes

@@ -19,6 +19,7 @@ from pipeline.config import MULTILABEL, Capture, Config, Inference, parse_config
 from pipeline.errors import ConfigError, DataError, RunConflictError
 from pipeline.steps.digest import digest
 from pipeline.steps.outputs import write_outputs
+from pipeline.steps.pool import Pool
 from pipeline.steps.run import SEGMENTATION, SPLIT, TRUTH, Run, class_map, target_classes
 from pipeline.steps.runplan import CapturePlan, RunPlan, ends, fit
 from pipeline.telemetry import Reporter
@@ -124,8 +125,6 @@ def prepare_outputs(run: Run) -> None:
     Arrays of another layout are replaced, and before that the markers of the work that filled them are removed: they
     would be taken for the new arrays' own once the plan returns to their configuration.
     """
-    from pipeline.steps.samples import Pool
-
     if run.config.augmentation.source == "pool" and run.plan.networks:
         pool = Pool(run)
         made = run.marker("plan", "pool", digest(pool.layout))

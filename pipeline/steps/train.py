@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pipeline.config import MULTILABEL
 from pipeline.errors import ConfigError, Preempted
 from pipeline.steps.digest import Marker, digest
+from pipeline.steps.pool import Pool, data_digest, refuse_incomplete_pool
 from pipeline.steps.run import Run
 from pipeline.steps.stopping import stop_requested
 from pipeline.telemetry import Reporter
@@ -53,8 +54,6 @@ def train(run_url: str, *, target: str) -> None:
 
 def model_marker(run: Run, target: str) -> Marker:
     """The done-marker of a target's model."""
-    from pipeline.steps.samples import data_digest
-
     settings = run.config.training.model_dump(mode="json", exclude=SETTINGS_WITHOUT_EFFECT)
     made_from = digest(data_digest(run), settings, _steps(run, target), run.plan.networks[target])
     return run.marker("train", target, made_from)
@@ -127,8 +126,7 @@ def _save(run: Run, name: str, trainer: Trainer, made_from: str) -> None:
 
 def _batch_source(run: Run, target: Target) -> BatchSource:
     from pipeline.nn.batches import from_pool, on_the_fly
-    from pipeline.steps.augment import refuse_incomplete_pool
-    from pipeline.steps.samples import ON_THE_FLY_CENTRES, Pool, classes_to_cover, sample_maker
+    from pipeline.steps.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker
 
     config = run.config
     cover, batch_size = classes_to_cover(run, target), config.training.batch_size
