@@ -14,8 +14,8 @@ from torch import Tensor
 from pipeline.nn.targets import Target
 from pipeline.nn.unet import UNet
 
-_STEPS = np.round(np.arange(-2.0, 2.01, 0.25), 2)
-_ROUNDS = 2
+# First over the range in which a short training may be off, then around what was found.
+_GRIDS = (np.arange(-4.0, 4.1, 1.0), np.arange(-0.75, 0.76, 0.25))
 # A gain below this is noise of the validation part.
 _LEAST_GAIN = 1e-4
 
@@ -29,11 +29,12 @@ def best_offsets(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> list[fl
     """
     offsets = torch.zeros(len(logits_CN))
     best = macro_f1(logits_CN, truth_CN, target)
-    for _ in range(_ROUNDS):
+    for grid in _GRIDS:
         for row in range(len(logits_CN)):
-            for step in _STEPS:
+            start = float(offsets[row])
+            for shift in grid:
                 trial = offsets.clone()
-                trial[row] = float(step)
+                trial[row] = start + float(shift)
                 score = macro_f1(logits_CN + trial[:, None], truth_CN, target)
                 if score > best + _LEAST_GAIN:
                     best, offsets = score, trial

@@ -19,7 +19,7 @@ SOFTMAX = Target("multilabel", (1, 2, 3), exclusive=True)
 SIGMOID = Target("multilabel", (1, 2, 3), exclusive=False)
 BINARY = Target("only", (1,), exclusive=True)
 TARGETS = {"softmax": SOFTMAX, "sigmoid": SIGMOID, "one-vs-rest": BINARY}
-STEPS = [step / 4 for step in range(-8, 9)]
+STEPS = [float(step) for step in range(-4, 5)]
 
 
 def sample(target: Target, seed: int, voxels: int = 40) -> tuple[torch.Tensor, torch.Tensor]:
@@ -58,21 +58,21 @@ def test_calibration_never_lowers_macro_f1_on_its_own_data(target, seed):
     assert macro_f1(shifted, truth, target) >= macro_f1(logits, truth, target)
 
 
-def test_one_output_gets_the_best_offset_of_all():
+def test_one_output_gets_an_offset_at_least_as_good_as_any_whole_one():
     for seed in range(10):
         logits, truth = sample(BINARY, seed)
         best = max(macro_f1(logits + step, truth, BINARY) for step in STEPS)
-        assert macro_f1(logits + best_offsets(logits, truth, BINARY)[0], truth, BINARY) == pytest.approx(best, abs=2e-4)
+        assert macro_f1(logits + best_offsets(logits, truth, BINARY)[0], truth, BINARY) >= best - 2e-4
 
 
-def test_overlapping_outputs_get_the_best_offsets_of_all_combinations():
+def test_overlapping_outputs_get_offsets_at_least_as_good_as_any_combination_of_whole_ones():
     two = Target("multilabel", (1, 2), exclusive=False)
     for seed in range(3):
         logits, truth = sample(two, seed)
         trials = (torch.tensor(steps)[:, None] for steps in product(STEPS, repeat=2))
         best = max(macro_f1(logits + trial, truth, two) for trial in trials)
         found = torch.tensor(best_offsets(logits, truth, two))[:, None]
-        assert macro_f1(logits + found, truth, two) == pytest.approx(best, abs=4e-4)
+        assert macro_f1(logits + found, truth, two) >= best - 4e-4
 
 
 def test_a_class_that_is_over_predicted_is_held_back():
