@@ -318,7 +318,7 @@ def _check(
     background: int | None,
 ) -> None:
     if raw.ndim != 2 or raw.shape != truth.shape or raw.size == 0:
-        raise InputError(f"a slice figure of raw {raw.shape} and truth {truth.shape}: give one (y, x) slice of both")
+        raise InputError(f"a figure of raw {raw.shape} and ids {truth.shape}: give one (y, x) slice of both")
     if len(class_names) != len(colors):
         raise InputError(f"{len(class_names)} class names and {len(colors)} colours: give one colour a class")
     if background is not None and not 1 <= background <= len(class_names):

@@ -23,7 +23,7 @@ from skimage import io as skimage_io
 from pipeline.errors import InputError
 from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, ConfusionMatrix
 from pipeline.scoring.figures import abbreviate, confusion_figure, f1_figure, figure_png, training_figure
-from pipeline.scoring.slice_figure import round_length, slice_figure
+from pipeline.scoring.slice_figure import preview_figure, round_length, slice_figure
 from pipeline.scoring.slices import ERROR_COLORS, ErrorKind
 from pipeline.scoring.tables import decimals, score_table
 
@@ -361,3 +361,50 @@ def test_a_table_of_one_side_has_one_colour():
 )
 def test_counts_are_abbreviated_to_three_digits(count, text):
     assert abbreviate(count) == text
+
+
+def preview(ids, raw=None, names=NAMES, colors=COLORS, **options):
+    raw = np.full(ids.shape, 120, np.uint8) if raw is None else raw
+    return preview_figure(raw, ids, class_names=names, colors=colors, voxel_size_nm=(40, 8, 8), **options)
+
+
+def test_preview_shows_raw_beside_segmentation():
+    raw = np.tile(np.arange(40, dtype=np.uint8), (30, 1))
+    figure = preview(np.full((30, 40), 3, np.uint8), raw, title="new volume")
+    grey, colored = (axes.images[0].get_array() for axes in figure.axes)
+    assert (grey[..., 0] == grey[..., 1]).all()
+    assert len(np.unique(grey[..., 0])) > 20
+    means = colored.reshape(-1, 3).mean(axis=0)
+    assert np.argmax(means) == np.argmax(rgb(COLORS[2]))
+    words = {text.get_text() for text in figure.findobj(Text)}
+    assert {"new volume", "Raw", "Segmentation", "cytosol"} <= words
+    assert any(word.endswith("µm") for word in words)
+
+
+def test_preview_says_what_it_left_raw():
+    ids = np.ones((30, 40), np.uint8)
+    assert "no class: raw data" not in {text.get_text() for text in preview(ids).findobj(Text)}
+    ids[:5] = 0
+    assert "no class: raw data" in {text.get_text() for text in preview(ids).findobj(Text)}
+
+
+def test_preview_of_overlapping_classes_shows_the_topmost():
+    bits = np.full((30, 40), 0b101, np.uint32)
+    first, second = (preview(b, overlapping=True).axes[1].images[0].get_array() for b in (bits, bits + 8))
+    assert np.array_equal(first, preview(np.full((30, 40), 2, np.uint8)).axes[1].images[0].get_array())
+    assert np.array_equal(second, preview(np.full((30, 40), 3, np.uint8)).axes[1].images[0].get_array())
+
+
+@pytest.mark.parametrize("shape", [(30, 40), (300, 20), (60, 900)])
+def test_preview_leaves_no_room_for_panels_it_does_not_have(shape):
+    figure = preview(np.ones(shape, np.uint8))
+    right = max(axes.get_position().x1 for axes in figure.axes)
+    legend = min(text.get_position()[0] for text in figure.findobj(Text) if text.get_text() == "Classes")
+    assert legend - right < 0.2
+
+
+def test_preview_refuses_what_does_not_fit():
+    with pytest.raises(InputError, match="one \\(y, x\\) slice"):
+        preview(np.ones((30, 40), np.uint8), raw=np.ones((30, 41), np.uint8))
+    with pytest.raises(InputError, match="class id 9"):
+        preview(np.full((30, 40), 9, np.uint8))
