@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import yaml
 from sklearn.metrics import f1_score
-from tinystudy import NAMES, SHAPE_ZYX, place, run_chain, tissue, whole, write_study, write_tiff
+from tinystudy import CONFIG, NAMES, SHAPE_ZYX, place, run_chain, tissue, whole, write_study, write_tiff
 
+from pipeline.config import parse_config
 from pipeline.errors import ConfigError
 from pipeline.steps.finish import finish
 from pipeline.steps.plan import plan
@@ -75,6 +77,11 @@ def test_runs_of_scattered_slices_become_captures(tmp_path: Path) -> None:
         assert [volume.geometry.translation_nm[0] for volume in volumes] == [40 * slices[0]] * 2
     support = sum(row["support_voxels"] for row in scores(run).values() if row["row"] == "class")
     assert support == sum(block.voxels for capture in run.plan.captures for block in capture.split().test)
+
+
+def test_runs_need_to_be_told() -> None:
+    with pytest.raises(ConfigError, match=r"runs_as_captures needs labelled_slices"):
+        parse_config(yaml.safe_dump(CONFIG | with_capture(runs_as_captures=True)), "study.yaml")
 
 
 def test_several_captures_of_different_sizes(tmp_path: Path) -> None:
