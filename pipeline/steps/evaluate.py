@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import MULTILABEL
-from pipeline.errors import RunConflictError
 from pipeline.scoring import tables
 from pipeline.scoring.confusion import (
     BinaryConfusion,
@@ -23,7 +22,7 @@ from pipeline.scoring.confusion import (
 from pipeline.scoring.slices import choose_slices
 from pipeline.scoring.volumes import confusion_block, confusion_labels
 from pipeline.steps.digest import Marker, digest
-from pipeline.steps.infer import shard_works
+from pipeline.steps.infer import predicted_works
 from pipeline.steps.run import Run, class_map
 from pipeline.steps.runplan import CapturePlan
 from pipeline.telemetry import Reporter
@@ -87,15 +86,8 @@ def evaluate(run_url: str) -> tables.ScoreTable:
 
 
 def _marker(run: Run) -> Marker:
-    works = [work for target in run.plan.targets for work in shard_works(run, target)]
-    missing = [work for work in works if not work.marker.done]
-    if missing:
-        raise RunConflictError(
-            f"{len(missing)} of {len(works)} shards are not predicted yet, the first being {missing[0].marker.key}; "
-            "run the infer step of every target first"
-        )
     config = run.config
-    predictions = [work.marker.digest for work in works]
+    predictions = [work.marker.digest for work in predicted_works(run)]
     return run.marker("evaluate", "scores", digest(predictions, config.classes, config.evaluation))
 
 

@@ -9,9 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.config import MULTILABEL
-from pipeline.errors import RunConflictError
 from pipeline.steps.digest import Marker, digest
-from pipeline.steps.infer import shard_works
+from pipeline.steps.infer import predicted_works
 from pipeline.steps.run import Run, target_classes
 from pipeline.volume.geometry import Block, tile
 from pipeline.volume.omezarr import Volume, build_pyramid
@@ -42,14 +41,9 @@ def finish(run_url: str) -> None:
 
 
 def _marker(run: Run) -> Marker:
-    works = [work for target in run.plan.targets for work in shard_works(run, target)]
-    missing = [work for work in works if not work.marker.done]
-    if missing:
-        raise RunConflictError(
-            f"{len(missing)} of {len(works)} shards are not predicted yet, the first being {missing[0].marker.key}; "
-            "run the infer step first"
-        )
-    return run.marker("finish", "segmentation", digest([work.marker.digest for work in works], run.config.classes))
+    return run.marker(
+        "finish", "segmentation", digest([work.marker.digest for work in predicted_works(run)], run.config.classes)
+    )
 
 
 def _shares(run: Run, target: str, volume: Volume) -> Iterator[tuple[str, int, int, float]]:

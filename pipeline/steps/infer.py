@@ -72,6 +72,18 @@ def shard_works(run: Run, target: str) -> list[ShardWork]:
     return works
 
 
+def predicted_works(run: Run) -> list[ShardWork]:
+    """All shards of all targets. Raises RunConflictError when one of them is not predicted yet."""
+    works = [work for target in run.plan.targets for work in shard_works(run, target)]
+    missing = [work for work in works if not work.marker.done]
+    if missing:
+        raise RunConflictError(
+            f"{len(missing)} of {len(works)} shards are not predicted yet, the first being {missing[0].marker.key}; "
+            "run the infer step of every target first"
+        )
+    return works
+
+
 def regions_to_predict(run: Run, capture: CapturePlan) -> tuple[Block, ...]:
     """The blocks of a capture that are asked for."""
     return capture.split().test if run.config.inference.region == "test" else (capture.volume,)
