@@ -1,0 +1,289 @@
+"""Cost of blockwise inference: beside the network's own compute, and against MONAI's sliding windows.
+
+1. A segmentation run on disk (`pipeline.steps.infer`: OME-Zarr in, shards out) against calling the network on the very
+   same blocks, already in memory. At most 1.15.
+2. `sliding_window_inference` of MONAI (overlap 0.5, Gaussian) with the same folded network, a whole 25 x 700 x 700
+   stack each. The window is chosen so that its peak memory is about ours; both are printed. At least 2 times slower.
+3. The same in the interior of a large cube, where no face saves a halo: one of our blocks, and one of its windows,
+   which brings a volume forward by half its edge along each axis. MONAI's output for the whole volume is not counted in
+   its memory here. At least 2.5 times slower.
+4. How far either is from one pass over a whole volume: ours not at all.
+
+Times are processor time, so that other programs count little, medians of interleaved repetitions where there are
+several; 1 gives wall time too, since reading and writing are to hide behind computing. Each side of 2 and 3 runs in a
+process of its own, whose peak memory above its inputs is what is printed.
+
+    pip install -e .[bench] && python -m tests.bench.bench_inference
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+from monai.inferers import sliding_window_inference
+
+from pipeline.config import Inference
+from pipeline.nn.blockwise import BlockPredictor, Normalisation, predict_blocks
+from pipeline.nn.device import keep_freed_memory
+from pipeline.nn.model import Model
+from pipeline.nn.plan import plan_network
+from pipeline.nn.regions import receptive_radius, required_regions
+from pipeline.nn.targets import Target
+from pipeline.nn.unet import UNet
+from pipeline.steps.infer import infer
+from pipeline.steps.prepare import prepare
+from pipeline.steps.run import Run
+from pipeline.volume.geometry import Block, Zyx, tile
+from pipeline.volume.stores import Store
+
+CLASSES = 8
+FEATURES = (16, 32, 64, 96)
+"""The default network."""
+NORMALISATION = Normalisation(128.0, 50.0)
+CPU = torch.device("cpu")
+
+STACK: Zyx = (25, 700, 700)
+STACK_NM = (10.0, 5.0, 5.0)
+STACK_BLOCK: Zyx = (25, 256, 256)
+STACK_WINDOW: Zyx = (28, 256, 256)
+
+CUBE: Zyx = (1024, 1024, 1024)
+CUBE_NM = (8.0, 8.0, 8.0)
+CUBE_BLOCK: Zyx = (128, 128, 128)
+CUBE_WINDOW: Zyx = (208, 208, 208)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a piece of work took."""
+
+    processor_s: float
+    wall_s: float
+    peak_gb: float = 0.0
+
+
+def timed(work: Callable[[], object]) -> Cost:
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    taken = Cost(time.process_time() - processor, time.perf_counter() - wall)
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    return Cost(taken.processor_s, taken.wall_s, grown * 1024 / 1e9)
+
+
+def network_for(voxel_size_nm: tuple[float, float, float], patch_zyx: Zyx) -> UNet:
+    """An untrained default network whose norms have statistics, so that nothing is zero by chance."""
+    torch.manual_seed(0)
+    plan = plan_network(
+        voxel_size_nm=voxel_size_nm, extent_zyx=patch_zyx, outputs=CLASSES, head="softmax", features=FEATURES
+    )
+    network = UNet(plan).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm3d):
+            torch.nn.init.normal_(module.bias, std=0.2)
+            torch.nn.init.normal_(module.running_mean, std=0.2)
+    return network
+
+
+def stack_network() -> UNet:
+    return network_for(STACK_NM, (16, 128, 128))
+
+
+def cube_network() -> UNet:
+    return network_for(CUBE_NM, (64, 64, 64))
+
+
+def grey_values(shape_zyx: Zyx) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, shape_zyx, dtype=np.uint8)
+
+
+def class_ids(network: UNet, volume: np.ndarray, block_zyx: Zyx) -> np.ndarray:
+    """Ours: the whole volume block by block."""
+    predictor = BlockPredictor(network, NORMALISATION, device=CPU)
+    ids = np.empty(volume.shape, np.uint8)
+    blocks = tile(Block.of_shape(volume.shape), block_zyx)
+    for core, logits_CZYX in predict_blocks(predictor, lambda block: volume[block.slices], blocks, volume.shape):
+        ids[core.slices] = logits_CZYX.argmax(0).byte().numpy()
+    return ids
+
+
+def slide(network: UNet, volume: np.ndarray, window_zyx: Zyx) -> torch.Tensor:
+    """MONAI's logits (C, Z, Y, X) of the whole volume."""
+    image_BCZYX = torch.from_numpy(NORMALISATION(volume))[None, None]
+    with torch.inference_mode():
+        logits_BCZYX = sliding_window_inference(image_BCZYX, window_zyx, 1, network, overlap=0.5, mode="gaussian")
+    assert isinstance(logits_BCZYX, torch.Tensor)
+    return logits_BCZYX[0]
+
+
+def folded(network: UNet) -> UNet:
+    """As our predictor has it: folded norms, channels last."""
+    network.fold_norms()
+    return network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload,no-any-return]
+
+
+def ours_on_stack() -> Cost:
+    network, volume = stack_network(), grey_values(STACK)
+    return timed(lambda: class_ids(network, volume, STACK_BLOCK))
+
+
+def monai_on_stack() -> Cost:
+    network, volume = folded(stack_network()), grey_values(STACK)
+    return timed(lambda: slide(network, volume, STACK_WINDOW).argmax(0).byte())
+
+
+def ours_inside_cube() -> Cost:
+    network = cube_network()
+    predictor = BlockPredictor(network, NORMALISATION, device=CPU)
+    core = Block.of_shape(CUBE_BLOCK).shift([edge // 2 for edge in CUBE])
+    image = grey_values(required_regions(network.plan, core, CUBE).input.shape_zyx)
+    return timed(lambda: predictor.logits(predictor.read(lambda _: image, core, CUBE)).argmax(0).byte())
+
+
+def monai_inside_cube() -> Cost:
+    network, volume = folded(cube_network()), grey_values(CUBE_WINDOW)
+    return timed(lambda: slide(network, volume, CUBE_WINDOW).argmax(0).byte())
+
+
+def alone(work: Callable[[], Cost], threads: int) -> Cost:
+    """The cost of the work in a process of its own."""
+    with ProcessPoolExecutor(1, get_context("spawn"), initializer=prepare_process, initargs=(threads,)) as process:
+        return process.submit(work).result()
+
+
+def prepare_process(threads: int) -> None:
+    torch.set_num_threads(threads)
+    keep_freed_memory()
+
+
+def make_run(folder: Path, shape_zyx: Zyx, block_zyx: Zyx) -> str:
+    """A run that has a model and a volume, and is ready to be predicted."""
+    network = stack_network()
+    classes = [{"name": f"class_{k}", "ids": [k], "color": "#808080"} for k in range(1, CLASSES + 1)]
+    facts = {
+        "classes": {"members": classes},
+        "voxel_size_nm": STACK_NM,
+        "receptive_field_zyx": [2 * radius + 1 for radius in receptive_radius(network.plan)],
+    }
+    model = Model(network, Target("multilabel", tuple(range(1, CLASSES + 1)), True), NORMALISATION, facts)
+    store = Store.open(folder / "model", create=True)
+    weights = model.weights_file()
+    store.write("model.safetensors", weights)
+    store.write_json("model.json", model.json_file(weights))
+    tifffile.imwrite(folder / "raw.tif", grey_values(shape_zyx))
+    settings = Inference(block_zyx=block_zyx, shard_zyx=(block_zyx[0], block_zyx[1], shape_zyx[2]))
+    run = str(folder / "run")
+    prepare(store.url, str(folder / "raw.tif"), run, voxel_size_nm=STACK_NM, inference=settings)
+    return run
+
+
+def predict_run(run_url: str) -> None:
+    infer(run_url, target="multilabel")
+
+
+def preloaded(shape_zyx: Zyx, block_zyx: Zyx) -> Callable[[], None]:
+    """The network's own compute on the blocks of a run."""
+    network, volume = stack_network(), grey_values(shape_zyx)
+    predictor = BlockPredictor(network, NORMALISATION, device=CPU)
+    inputs = [
+        predictor.read(lambda block: volume[block.slices], core, shape_zyx)
+        for core in tile(Block.of_shape(shape_zyx), block_zyx)
+    ]
+    calls = [
+        (torch.from_numpy(each.image)[None, None], required_regions(network.plan, each.core, each.padded_zyx))
+        for each in inputs
+    ]
+
+    @torch.inference_mode()
+    def compute() -> None:
+        for image_BCZYX, regions in calls:
+            network(image_BCZYX, regions)
+
+    return compute
+
+
+def compare_end_to_end(repetitions: int) -> None:
+    shape, block = (25, 320, 320), (25, 160, 160)
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
+        run_url = make_run(Path(folder), shape, block)
+        compute = preloaded(shape, block)
+        pairs = []
+        for repetition in range(repetitions + 1):
+            Run.open(run_url).store.delete_all("done/infer")
+            pair = timed(lambda: predict_run(run_url)), timed(compute)
+            if repetition > 0:  # the first one fills caches
+                pairs.append(pair)
+    processor = statistics.median(run.processor_s / own.processor_s for run, own in pairs)
+    wall = statistics.median(run.wall_s / own.wall_s for run, own in pairs)
+    print(f"end to end / network's own compute, {shape} in blocks of {block} (at most 1.15):")
+    print(f"    processor time {processor:.3f}, wall time {wall:.3f}")
+
+
+def compare_with_monai(title: str, ours: Cost, ours_voxels: int, peer: Cost, peer_voxels: int, least: float) -> None:
+    ratio = (peer.processor_s / peer_voxels) / (ours.processor_s / ours_voxels)
+    print(f"{title}: MONAI / vemseg {ratio:.2f} (at least {least:g})")
+    for name, cost, voxels in (("vemseg", ours, ours_voxels), ("MONAI", peer, peer_voxels)):
+        rate = voxels / cost.processor_s / 1e6
+        print(f"    {name}: {rate:.3f} million voxels a second of processor time, peak {cost.peak_gb:.2f} GB")
+
+
+def compare_exactness() -> None:
+    shape, block, window = (25, 200, 200), (25, 96, 96), (28, 128, 128)
+    volume, network = grey_values(shape), stack_network()
+    expected = whole_volume_logits(network, volume)
+    predictor = BlockPredictor(network, NORMALISATION, device=CPU)
+    blocks = tile(Block.of_shape(shape), block)
+    ours = max(
+        float((logits_CZYX - expected[(slice(None), *core.slices)]).abs().max())
+        for core, logits_CZYX in predict_blocks(predictor, lambda b: volume[b.slices], blocks, shape)
+    )
+    peer = float((slide(network, volume, window) - expected).abs().max())
+    print(f"largest difference from one pass over the whole volume, logits of standard deviation {expected.std():.2f}:")
+    print(f"    vemseg {ours:.1e} (blocks of {block}), MONAI {peer:.1e} (windows of {window})")
+
+
+def whole_volume_logits(network: UNet, volume: np.ndarray) -> torch.Tensor:
+    beyond = [(0, -edge % step) for edge, step in zip(volume.shape, network.plan.stride_zyx, strict=True)]
+    z, y, x = volume.shape
+    with torch.inference_mode():
+        image_BCZYX = torch.from_numpy(NORMALISATION(np.pad(volume, beyond, mode="edge")))[None, None]
+        return network(image_BCZYX)[0, :, :z, :y, :x]
+
+
+def voxels(shape_zyx: Zyx) -> int:
+    return Block.of_shape(shape_zyx).voxels
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch, the same for all (default 1)")
+    parser.add_argument("--repetitions", type=int, default=3, help="timed repetitions of the end-to-end run")
+    arguments = parser.parse_args()
+    prepare_process(arguments.threads)
+    print(f"inference, default network of {len(FEATURES)} levels, float32, {arguments.threads} thread(s)")
+    compare_end_to_end(arguments.repetitions)
+    compare_exactness()
+    ours, peer = (alone(work, arguments.threads) for work in (ours_on_stack, monai_on_stack))
+    title = f"stack of {STACK}, blocks of {STACK_BLOCK}, windows of {STACK_WINDOW}"
+    compare_with_monai(title, ours, voxels(STACK), peer, voxels(STACK), 2)
+    ours, peer = (alone(work, arguments.threads) for work in (ours_inside_cube, monai_inside_cube))
+    title = f"inside a large cube, blocks of {CUBE_BLOCK}, windows of {CUBE_WINDOW}"
+    compare_with_monai(title, ours, voxels(CUBE_BLOCK), peer, voxels(CUBE_WINDOW) // 8, 2.5)
+
+
+if __name__ == "__main__":
+    main()

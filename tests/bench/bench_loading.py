@@ -1,0 +1,124 @@
+"""Cost of loading: training on real batches beside training on one batch that is in memory already.
+
+The demo's network and batches, from a pool on disk and made on the fly, each prefetched as the train step does it. The
+pool may cost at most 1.05. Both processor time (all that loading costs) and wall time (what a training with a second
+core sees of it) are printed: medians over repetitions of a few steps each, interleaved.
+
+    pip install -e .[bench] && python -m tests.bench.bench_loading
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import tifffile
+import torch
+
+from pipeline.config import MULTILABEL
+from pipeline.examples import example_text
+from pipeline.nn.batches import Batch, BatchSource, from_pool, on_the_fly, prefetched
+from pipeline.nn.device import keep_freed_memory
+from pipeline.nn.plan import NetworkPlan
+from pipeline.nn.training import Trainer
+from pipeline.steps.augment import augment
+from pipeline.steps.plan import plan
+from pipeline.steps.pool import Pool
+from pipeline.steps.run import Run
+from pipeline.steps.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker, target_of
+
+SHAPE = (25, 200, 500)
+STEPS = 4
+"""In one repetition."""
+
+
+def make_run(folder: Path) -> Run:
+    """The demo's run on noise, with its pool."""
+    rng = np.random.default_rng(0)
+    tifffile.imwrite(folder / "raw.tif", rng.integers(0, 256, SHAPE, dtype=np.uint8))
+    tifffile.imwrite(folder / "labels.tif", rng.integers(1, 9, SHAPE, dtype=np.uint8))
+    text = example_text("demo").replace("labels: labels.tif", "labels: labels.tif\n      voxel_size_nm: [10, 5, 5]")
+    (folder / "study.yaml").write_text(text.replace("pool_samples: 128", "pool_samples: 32"), encoding="utf-8")
+    url = str(folder / "run")
+    plan(str(folder / "study.yaml"), url)
+    augment(url)
+    return Run.open(url)
+
+
+def sources(run: Run) -> dict[str, BatchSource]:
+    """Where batches come from; the first one costs nothing."""
+    config, pool = run.config, Pool(run)
+    settings = {
+        "cover": classes_to_cover(run, target_of(run, MULTILABEL)),
+        "batch_size": config.training.batch_size,
+        "seed": config.seed,
+    }
+    pooled = from_pool(pool.reader(), pool.class_voxels(), **settings)
+    present = pooled(0)
+    return {
+        "memory": lambda _step: present,
+        "pool": pooled,
+        "on the fly": on_the_fly(sample_maker(run, ON_THE_FLY_CENTRES), **settings),
+    }
+
+
+def train(trainer: Trainer, batches: Iterable[Batch]) -> tuple[float, float]:
+    """Processor and wall seconds of training on these batches."""
+    wall, processor = time.perf_counter(), time.process_time()
+    for image, labels in batches:
+        trainer.step(image, labels)
+    return time.process_time() - processor, time.perf_counter() - wall
+
+
+def compare(run: Run, repetitions: int) -> None:
+    config = run.config
+    network = NetworkPlan.from_json(run.plan.networks[MULTILABEL])
+    trainer = Trainer(
+        network,
+        target_of(run, MULTILABEL),
+        config.training,
+        steps=config.training.steps,
+        seed=config.seed,
+        device=torch.device("cpu"),
+    )
+    sides = sources(run)
+    times: dict[str, list[tuple[float, float]]] = {side: [] for side in sides}
+    for repetition in range(repetitions + 1):
+        for side, source in sides.items():
+            first = repetition * STEPS
+            taken = train(trainer, prefetched(source, first, first + STEPS))
+            if repetition > 0:  # the first one fills caches
+                times[side].append(taken)
+    alone = statistics.median(processor for processor, _ in times["memory"]) / STEPS
+    print(
+        f"patch {run.plan.patch_zyx}, batch of {config.training.batch_size}: {alone * 1000:.0f} ms a step from memory"
+    )
+    for side, least in (("pool", " (at most 1.05)"), ("on the fly", "")):
+        pairs = list(zip(times[side], times["memory"], strict=True))
+        processor, wall = (statistics.median(real[k] / bare[k] for real, bare in pairs) for k in (0, 1))
+        print(f"    {side} / memory: processor time {processor:.3f}, wall time {wall:.3f}{least}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
+    parser.add_argument("--repetitions", type=int, default=7, help="timed repetitions (default 7)")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    keep_freed_memory()
+    print(f"loading, {STEPS} steps a repetition, {arguments.threads} thread(s)")
+    with tempfile.TemporaryDirectory() as folder:
+        with redirect_stdout(StringIO()):
+            run = make_run(Path(folder))
+        compare(run, arguments.repetitions)
+
+
+if __name__ == "__main__":
+    main()
