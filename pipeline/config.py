@@ -58,7 +58,8 @@ VoxelSizeNm = tuple[VoxelEdgeNm, VoxelEdgeNm, VoxelEdgeNm]
 Size = Annotated[int, Field(ge=1)]
 SizeZyx = tuple[Size, Size, Size]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
-SliceRange = Annotated[int | str, Field(union_mode="left_to_right")]
+# Strict, because pydantic reads the text "0-1" as the number -1.
+SliceRange = Annotated[int, Field(strict=True)] | str
 
 
 class Section(BaseModel):
