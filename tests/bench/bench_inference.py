@@ -59,7 +59,7 @@ CPU = torch.device("cpu")
 STACK: Zyx = (25, 700, 700)
 STACK_NM = (10.0, 5.0, 5.0)
 STACK_BLOCK: Zyx = (25, 256, 256)
-STACK_WINDOW: Zyx = (28, 256, 256)
+STACK_WINDOW: Zyx = (28, 320, 320)
 
 CUBE: Zyx = (1024, 1024, 1024)
 CUBE_NM = (8.0, 8.0, 8.0)
