@@ -19,7 +19,6 @@ process of its own, whose peak memory above its inputs is what is printed.
 from __future__ import annotations
 
 import argparse
-import resource
 import statistics
 import tempfile
 import time
@@ -73,16 +72,22 @@ class Cost:
 
     processor_s: float
     wall_s: float
-    peak_gb: float = 0.0
+    peak_gb: float
+    """Above what the process held before."""
 
 
 def timed(work: Callable[[], object]) -> Cost:
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before_gb = memory_gb("VmRSS")
     wall, processor = time.perf_counter(), time.process_time()
     work()
-    taken = Cost(time.process_time() - processor, time.perf_counter() - wall)
-    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-    return Cost(taken.processor_s, taken.wall_s, grown * 1024 / 1e9)
+    processor_s, wall_s = time.process_time() - processor, time.perf_counter() - wall
+    return Cost(processor_s, wall_s, memory_gb("VmHWM") - before_gb)
+
+
+def memory_gb(field: str) -> float:
+    """Of this process on Linux, now (VmRSS) or at most (VmHWM); getrusage would count its parent's peak too."""
+    (line,) = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(field)]
+    return int(line.split()[1]) * 1024 / 1e9
 
 
 def network_for(voxel_size_nm: tuple[float, float, float], patch_zyx: Zyx) -> UNet:
