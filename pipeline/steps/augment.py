@@ -41,6 +41,7 @@ def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], progre
         labels = np.concatenate([labels.numpy() for _, labels in batches])
         images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
         voxels = np.stack([class_counts(label, len(classes.members), classes.exclusive) for label in labels])
+        marker.clear()
         pool.write(samples, images, labels, voxels)
         marker.write(samples=len(samples))
     progress(len(todo), len(todo), "shards")

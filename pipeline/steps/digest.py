@@ -46,6 +46,14 @@ class Marker:
         """Whether the work is done, from exactly these inputs."""
         return self.facts is not None
 
+    def clear(self) -> None:
+        """Take the mark away, whatever it was made from: the data that it speaks of are about to be replaced.
+
+        Otherwise a kill before the new mark is written would leave the old one beside new data, and vouch for them
+        once the old inputs return.
+        """
+        self.store.delete(self.key)
+
     def write(self, **facts: Any) -> None:
         """Mark the work as done."""
         self.store.write_json(self.key, {"digest": self.digest, "facts": facts})

@@ -67,6 +67,7 @@ def evaluate(run_url: str) -> tables.ScoreTable:
         if marker.done:
             report.say("is done")
             return tables.from_json(run.evaluation_store.read("scores.json").decode())
+        marker.clear()
         _forget_slice_figures(run)
         views = [view for target in run.plan.targets for view in _views(run, target)]
         counted = {}

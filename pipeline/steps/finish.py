@@ -27,6 +27,7 @@ def finish(run_url: str) -> None:
         if marker.done:
             report.say("is done")
             return
+        marker.clear()
         text = io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(SHARES)

@@ -168,6 +168,7 @@ def _empty_probabilities(run: Run, target: Any, work: ShardWork) -> NDArray[np.u
 
 
 def _write(run: Run, target: str, work: ShardWork, ids: NDArray[Any], probabilities: NDArray[np.uint8] | None) -> None:
+    work.marker.clear()
     run.segmentation(target, work.capture).write(work.shard, ids)
     if probabilities is not None:
         _probability_volume(run, target, work.capture).write(work.shard, probabilities)

@@ -129,6 +129,7 @@ def prepare_outputs(run: Run) -> None:
         pool = Pool(run)
         made = run.marker("plan", "pool", digest(pool.layout))
         if not made.done:
+            made.clear()
             run.store.delete_all("done/augment")
             pool.create()
             made.write()
@@ -145,7 +146,10 @@ def _prepare_predictions(run: Run, capture: CapturePlan, target: str) -> None:
     made = run.marker("plan", f"{capture.name}/predictions-{target}", layout)
     if made.done:
         return
-    run.store.delete_all(f"done/infer/{target}/{capture.name}")
+    made.clear()
+    # The last two wrote the coarser levels, which go with the arrays.
+    for work in (f"infer/{target}/{capture.name}", "evaluate", "finish"):
+        run.store.delete_all(f"done/{work}")
     store.delete_all()
     grid = {"chunk_zyx": chunk_within(shard), "shard_zyx": shard}
     if probabilities:
@@ -258,10 +262,14 @@ class TakenIn:
 
 def _take_in(run: Run, config: Config, base: Path, stack: Stack, parts: Parts, report: Reporter) -> TakenIn:
     store = run.capture_store(stack.name)
+    split_digest = digest(stack.digest, [ends(parts.of(part)) for part in PART_IDS])
     ingested = run.marker("plan", f"{stack.name}/ingest", stack.digest)
+    split = run.marker("plan", f"{stack.name}/split", split_digest)
     if not ingested.done:
         # Until this plan is made, no step may take the new voxels for those of the old plan.
         run.store.delete("plan.json")
+        split.clear()
+        ingested.clear()
         report.say(f"taking in {stack.name}: {' x '.join(map(str, stack.geometry.shape_zyx))} voxels")
         ingest_capture(
             store,
@@ -275,9 +283,8 @@ def _take_in(run: Run, config: Config, base: Path, stack: Stack, parts: Parts, r
             slices=stack.slices,
         )
         ingested.write()
-    split_digest = digest(stack.digest, [ends(parts.of(part)) for part in PART_IDS])
-    split = run.marker("plan", f"{stack.name}/split", split_digest)
     if split.facts is None:
+        split.clear()
         _paint_split(store, stack, parts)
         class_voxels = {part: _count_classes(run, config, stack, parts.of(part)) for part in PART_IDS}
         split.write(class_voxels=class_voxels, intensity=_intensity(run, stack, parts.train))

@@ -65,6 +65,7 @@ def prepare(
         if not marker.done:
             # Until this plan is made, no step may take the new voxels for those of the old plan.
             run.store.delete("plan.json")
+            marker.clear()
             report.say(f"taking in {volume}: {' x '.join(map(str, geometry.shape_zyx))} voxels")
             ingest_capture(
                 run.capture_store(VOLUME), name=VOLUME, raw=volume, base=base, voxel_size_nm=geometry.voxel_size_nm

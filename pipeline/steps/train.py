@@ -212,6 +212,7 @@ def _finish(run: Run, trainer: Trainer, target: Target, marker: Marker) -> None:
     }
     model = Model(network, target, normalisation(run), facts)
     weights = model.weights_file()
+    marker.clear()
     store.write("model.safetensors", weights)
     # Sorted, since a training that was resumed has its rows from a state whose keys were.
     store.write("history.json", json.dumps(trainer.progress.history, indent=1, sort_keys=True).encode())

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tinystudy import files, markers, place, run_chain, tissue, write_study, write_tiff
+from tinystudy import CONFIG, files, markers, place, run_chain, tissue, write_study, write_tiff
 
 from pipeline.errors import RunConflictError
 from pipeline.nn.checkpoint import pack, unpack
 from pipeline.steps.augment import augment
+from pipeline.steps.digest import Marker
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.infer import infer
 from pipeline.steps.plan import plan
@@ -134,6 +135,36 @@ def test_another_grid_and_back_leaves_no_mark_on_empty_arrays(copied: Run, again
     shards = {name for name in before if name.startswith("multilabel/") and "/0/c/" in name}
     after = files(place(copied) / "predictions")
     assert {name: after.get(name) for name in shards} == {name: before[name] for name in shards}
+
+
+@pytest.mark.parametrize(
+    "work", ["plan/tiny/ingest", "plan/tiny/split", "plan/pool", "plan/tiny/pred", "augment", "train", "infer"]
+)
+def test_back_to_the_earlier_plan_after_a_kill(
+    work: str, copied: Run, again: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its new data and their mark, a step leaves no earlier mark beside them."""
+    before = files(place(copied))
+    write = Marker.write
+
+    def killed(marker: Marker, **facts: Any) -> None:
+        if marker.key.startswith(f"done/{work}"):
+            raise InterruptedError(work)
+        write(marker, **facts)
+
+    another = change(
+        again,
+        seed=3,
+        classes={"members": [member | {"color": "#123456"} for member in CONFIG["classes"]["members"]]},
+        split={"fractions": {"train": 0.5, "validation": 0.25, "test": 0.25}},
+        augmentation={"pool_samples": 9},
+        training={"targets": "multilabel"},
+    )
+    with monkeypatch.context() as patched, pytest.raises(InterruptedError, match=work):
+        patched.setattr(Marker, "write", killed)
+        run_chain(another, place(copied), update=True, score=False)
+    run_chain(change(again), place(copied), update=True)
+    assert files(place(copied)) == before
 
 
 def test_no_prediction_by_the_model_of_an_earlier_plan(copied: Run, again: Path) -> None:
