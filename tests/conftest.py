@@ -1,4 +1,7 @@
-"""The tiny study, planned and run once for all tests that only look at it."""
+"""What all tests share: the tiny study, planned and run once for those that only look at it; no deadlines.
+
+An example has no deadline of its own: a busy machine is no failure, and pytest's timeout stops a hang.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from tinystudy import Finished, place, run_chain, write_study
 
 from pipeline.cli import main
 from pipeline.steps.run import Run
+
+settings.register_profile("no-deadline", deadline=None)
+settings.load_profile("no-deadline")
 
 
 @pytest.fixture(scope="session")
