@@ -57,6 +57,7 @@ Name = Annotated[str, AfterValidator(_slug)]
 VoxelSizeNm = tuple[VoxelEdgeNm, VoxelEdgeNm, VoxelEdgeNm]
 Size = Annotated[int, Field(ge=1)]
 SizeZyx = tuple[Size, Size, Size]
+Breadth = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 # Strict, because pydantic reads the text "0-1" as the number -1.
 SliceRange = Annotated[int, Field(strict=True)] | str
@@ -213,7 +214,7 @@ class Split(Section):
     """Shares of the parts along the axis."""
     regions: tuple[SplitRegion, ...] = ()
     """Boxes instead of fractions. Where boxes come closer than the guard, train gives way, then validation."""
-    guard_voxels: tuple[int, int, int] | None = None
+    guard_voxels: tuple[Breadth, Breadth, Breadth] | None = None
     """Width of the guard bands; left out: the receptive field of the network, and never less than it."""
 
 
@@ -394,10 +395,24 @@ def parse_config(text: str, where: str) -> Config:
         raise ConfigError(f"{where}: this is not YAML: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: a configuration is a mapping; `vemseg config example` prints one")
+    _refuse_doubled_keys(yaml.compose(text), where)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(_explain(error, where, _line_numbers(text))) from error
+
+
+def _refuse_doubled_keys(node: yaml.Node | None, where: str) -> None:
+    """YAML readers keep the last of two equal keys, and drop a whole section without a word."""
+    seen: set[str] = set()
+    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        if key.value in seen:
+            line = key.start_mark.line + 1
+            raise ConfigError(f"{where}:{line}: the key {key.value!r} appears twice; keep one of them")
+        seen.add(key.value)
+        _refuse_doubled_keys(value, where)
+    for item in node.value if isinstance(node, yaml.SequenceNode) else ():
+        _refuse_doubled_keys(item, where)
 
 
 def schema_json() -> str:

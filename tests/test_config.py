@@ -110,6 +110,7 @@ def test_a_key_near_no_other_is_answered_with_all_that_there_are():
         ("split.regions", [{"part": "train"}, {"part": "test"}], "validation"),
         ("split.regions", [{"part": "training"}], "split.regions.0.part"),
         ("split.axis", "xy", "split.axis"),
+        ("split.guard_voxels", [0, -1, 0], "split.guard_voxels.1"),
         ("training.steps", 0, "training.steps"),
         ("training.steps", "many", "training.steps"),
         ("training.patch_zyx", [0, 8, 8], "training.patch_zyx.0"),
@@ -135,6 +136,15 @@ def test_a_region_of_an_unknown_capture_is_refused_but_a_run_of_slices_is_known_
     message = refusal(with_change("split.regions", regions))
     assert "split.regions.1.capture" in message
     assert "cortex" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [("seed: 1\n" + TEXT + "seed: 2\n", TEXT.count("\n") + 2), (TEXT.replace("raw:", "name: other\n    raw:"), 4)],
+    ids=["section", "list"],
+)
+def test_a_key_that_appears_twice_is_refused(text, line):
+    assert refusal(text).startswith(f"study.yaml:{line}:")
 
 
 def test_all_that_is_wrong_is_told_at_once():
