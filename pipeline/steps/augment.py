@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.steps.digest import Marker
 from pipeline.steps.pool import Pool, shard_marker
 from pipeline.steps.run import Run
+from pipeline.telemetry import Reporter
 
 
 def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
@@ -24,19 +25,18 @@ def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
         todo = [(samples, marker) for index, samples in mine if not (marker := shard_marker(run, index)).done]
         report.say(f"{len(mine) - len(todo)} of {len(mine)} shards are done")
         if todo:
-            _write_shards(run, pool, todo, report.progress)
+            _write_shards(run, pool, todo, report)
         return len(todo)
 
 
-def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], progress: object) -> None:
+def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], report: Reporter) -> None:
     from pipeline.nn.sampling import class_counts
     from pipeline.steps.samples import sample_maker
 
-    assert callable(progress)
     classes = run.config.classes
     maker = sample_maker(run, run.config.augmentation.pool_samples)
     for done, (samples, marker) in enumerate(todo):
-        progress(done, len(todo), "shards")
+        report.progress(done, len(todo), "shards")
         batches = [maker.make([index], [index]) for index in samples]
         labels = np.concatenate([labels.numpy() for _, labels in batches])
         images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
@@ -44,4 +44,4 @@ def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], progre
         marker.clear()
         pool.write(samples, images, labels, voxels)
         marker.write(samples=len(samples))
-    progress(len(todo), len(todo), "shards")
+    report.progress(len(todo), len(todo), "shards")
