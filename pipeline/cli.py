@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
 from pipeline import __version__
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Number = TypeVar("Number", int, float)
 STUDY, STEPS, DATA, SETTINGS = "Studies", "Steps (what the pods of a workflow run)", "Volumes", "Configuration"
 # Trying again brings no file where there is none, and opens none that is not to be opened.
 MISPLACED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -188,7 +192,7 @@ def prepare(
     """Take in a volume without labels, to segment it with a trained model."""
     from pipeline.steps.prepare import prepare as step
 
-    size = None if not voxel_size_nm else _triple(voxel_size_nm, "--voxel-size-nm")
+    size = None if not voxel_size_nm else _triple(voxel_size_nm, "--voxel-size-nm", float)
     step(model, volume, run_url, voxel_size_nm=size, outputs=outputs)
 
 
@@ -210,8 +214,7 @@ def phantom(
     """Make a FIB-SEM-like capture with labels of the eight default classes."""
     from pipeline.steps.phantom import write_phantom
 
-    z, y, x = _triple(shape, "--shape")
-    write_phantom(directory, (int(z), int(y), int(x)), seed=seed, example=example)
+    write_phantom(directory, _triple(shape, "--shape", int), seed=seed, example=example)
 
 
 @app.command(
@@ -256,12 +259,9 @@ def config_check(path: Annotated[Path, typer.Argument(help="Configuration file")
     print(f"{path}: right; {len(config.data.captures)} captures, targets {', '.join(config.targets)}")
 
 
-def _show(run_url: str, console: object) -> None:
-    from rich.console import Console
-
+def _show(run_url: str, console: Console) -> None:
     from pipeline.steps.inspect import overview
 
-    assert isinstance(console, Console)
     for part in overview(run_url):
         console.print(part)
 
@@ -294,13 +294,13 @@ def _count(value: str, key: str) -> int:
     return int(value)
 
 
-def _triple(text: str, option: str) -> tuple[float, float, float]:
+def _triple(text: str, option: str, kind: type[Number]) -> tuple[Number, Number, Number]:
     from pipeline.errors import InputError
 
     try:
-        z, y, x = (float(part) for part in text.split(","))
+        z, y, x = (kind(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(f"{option} {text}: give three numbers, z,y,x") from error
+        raise InputError(f"{option} {text}: give three {'whole ' * (kind is int)}numbers, z,y,x") from error
     return z, y, x
 
 

@@ -139,7 +139,8 @@ def test_phantom_is_a_study_to_start_from(tmp_path: Path, vemseg: Vemseg) -> Non
     assert tifffile.imread(tmp_path / "capture/labels.tif").shape == (3, 64, 80)
     assert vemseg("config", "check", tmp_path / "capture/study.yaml").code == 0
     assert vemseg("phantom", tmp_path / "capture", "--shape", "3,64,80").code == 2
-    assert vemseg("phantom", tmp_path / "other", "--shape", "3,64").code == 2
+    for shape in ("3,64", "3,64,nan", "3.5,64,80", "0,64,80"):
+        assert vemseg("phantom", tmp_path / "other", "--shape", shape).code == 2
 
 
 @pytest.mark.parametrize("ending", ["tif", "npy"])

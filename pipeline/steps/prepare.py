@@ -97,7 +97,11 @@ def _geometry(
         size = voxel_size_nm or source.voxel_size_nm
         shape = source.shape_zyx
     if size is None:
-        raise ConfigError(f"{volume} does not state its voxel size; give --voxel-size-nm z,y,x")
+        raise ConfigError(
+            f"{volume} does not state its voxel size; give --voxel-size-nm z,y,x (with a workflow: -p "
+            "voxel-size-nm=z,y,x)"
+        )
+    geometry = Geometry(shape, size)
     trained = description["voxel_size_nm"]
     ratios = [max(a / b, b / a) for a, b in zip(size, trained, strict=True)]
     if max(ratios) > VOXEL_SIZE_TOLERANCE:
@@ -105,7 +109,7 @@ def _geometry(
             f"{volume} has voxels of {tuple(size)} nm (z, y, x), but the model was trained at {tuple(trained)} nm; "
             "resample the volume, or use a model trained at its voxel size"
         )
-    return Geometry(shape, size)
+    return geometry
 
 
 def _config(volume: str, base: Path, description: dict[str, Any], settings: Inference) -> Config:

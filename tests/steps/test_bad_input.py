@@ -179,6 +179,14 @@ def test_a_place_that_is_no_run(study: Path, tmp_path: Path) -> None:
         prepare(str(tmp_path / "folder"), str(study.parent / "raw.tif"), str(tmp_path / "new"))
 
 
+@pytest.mark.parametrize("edge_nm", [0.0, -8.0, float("nan"), 80.0])
+def test_a_volume_of_impossible_or_other_voxels(edge_nm: float, study: Path, finished: Run, tmp_path: Path) -> None:
+    model, volume = place(finished) / "models/multilabel", study.parent / "raw.tif"
+    with pytest.raises(InputError, match="nm"):
+        prepare(str(model), str(volume), str(tmp_path / "new"), voxel_size_nm=(40.0, edge_nm, 8.0))
+    assert not (tmp_path / "new").exists()
+
+
 def test_an_unknown_example_names_those_there_are() -> None:
     with pytest.raises(InputError, match=r"demo.*phantom.*sections"):
         example_text("nonsense")
