@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config import MULTILABEL
+from pipeline.errors import RunConflictError
 from pipeline.scoring import tables
 from pipeline.scoring.confusion import (
     BinaryConfusion,
@@ -84,6 +85,14 @@ def evaluate(run_url: str) -> tables.ScoreTable:
         marker.write(weighted_f1=table.headline)
         report.progress(len(views), len(views), tables.headline(table))
         return table
+
+
+def is_scored(run: Run) -> bool:
+    """Whether the tables are those of the run's plan and of what is predicted now."""
+    try:
+        return _marker(run).done
+    except RunConflictError:
+        return False
 
 
 def _marker(run: Run) -> Marker:

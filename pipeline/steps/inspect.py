@@ -10,8 +10,11 @@ from rich.table import Table
 
 from pipeline.errors import RunConflictError
 from pipeline.scoring import tables
+from pipeline.steps.evaluate import is_scored
 from pipeline.steps.infer import shard_works
 from pipeline.steps.run import Run
+
+OUTDATED = "of an earlier plan"
 
 
 def overview(run_url: str) -> Iterator[RenderableType]:
@@ -21,6 +24,8 @@ def overview(run_url: str) -> Iterator[RenderableType]:
     yield _captures(run)
     yield _targets(run)
     if run.store.exists("evaluation/scores.json"):
+        if not is_scored(run):
+            yield f"[yellow]The scores and figures are {OUTDATED}; run the study again.[/yellow]"
         yield tables.to_rich(tables.from_json(run.evaluation_store.read("scores.json").decode()))
     figures = [key for key in run.evaluation_store.list("figures") if key.endswith(".png")]
     if figures:
@@ -48,11 +53,12 @@ def _targets(run: Run) -> Table:
         if not store.exists("model.json"):
             table.add_row(target, "no", _last_score(run, target), "-")
             continue
-        model = store.read_json("model.json")
         try:
             works = shard_works(run, target)
         except RunConflictError:
-            works = []
+            table.add_row(target, OUTDATED, _last_score(run, target), "-")
+            continue
+        model = store.read_json("model.json")
         done = sum(work.marker.done for work in works)
         score = model.get("validation_macro_f1")
         table.add_row(

@@ -89,6 +89,7 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
             if trainer.validation_due:
                 row = trainer.validate(score, by=SCORE)
                 report.event("validated", **row)
+                report.flush()
                 report.say(f"step {done}: validation macro F1 {row[SCORE]:.3f}, loss {row['loss']:.3f}")
             if stop() and done < steps:
                 _save(run, name, trainer, marker.digest)

@@ -10,12 +10,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tinystudy import CONFIG, files, markers, place, run_chain, tissue, write_study, write_tiff
+from tinystudy import CONFIG, NAMES, Finished, files, markers, place, run_chain, tissue, write_study, write_tiff
 
 from pipeline.errors import RunConflictError
 from pipeline.nn.checkpoint import pack, unpack
@@ -97,6 +98,16 @@ def test_binary_steps_concern_the_binary_networks(copied: Run, again: Path) -> N
     # What is predicted follows from the weights: a best model that has stayed the same predicts nothing anew.
     assert {name for name in anew if name.startswith("train/")} == {"train/dark", "train/grey", "train/bright"}
     assert "infer/multilabel" not in anew
+
+
+def test_inspect_does_not_pass_off_what_is_outdated(copied: Run, again: Path, vemseg: Callable[..., Finished]) -> None:
+    assert "earlier plan" not in vemseg("inspect", place(copied)).text
+    plan(str(change(again, training={"binary_steps": 5})), str(place(copied)), update=True)
+    shown = vemseg("inspect", place(copied)).text.splitlines()
+    outdated = {
+        name for name in ("multilabel", *NAMES, "scores") for line in shown if name in line and "earlier plan" in line
+    }
+    assert outdated == {"dark", "grey", "bright", "scores"}
 
 
 def test_a_changed_input_is_taken_in_and_all_follows(copied: Run, again: Path) -> None:
