@@ -16,6 +16,7 @@ def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
     Returns the number of shards that were written.
     """
     run = Run.open(run_url)
+    run.refuse_without_labels()
     with run.reporter("augment", str(worker)) as report:
         if run.config.augmentation.source == "on_the_fly":
             report.say("samples are made on the fly; no pool is needed")

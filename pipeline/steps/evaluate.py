@@ -63,6 +63,7 @@ class Counted:
 def evaluate(run_url: str) -> tables.ScoreTable:
     """Score what was predicted. Raises RunConflictError when a prediction is missing."""
     run = Run.open(run_url)
+    run.refuse_without_labels()
     with run.reporter("evaluate") as report:
         marker = _marker(run)
         if marker.done:

@@ -47,6 +47,14 @@ class Run:
                 f"{self.store.url}/plan.json was written by another version of vemseg; run the plan step again"
             ) from error
 
+    def refuse_without_labels(self) -> None:
+        """Raise RunConflictError when the run only segments: there is nothing in it to train on or to score."""
+        if not self.plan.networks:
+            raise RunConflictError(
+                f"{self.store.url} segments a volume without labels, with a model trained elsewhere; train and score "
+                "in the run of a study (vemseg run workflows/study.yaml)"
+            )
+
     @property
     def class_map(self) -> ClassMap:
         """How label files name the classes, and how they are stored."""

@@ -40,6 +40,7 @@ SETTINGS_WITHOUT_EFFECT = {"targets", "checkpoint_minutes", "steps", "binary_ste
 def train(run_url: str, *, target: str) -> None:
     """Train the network of a target, unless it is done. Raises Preempted when asked to stop."""
     run = Run.open(run_url)
+    run.refuse_without_labels()
     if target not in run.plan.targets:
         raise ConfigError(f"there is no target {target!r} in this run; its targets are {', '.join(run.plan.targets)}")
     with run.reporter("train", target) as report:

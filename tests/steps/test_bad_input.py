@@ -12,6 +12,7 @@ import shutil
 import signal
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,15 @@ def test_a_volume_of_impossible_or_other_voxels(edge_nm: float, study: Path, fin
     with pytest.raises(InputError, match="nm"):
         prepare(str(model), str(volume), str(tmp_path / "new"), voxel_size_nm=(40.0, edge_nm, 8.0))
     assert not (tmp_path / "new").exists()
+
+
+def test_a_run_without_labels_is_neither_trained_nor_scored(study: Path, finished: Run, tmp_path: Path) -> None:
+    url = str(tmp_path / "new")
+    model, volume = place(finished) / "models/multilabel", study.parent / "raw.tif"
+    prepare(str(model), str(volume), url, voxel_size_nm=(40.0, 8.0, 8.0))
+    for step in (augment, partial(train, target="multilabel"), evaluate):
+        with pytest.raises(RunConflictError, match="without labels"):
+            step(url)
 
 
 def test_an_unknown_example_names_those_there_are() -> None:
