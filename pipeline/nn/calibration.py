@@ -21,12 +21,23 @@ _LEAST_GAIN = 1e-4
 
 
 def best_offsets(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> list[float]:
-    """The offset of each output that maximises macro F1.
+    """The offset of each output that maximises macro F1; 0 for a class that does not occur.
+
+    Such a class takes no part in the search: each voxel won from it would count as a gain, until it is silenced where
+    it does occur.
 
     Args:
         logits_CN: logits of labelled validation voxels, a row a class.
         truth_CN: bool, which classes they are.
     """
+    offsets = torch.zeros(len(logits_CN))
+    occurs = truth_CN.any(1)
+    if occurs.any():
+        offsets[occurs] = _search(logits_CN[occurs], truth_CN[occurs], target)
+    return [float(value) for value in offsets]
+
+
+def _search(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> Tensor:
     offsets = torch.zeros(len(logits_CN))
     best = macro_f1(logits_CN, truth_CN, target)
     for grid in _GRIDS:
@@ -38,7 +49,7 @@ def best_offsets(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> list[fl
                 score = macro_f1(logits_CN + trial[:, None], truth_CN, target)
                 if score > best + _LEAST_GAIN:
                     best, offsets = score, trial
-    return [float(value) for value in offsets]
+    return offsets
 
 
 def macro_f1(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> float:

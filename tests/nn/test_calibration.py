@@ -93,6 +93,15 @@ def test_a_good_network_and_a_class_that_does_not_occur_are_left_alone():
     assert macro_f1(logits, torch.zeros_like(truth), SOFTMAX) == 0.0
 
 
+def test_a_class_that_does_not_occur_is_not_silenced():
+    logits, truth = sample(SOFTMAX, seed=0)
+    absent = torch.zeros_like(truth[:1])
+    over_predicted = torch.cat([logits, torch.full_like(logits[:1], 2.0)])
+    four = Target("multilabel", (1, 2, 3, 4), exclusive=True)
+    offsets = best_offsets(over_predicted, torch.cat([truth, absent]), four)
+    assert offsets == [*best_offsets(logits, truth, SOFTMAX), 0.0]
+
+
 def test_shifting_the_network_adds_to_its_logits():
     torch.manual_seed(0)
     network = UNet(
