@@ -256,7 +256,9 @@ def config_check(path: Annotated[Path, typer.Argument(help="Configuration file")
     from pipeline.config import load_config
 
     config = load_config(path)
-    print(f"{path}: right; {len(config.data.captures)} captures, targets {', '.join(config.targets)}")
+    captures = ", ".join(capture.name for capture in config.data.captures)
+    print(f"{path}: right. Captures: {captures} (their files are looked at by `vemseg plan`)")
+    print(f"Targets: {', '.join(config.targets)}")
 
 
 def _show(run_url: str, console: Console) -> None:

@@ -9,10 +9,11 @@ from pipeline.steps.runplan import RunPlan
 
 
 def write_outputs(directory: Path, plan: RunPlan) -> None:
-    """Write one file an output parameter: targets (a JSON list), augment-workers and infer-workers."""
+    """Write one file an output parameter: targets (a JSON list), the first target, augment- and infer-workers."""
     directory.mkdir(parents=True, exist_ok=True)
     values = {
         "targets": json.dumps(list(plan.targets)),
+        "target": plan.targets[0],
         "augment-workers": str(plan.augment_workers),
         "infer-workers": str(plan.infer_workers),
     }

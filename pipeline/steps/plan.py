@@ -18,6 +18,7 @@ import numpy as np
 from pipeline.config import MULTILABEL, Capture, Config, Inference, parse_config
 from pipeline.errors import ConfigError, DataError, RunConflictError
 from pipeline.steps.digest import digest
+from pipeline.steps.infer import regions_to_predict
 from pipeline.steps.outputs import write_outputs
 from pipeline.steps.pool import Pool
 from pipeline.steps.run import SEGMENTATION, SPLIT, TRUTH, Run, class_map, target_classes
@@ -142,7 +143,9 @@ def _prepare_predictions(run: Run, capture: CapturePlan, target: str) -> None:
     store, geometry = run.prediction_store(target, capture.name), run.image(capture.name).geometry
     shard = fit(run.config.inference.shard_zyx, capture.shape_zyx)
     classes, probabilities = target_classes(run.config, target), run.config.inference.probabilities
-    layout = digest(asdict(geometry), shard, classes, run.config.classes.exclusive, probabilities)
+    # Where other voxels are asked for, those of an earlier model must not stay beside them.
+    asked = ends(regions_to_predict(run, capture))
+    layout = digest(asdict(geometry), shard, classes, run.config.classes.exclusive, probabilities, asked)
     made = run.marker("plan", f"{capture.name}/predictions-{target}", layout)
     if made.done:
         return
@@ -244,7 +247,8 @@ def _refuse_other_configuration(run: Run, config: Config, update: bool) -> None:
     if run.store.exists("plan.json") and not _is_planned_with(run, config) and not update:
         raise RunConflictError(
             f"{run.store.url} was planned with another configuration (its config.yaml). Choose another run URL, or "
-            "plan with --update: what the change does not touch is kept"
+            "take the change in with `vemseg plan --update --config ... --run ...` and run the workflow again: what it "
+            "does not touch is kept"
         )
 
 

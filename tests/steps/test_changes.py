@@ -15,8 +15,21 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from tinystudy import CONFIG, NAMES, Finished, files, markers, place, run_chain, tissue, write_study, write_tiff
+from tinystudy import (
+    CONFIG,
+    NAMES,
+    Finished,
+    files,
+    markers,
+    place,
+    run_chain,
+    tissue,
+    whole,
+    write_study,
+    write_tiff,
+)
 
 from pipeline.errors import RunConflictError
 from pipeline.nn.checkpoint import pack, unpack
@@ -146,6 +159,17 @@ def test_another_grid_and_back_leaves_no_mark_on_empty_arrays(copied: Run, again
     shards = {name for name in before if name.startswith("multilabel/") and "/0/c/" in name}
     after = files(place(copied) / "predictions")
     assert {name: after.get(name) for name in shards} == {name: before[name] for name in shards}
+
+
+def test_only_the_voxels_asked_for_are_there_after_another_choice(copied: Run, again: Path) -> None:
+    url, settings = str(place(copied)), {"region": "all"}
+    plan(str(change(again, inference=settings)), url, update=True)
+    infer(url, target="multilabel")
+    plan(str(change(again)), url, update=True)
+    infer(url, target="multilabel")
+    run = Run.open(url)
+    asked = sum(block.voxels for block in run.plan.capture("tiny").split().test)
+    assert np.count_nonzero(whole(run.segmentation("multilabel", "tiny"))) == asked
 
 
 @pytest.mark.parametrize(

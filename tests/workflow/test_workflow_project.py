@@ -19,6 +19,7 @@ for argument; do
     echo '["multilabel", "membrane"]' > "$folder/targets"
     echo ${AUGMENT_WORKERS:-2} > "$folder/augment-workers"
     echo 3 > "$folder/infer-workers"
+    echo membrane > "$folder/target"
   esac
 done
 """
@@ -71,7 +72,7 @@ def test_study_without_augmentation_workers(notes: Path, tmp_path: Path, monkeyp
 
 
 def test_segment(notes: Path, tmp_path: Path) -> None:
-    parameters = {"model": "m", "input": "stack.tif", "run": "runs/b", "target": "membrane"}
+    parameters = {"model": "m", "input": "stack.tif", "run": "runs/b"}
     result = run(load(WORKFLOWS / "segment.yaml"), parameters, state_dir=tmp_path / "state", jobs=1)
     assert result.phase == "Succeeded"
     lines = notes.read_text().splitlines()
