@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import is_dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_type_hints
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import (
@@ -26,6 +25,7 @@ from pydantic import (
     with_config,
 )
 
+from pipeline.config_errors import explain, refuse_doubled_keys
 from pipeline.errors import ConfigError
 from pipeline.nn.augment.settings import AugmentationSettings
 
@@ -395,105 +395,16 @@ def parse_config(text: str, where: str) -> Config:
         raise ConfigError(f"{where}: this is not YAML: {error}") from error
     if not isinstance(data, dict):
         raise ConfigError(f"{where}: a configuration is a mapping; `vemseg config example` prints one")
-    _refuse_doubled_keys(yaml.compose(text), where)
+    refuse_doubled_keys(text, where)
     try:
         return Config.model_validate(data)
     except ValidationError as error:
-        raise ConfigError(_explain(error, where, _line_numbers(text))) from error
-
-
-def _refuse_doubled_keys(node: yaml.Node | None, where: str) -> None:
-    """YAML readers keep the last of two equal keys, and drop a whole section without a word."""
-    seen: set[str] = set()
-    for key, value in node.value if isinstance(node, yaml.MappingNode) else ():
-        if key.value in seen:
-            line = key.start_mark.line + 1
-            raise ConfigError(f"{where}:{line}: the key {key.value!r} appears twice; keep one of them")
-        seen.add(key.value)
-        _refuse_doubled_keys(value, where)
-    for item in node.value if isinstance(node, yaml.SequenceNode) else ():
-        _refuse_doubled_keys(item, where)
+        raise ConfigError(explain(error, text, where, Config)) from error
 
 
 def schema_json() -> str:
     """The JSON schema of the configuration, for editors."""
     return json.dumps(Config.model_json_schema(), indent=2)
-
-
-def _explain(error: ValidationError, where: str, lines: dict[tuple[str | int, ...], int]) -> str:
-    problems = []
-    for detail in _root_causes(error):
-        place = tuple(detail["loc"])
-        line = next((lines[place[:n]] for n in range(len(place), 0, -1) if place[:n] in lines), 1)
-        message = detail["msg"].removeprefix("Value error, ")
-        if detail["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            message = f"unknown key; {_nearest(place)}"
-        field = ".".join(str(part) for part in place)
-        problems.append(f"{where}:{line}: {field + ': ' if field else ''}{message}")
-    return "\n".join(problems)
-
-
-def _root_causes(error: ValidationError) -> list[Any]:
-    """The errors without those that only say that a list has lost its bad items."""
-    details = error.errors()
-    places = [detail["loc"] for detail in details]
-    return [
-        detail
-        for detail in details
-        if detail["type"] != "too_short"
-        or not any(place[:-1][: len(detail["loc"])] == detail["loc"] for place in places)
-    ]
-
-
-def _nearest(place: Sequence[str | int]) -> str:
-    import difflib
-
-    section: type[Any] | None = Config
-    for part in place[:-1]:
-        section = _section_of(section, part)
-    fields = sorted(_field_types(section))
-    close = difflib.get_close_matches(str(place[-1]), fields, n=1)
-    return f"did you mean {close[0]!r}?" if close else f"known keys: {', '.join(fields)}"
-
-
-def _section_of(section: type[Any] | None, part: str | int) -> type[Any] | None:
-    """The section behind a key, or behind the items of a list of sections."""
-    if isinstance(part, int):
-        return section
-    candidates = [_field_types(section).get(part)]
-    while candidates:
-        candidate = candidates.pop()
-        if _field_types(candidate):
-            return candidate
-        candidates.extend(getattr(candidate, "__args__", ()))
-    return None
-
-
-def _field_types(section: Any) -> dict[str, Any]:
-    """The types of a section's fields; empty for what is no section."""
-    if isinstance(section, type) and issubclass(section, BaseModel):
-        return {name: field.annotation for name, field in section.model_fields.items()}
-    return get_type_hints(section) if isinstance(section, type) and is_dataclass(section) else {}
-
-
-def _line_numbers(text: str) -> dict[tuple[str | int, ...], int]:
-    """The line of every key and item of a YAML document."""
-    lines: dict[tuple[str | int, ...], int] = {}
-
-    def visit(node: yaml.Node, place: tuple[str | int, ...]) -> None:
-        lines.setdefault(place, node.start_mark.line + 1)
-        if isinstance(node, yaml.MappingNode):
-            for key, value in node.value:
-                lines[(*place, key.value)] = key.start_mark.line + 1
-                visit(value, (*place, key.value))
-        elif isinstance(node, yaml.SequenceNode):
-            for index, item in enumerate(node.value):
-                visit(item, (*place, index))
-
-    root = yaml.compose(text)
-    if root is not None:
-        visit(root, ())
-    return lines
 
 
 def _refuse_doubles(what: str, values: Iterable[Any]) -> None:
