@@ -433,6 +433,8 @@ def infer_workers(settings: Inference, geometries: Sequence[Geometry]) -> int:
 def _report_shares(config: Config, decided: RunPlan, report: Reporter) -> None:
     """Say what share of each class falls in each part."""
     report.say(f"receptive field {decided.receptive_field_zyx}, guard bands {decided.guard_zyx} voxels (z, y, x)")
+    for capture in decided.captures:
+        _report_sliver(capture, decided.patch_zyx, report)
     counts = {part: decided.class_voxels(part) for part in PART_IDS}
     for index, name in enumerate(config.classes.names):
         total = sum(counts[part][index] for part in PART_IDS)
@@ -441,3 +443,15 @@ def _report_shares(config: Config, decided: RunPlan, report: Reporter) -> None:
         note = f"; none in {' and '.join(missing)}: it cannot be judged there" if missing else ""
         report.say(f"{name}: {total} voxels, {shares}{note}")
     report.event("planned", targets=list(decided.targets), class_voxels=json.loads(json.dumps(counts)))
+
+
+def _report_sliver(capture: CapturePlan, patch_zyx: Zyx, report: Reporter) -> None:
+    """Say when the guard bands have left so little that no patch fits into it."""
+    blocks = capture.split().train
+    if blocks and not any(Block.of_shape(block.shape_zyx).contains(Block.of_shape(patch_zyx)) for block in blocks):
+        largest = max(blocks, key=lambda block: block.voxels).shape_zyx
+        report.say(
+            f"{capture.name}: the training part is {largest} voxels, too small for a patch of {patch_zyx}: what is "
+            "lacking is mirrored and not learnt from. Take fewer levels in network.features, or a smaller "
+            "training.patch_zyx"
+        )

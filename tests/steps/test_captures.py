@@ -155,3 +155,12 @@ def test_a_run_in_a_bucket_is_that_of_a_folder(bucket: str, study: Path, finishe
     weights = "models/multilabel/model.safetensors"
     assert run.store.read(weights) == finished.store.read(weights)
     assert set(NAMES) < set(scores(run))
+
+
+@pytest.mark.parametrize(("edge", "told"), [(8, False), (160, True)])
+def test_a_training_part_that_holds_no_patch_is_told(
+    edge: int, told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A patch of 8 columns fits into what the guard bands leave; one as wide as the capture does not."""
+    plan(str(write_study(tmp_path, {"training": {"patch_zyx": [2, 8, edge]}})), str(tmp_path / "run"))
+    assert ("training.patch_zyx" in capsys.readouterr().out) == told
