@@ -24,7 +24,7 @@ from pipeline.scoring.slices import choose_slices
 from pipeline.scoring.volumes import confusion_block, confusion_labels
 from pipeline.steps.digest import Marker, digest
 from pipeline.steps.infer import predicted_works
-from pipeline.steps.run import Run, class_map
+from pipeline.steps.run import REST_COLOR, Run, class_map
 from pipeline.steps.runplan import CapturePlan
 from pipeline.telemetry import Reporter
 from pipeline.volume.geometry import Block, tile
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 CONFUSION = "confusion"
 FIGURE_SLICES = 3
-REST_COLOR = "#404040"
 
 Ids = NDArray[Any]
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError, Preempted, RunConflictError
+from pipeline.errors import Preempted, RunConflictError
 from pipeline.steps.digest import Marker, digest
 from pipeline.steps.run import Run
 from pipeline.steps.runplan import CapturePlan
@@ -22,7 +22,6 @@ from pipeline.steps.stopping import stop_requested
 from pipeline.steps.train import model_marker
 from pipeline.telemetry import Reporter
 from pipeline.volume.geometry import Block, tile
-from pipeline.volume.omezarr import Volume, open_image
 
 # They leave every voxel as it is: a change repeats no shard.
 SETTINGS_WITHOUT_EFFECT = {"workers", "memory_gb"}
@@ -44,8 +43,7 @@ def infer(run_url: str, *, target: str, worker: int = 0, workers: int = 1) -> in
     Returns the number of shards that were predicted. Raises Preempted when asked to stop.
     """
     run = Run.open(run_url)
-    if target not in run.plan.targets:
-        raise ConfigError(f"there is no target {target!r} in this run; its targets are {', '.join(run.plan.targets)}")
+    run.refuse_other_targets(target)
     with run.reporter("infer", f"{target}-{worker}") as report:
         mine = shard_works(run, target)[worker::workers]
         todo = [work for work in mine if not work.marker.done]
@@ -171,9 +169,5 @@ def _write(run: Run, target: str, work: ShardWork, ids: NDArray[Any], probabilit
     work.marker.clear()
     run.segmentation(target, work.capture).write(work.shard, ids)
     if probabilities is not None:
-        _probability_volume(run, target, work.capture).write(work.shard, probabilities)
+        run.probabilities(target, work.capture).write(work.shard, probabilities)
     work.marker.write(voxels=sum(block.voxels for block in work.blocks))
-
-
-def _probability_volume(run: Run, target: str, capture: str) -> Volume:
-    return open_image(run.prediction_store(target, capture))

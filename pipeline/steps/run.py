@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from pipeline.config import MULTILABEL, Config, parse_config
-from pipeline.errors import RunConflictError
+from pipeline.errors import ConfigError, RunConflictError
 from pipeline.steps.digest import Marker
 from pipeline.steps.runplan import RunPlan
 from pipeline.telemetry import Reporter
@@ -19,6 +18,8 @@ from pipeline.volume.omezarr import Volume, open_image, open_labels
 from pipeline.volume.stores import Store
 
 TRUTH, SPLIT, SEGMENTATION = "truth", "split", "segmentation"
+REST_COLOR = "#404040"
+"""Of everything else, beside one class."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,17 @@ class Run:
         segmentation = self.segmentation(target, capture)
         if not self.config.inference.probabilities:
             return [segmentation]
-        return [segmentation, open_image(self.prediction_store(target, capture))]
+        return [segmentation, self.probabilities(target, capture)]
+
+    def probabilities(self, target: str, capture: str) -> Volume:
+        """The predicted class probabilities (class, z, y, x), 255 = certain; only where they were asked for."""
+        return open_image(self.prediction_store(target, capture))
+
+    def refuse_other_targets(self, target: str) -> None:
+        """Raise ConfigError for a target that the run does not have."""
+        if target not in self.plan.targets:
+            known = ", ".join(self.plan.targets)
+            raise ConfigError(f"there is no target {target!r} in this run; its targets are {known}")
 
     @property
     def pool_store(self) -> Store:
@@ -144,12 +155,4 @@ def target_classes(config: Config, target: str) -> list[tuple[int, str, str]]:
         values = range(1, len(members) + 1) if config.classes.exclusive else (1 << k | 1 for k in range(1, 32))
         return [(value, member.name, member.color) for value, member in zip(values, members, strict=False)]
     member = members[config.classes.names.index(target)]
-    return [(1, member.name, member.color), (2, "rest", "#404040")]
-
-
-def read_facts(run: Run, key: str) -> dict[str, Any]:
-    """A JSON object of the run; empty when it is not there."""
-    try:
-        return dict(run.store.read_json(key))
-    except FileNotFoundError:
-        return {}
+    return [(1, member.name, member.color), (2, "rest", REST_COLOR)]

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pipeline.config import MULTILABEL
-from pipeline.errors import ConfigError, Preempted
+from pipeline.errors import Preempted
 from pipeline.steps.digest import Marker, digest
 from pipeline.steps.pool import Pool, data_digest, refuse_incomplete_pool
 from pipeline.steps.run import Run
@@ -41,8 +41,7 @@ def train(run_url: str, *, target: str) -> None:
     """Train the network of a target, unless it is done. Raises Preempted when asked to stop."""
     run = Run.open(run_url)
     run.refuse_without_labels()
-    if target not in run.plan.targets:
-        raise ConfigError(f"there is no target {target!r} in this run; its targets are {', '.join(run.plan.targets)}")
+    run.refuse_other_targets(target)
     with run.reporter("train", target) as report:
         marker = model_marker(run, target)
         if marker.done:
