@@ -141,7 +141,8 @@ def _with_averages(scores: NDArray[np.float64], support: NDArray[np.float64]) ->
 
 def _divide(part: NDArray[np.float64], whole: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
     """The quotient, NaN for a whole of zero."""
-    return np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+    quotient: NDArray[np.float64] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+    return quotient
 
 
 def _interval(estimate: float, drawn: NDArray[np.float64], blocks: int, confidence: float) -> Interval:

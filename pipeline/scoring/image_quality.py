@@ -232,7 +232,7 @@ def _ssim(native: Image, boosted: Image) -> float:
     for start in range(0, windows, _BAND_ROWS):
         rows = min(_BAND_ROWS, windows - start)
         band = slice(start, start + rows + margin)
-        total += rows * structural_similarity(
+        total += rows * structural_similarity(  # type: ignore[no-untyped-call]
             native[band],
             boosted[band],
             data_range=1.0,
