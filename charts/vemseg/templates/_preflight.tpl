@@ -1,0 +1,83 @@
+{{- /* What would fail later, or hang, is refused here, with the reason and what to write instead. */}}
+{{- define "vemseg.preflight" }}
+{{- include "vemseg.preflight.argo" . }}
+{{- include "vemseg.preflight.storage" . }}
+{{- include "vemseg.preflight.claim" . }}
+{{- include "vemseg.preflight.image" . }}
+{{- include "vemseg.preflight.monitoring" . }}
+{{- end }}
+
+{{- define "vemseg.preflight.argo" }}
+{{- if and (include "vemseg.online" .) (not (.Capabilities.APIVersions.Has "argoproj.io/v1alpha1/WorkflowTemplate")) }}
+{{- fail (printf `
+
+Argo Workflows is not on this cluster: it does not know the kind WorkflowTemplate (argoproj.io/v1alpha1).
+Custom resources are the administrator's to install. Ask for
+  1. Argo Workflows 4.0 or later: its CRDs, and a workflow-controller that watches the namespace %q;
+  2. your right to make workflows there, and to grant the right on workflowtaskresults: k8s/admin/rights.yaml in the
+     repository of vemseg is that rule, ready to apply.
+Without Argo the same study runs on one machine: vemseg run workflows/study.yaml` .Release.Namespace) }}
+{{- end }}
+{{- end }}
+
+{{- define "vemseg.preflight.storage" }}
+{{- $node := .Values.storage.node }}
+{{- if and (eq .Values.storage.mode "rwo") (not $node) }}
+{{- fail `
+
+storage.mode is rwo, and the pods of a study are spread over nodes: a ReadWriteOnce volume attaches to one node, on any
+other the pods would wait for ever in ContainerCreating. Write one of
+  --set storage.mode=rwo --set storage.node=NODE    all pods on that node (its label kubernetes.io/hostname)
+  --set storage.mode=rwx --set storage.claim.storageClassName=CLASS    a class that offers ReadWriteMany, such as CephFS
+  --set storage.mode=s3                             no claim; runs are s3:// URLs` }}
+{{- end }}
+{{- if and $node (ne .Values.storage.mode "rwo") }}
+{{- fail (printf `
+
+storage.node is %q and storage.mode is %s: only rwo ties all pods to one node. Leave storage.node empty, or set
+storage.mode=rwo.` $node .Values.storage.mode) }}
+{{- end }}
+{{- end }}
+
+{{- /* A claim that is there already cannot change its access modes; its own say whether pods may be spread. */}}
+{{- define "vemseg.preflight.claim" }}
+{{- $name := .Values.parameters.claim }}
+{{- $claim := lookup "v1" "PersistentVolumeClaim" .Release.Namespace $name }}
+{{- if and $claim (eq .Values.storage.mode "rwx") (not (has "ReadWriteMany" $claim.spec.accessModes)) }}
+{{- fail (printf `
+
+The claim %s is there with %s, and storage.mode is rwx: the pods of a study are spread over nodes, where it does not
+attach. Write one of
+  --set storage.mode=rwo --set storage.node=NODE    all pods on that node (its label kubernetes.io/hostname)
+  --set parameters.claim=OTHER                      a claim of another name, ReadWriteMany` $name (join ", " $claim.spec.accessModes)) }}
+{{- end }}
+{{- if and (include "vemseg.online" .) (not $claim) (ne .Values.storage.mode "s3") (not .Values.storage.claim.create) }}
+{{- fail (printf `
+
+storage.claim.create is false and there is no claim %s in the namespace %s. Make it, name another with
+--set parameters.claim=NAME, or leave storage.claim.create at true.` $name .Release.Namespace) }}
+{{- end }}
+{{- end }}
+
+{{- define "vemseg.preflight.image" }}
+{{- $tag := .Values.parameters.image | splitList "/" | last }}
+{{- if or (hasSuffix ":latest" $tag) (not (regexMatch "[:@]" $tag)) }}
+{{- fail (printf `
+
+parameters.image is %q: name a version (image:0.1.0) or a digest. Steps that are tried again days later must run the
+same code, and "latest" would be pulled for each pod.` .Values.parameters.image) }}
+{{- end }}
+{{- end }}
+
+{{- define "vemseg.preflight.monitoring" }}
+{{- range $value, $kind := dict "podMonitor" "PodMonitor" "alerts" "PrometheusRule" }}
+{{- $wanted := (index $.Values.monitoring $value).enabled }}
+{{- $known := $.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" $kind) }}
+{{- if and $wanted (include "vemseg.online" $) (not $known) }}
+{{- fail (printf `
+
+monitoring.%s.enabled is true, but the cluster does not know the kind %s. Ask the administrator for the Prometheus
+operator, or set monitoring.%s.enabled=false.` $value $kind $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
