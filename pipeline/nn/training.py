@@ -23,6 +23,7 @@ from pipeline.errors import CheckpointError
 from pipeline.nn.losses import deep_loss, segmentation_loss
 from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.targets import Target
+from pipeline.nn.training_state import optimizer_tensors, part, prefixed, restore_optimizer
 from pipeline.nn.unet import UNet
 
 GRADIENT_NORM_LIMIT = 5.0
@@ -114,30 +115,22 @@ class Trainer:
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """All that a resumed training needs: tensors, and facts that JSON can hold."""
-        tensors = _prefixed("network", self._network.state_dict())
-        tensors |= _prefixed("average", self._average.state_dict())
-        tensors |= _prefixed("best", self._best)
-        for index, moments in self._optimizer.state_dict()["state"].items():
-            tensors |= _prefixed(f"optimizer.{index}", moments)
+        tensors = prefixed("network", self._network.state_dict())
+        tensors |= prefixed("average", self._average.state_dict())
+        tensors |= prefixed("best", self._best)
+        tensors |= optimizer_tensors(self._optimizer)
         return tensors, {"progress": vars(self.progress)}
 
     def restore(self, tensors: dict[str, Tensor], facts: dict[str, Any], where: str) -> None:
         """Go on from ``state``. Raises CheckpointError when it belongs to another network."""
         try:
-            self._network.load_state_dict(_part("network", tensors))
-            self._average.load_state_dict(_part("average", tensors))
-            self._optimizer.load_state_dict(self._optimizer_state(_part("optimizer", tensors)))
+            self._network.load_state_dict(part("network", tensors))
+            self._average.load_state_dict(part("average", tensors))
+            restore_optimizer(self._optimizer, tensors)
             self.progress = Progress(**facts["progress"])
         except (RuntimeError, KeyError, ValueError, TypeError) as error:
             raise CheckpointError(f"{where}: this state belongs to another network ({error}); delete it") from error
-        self._best = _part("best", tensors)
-
-    def _optimizer_state(self, flat: dict[str, Tensor]) -> dict[str, Any]:
-        moments: dict[int, dict[str, Tensor]] = {}
-        for name, tensor in flat.items():
-            index, key = name.split(".", 1)
-            moments.setdefault(int(index), {})[key] = tensor
-        return {**self._optimizer.state_dict(), "state": moments}
+        self._best = part("best", tensors)
 
     def _learning_rate(self, step: int) -> float:
         warmup = max(1, round(self._settings.warmup_fraction * self.steps))
@@ -193,13 +186,3 @@ def _computes_bfloat16(device: torch.device) -> bool:
 
 def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
-
-
-def _prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
-
-
-def _part(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
-    }

@@ -1,0 +1,105 @@
+"""A stack's own examples of the loss of detail: its slices (fathers), and what coarsening makes of them (sons).
+
+A father is a slice, or a tile of one, at its own scale or made smaller (which shows the same structures finer and with
+less noise). From a random crop of it, in one of eight orientations, the son is made with the kernel by which the stack
+is believed to have lost its detail; the network learns to get from the interpolated son back to the father.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import DataError
+from pipeline.nn.zssr.dihedral import ORIENTATIONS, turned
+from pipeline.nn.zssr.resampling import Downsampling, Scaling, Span, Upsampling, Window, mirrored
+
+SMALLEST_SIDE = 8
+"""Pixels; a smaller slice holds no crop from which anything could be learnt."""
+
+
+class Examples:
+    """Batches of (interpolated son, father), each a function of (seed, step) alone.
+
+    Args:
+        images: fathers at their own scale, each (Y, X), float32 of about zero to one.
+        downsampling: makes a son of a father.
+        upsampling: makes a son as large as its father again.
+        shrinkings: factors above 1 by which fathers are made smaller too; what is less than a crop then is left out.
+        patch: edge of a crop in pixels; less where the images are smaller.
+        fold: crops are multiples of it.
+        noise: standard deviation of the noise on sons, in the intensity of the images.
+
+    Raises DataError when an image is too small to learn from.
+    """
+
+    def __init__(
+        self,
+        images: Sequence[Tensor],
+        *,
+        downsampling: Downsampling,
+        upsampling: Upsampling,
+        shrinkings: Sequence[float],
+        patch: int,
+        fold: int,
+        noise: float,
+        seed: int,
+    ) -> None:
+        self._downsampling, self._upsampling = downsampling, upsampling
+        self._noise, self._seed = noise, seed
+        smallest = min(min(image.shape) for image in images)
+        if smallest < SMALLEST_SIDE:
+            raise DataError(
+                f"slices of {tuple(images[0].shape)} pixels (y, x) are too small to learn super-resolution from; each "
+                f"side must have at least {SMALLEST_SIDE}: boost them with bicubic interpolation"
+            )
+        self.patch = min(patch, smallest) // fold * fold
+        factor = downsampling.scaling.factor
+        self._margin = fold * math.ceil((factor * (upsampling.reach + 1) + downsampling.reach) / fold)
+        smaller = [shrunk(image, by) for by in shrinkings for image in images]
+        fathers = [*images, *(image for image in smaller if min(image.shape) >= self.patch)]
+        self._fathers = [mirrored(father[None], (self._margin, self._margin))[0] for father in fathers]
+        self._areas = torch.tensor([father.numel() for father in fathers], dtype=torch.float64)
+
+    def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
+        """Interpolated sons and fathers of a step, both (N, 1, patch, patch)."""
+        generator = torch.Generator().manual_seed((self._seed << 32) + step)
+        chosen = torch.multinomial(self._areas, size, replacement=True, generator=generator)
+        crops_NYX = torch.stack([self._crop(self._fathers[index], generator) for index in chosen.tolist()])
+        side = crops_NYX.shape[-1]
+        fine: Window = (Span.whole(side), Span.whole(side))
+        coarse_side = self._downsampling.scaling.coarse_length(side)
+        coarse: Window = (Span.whole(coarse_side), Span.whole(coarse_side))
+        sons_NYX = self._downsampling(crops_NYX, fine, coarse)
+        if self._noise:
+            sons_NYX = sons_NYX + self._noise * torch.randn(sons_NYX.shape, generator=generator)
+        interpolated_NYX = self._upsampling(sons_NYX, coarse, fine)
+        return self._inner(interpolated_NYX), self._inner(crops_NYX)
+
+    def _crop(self, father: Tensor, generator: torch.Generator) -> Tensor:
+        orientation, row, column = (
+            int(torch.randint(0, end, (1,), generator=generator))
+            for end in (
+                len(ORIENTATIONS),
+                father.shape[0] - self.patch - 2 * self._margin + 1,
+                father.shape[1] - self.patch - 2 * self._margin + 1,
+            )
+        )
+        side = self.patch + 2 * self._margin
+        return turned(father[row : row + side, column : column + side], orientation)
+
+    def _inner(self, images_NYX: Tensor) -> Tensor:
+        inside = slice(self._margin, self._margin + self.patch)
+        return images_NYX[:, None, inside, inside].contiguous()
+
+
+def shrunk(image_YX: Tensor, factor: float) -> Tensor:
+    """An image made smaller with antialiased cubic interpolation."""
+    scaling = Scaling.centred(factor)
+    fine = tuple(Span.whole(length) for length in image_YX.shape)
+    coarse = tuple(Span.whole(scaling.coarse_length(length)) for length in image_YX.shape)
+    small: Tensor = Downsampling(scaling)(image_YX[None], fine, coarse)[0]  # type: ignore[arg-type]
+    return small
