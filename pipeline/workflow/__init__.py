@@ -15,8 +15,9 @@ What differs from a cluster, by nature:
 """
 
 from pipeline.workflow.dryrun import describe
-from pipeline.workflow.local import Result, exit_code, run, settled_parameters
+from pipeline.workflow.local import Result, run, settled_parameters
 from pipeline.workflow.model import Workflow
+from pipeline.workflow.outcome import exit_code
 from pipeline.workflow.reading import load
 from pipeline.workflow.view import View, for_console
 

@@ -33,43 +33,27 @@ from pipeline.errors import WorkflowError
 from pipeline.workflow import processes, templating
 from pipeline.workflow.dag import Engine, Pod
 from pipeline.workflow.model import Workflow
-from pipeline.workflow.nodes import ERROR, FAILED, POD, STOPPED, SUCCEEDED, Node
+from pipeline.workflow.nodes import ERROR, FAILED, STOPPED, SUCCEEDED, Node
+from pipeline.workflow.outcome import Outcome
 from pipeline.workflow.processes import Command, Places, workflow_volumes
 from pipeline.workflow.scope import parameter_scope
 from pipeline.workflow.state import Saved, StateDirectory, log_file
 from pipeline.workflow.templating import TemplateError
 from pipeline.workflow.view import Silent, View
 
-INTERRUPTED = 75  # exit code: stopped with all state saved
 _TICK_SECONDS = 0.03
 _PROGRESS_SECONDS = 0.5
-_LONG_AGO_KILLED = (75, 137, 143)  # exit codes that say nothing of the work itself
 
 
 @dataclass(frozen=True)
-class Result:
-    """How a run ended: `phase` is the workflow's (Running where it was interrupted), `nodes` go by name."""
+class Result(Outcome):
+    """How a run on this machine ended."""
 
-    phase: str
-    message: str
-    nodes: dict[str, Node]
-    interrupted: bool
     state_dir: Path
 
     def log(self, node_name: str) -> Path:
         """The log of a node; there is none for a node that never ran."""
         return log_file(self.state_dir, node_name)
-
-
-def exit_code(result: Result) -> int:
-    """The exit code for a run: 0, 75 when interrupted, else that of the pod that failed for a reason of its own."""
-    if result.interrupted:
-        return INTERRUPTED
-    if result.phase == SUCCEEDED:
-        return 0
-    failed = [n for n in result.nodes.values() if n.type == POD and n.failed and n.exit_code]
-    failed.sort(key=lambda node: (node.exit_code in _LONG_AGO_KILLED, node.finished_at or 0.0))
-    return (failed[0].exit_code or 1) if failed else 1
 
 
 def settled_parameters(
@@ -213,7 +197,7 @@ class _Runner:
                 self._kill_all()
                 self._save()
             result = Result(engine.phase, engine.message, engine.nodes, self.stops > 0, self.state.path)
-            self.view.end(engine, self.state)
+            self.view.end(engine.nodes, self.state)
         return result
 
     def _loop(self) -> None:
@@ -224,7 +208,7 @@ class _Runner:
                 self._save()  # before anything starts that builds on what has just ended
                 self._start_waiting()
             self._save()
-            self.view.show(self.engine, self.state)
+            self.view.show(self.engine.nodes, self.state)
             if not self.running and (self.stops or self.engine.finished_at_all):
                 return
             if not self.running and not self.waiting and self.engine.is_stuck:

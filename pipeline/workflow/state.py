@@ -17,6 +17,7 @@ import os
 import re
 import signal
 import time
+from collections import deque
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -79,6 +80,22 @@ class StateDirectory:
 
     def log(self, node_name: str) -> Path:
         return log_file(self.path, node_name)
+
+    def last_lines(self, node: Node, count: int) -> list[str]:
+        """The last lines of a node's log, from its last 16 kB; none where there is no log."""
+        try:
+            with self.log(node.name).open("rb") as file:
+                file.seek(max(0, file.seek(0, 2) - 16384))
+                text = file.read().decode("utf-8", errors="replace")
+        except OSError:
+            return []
+        lines = (line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip())
+        return list(deque(lines, maxlen=count))
+
+    def place(self, node: Node) -> str:
+        """Where the whole log of a node can be read; empty where it has none."""
+        log = self.log(node.name)
+        return f"log: {log}" if log.exists() else ""
 
     def read(self) -> Saved | None:
         """The state of the last run here; `None` where there is none that can be read."""

@@ -1,11 +1,11 @@
-"""What the user sees while a workflow runs: a live tree on a terminal, plain lines elsewhere."""
+"""What the user sees while a workflow runs, here or on a cluster: a live tree on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
-from pathlib import Path
+from collections.abc import Mapping
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,7 +14,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.workflow.dag import Engine
 from pipeline.workflow.nodes import (
     DAG,
     ERROR,
@@ -30,7 +29,6 @@ from pipeline.workflow.nodes import (
     TASK_GROUP,
     Node,
 )
-from pipeline.workflow.state import StateDirectory
 
 SYMBOLS = {PENDING: "◷", RUNNING: "●", SUCCEEDED: "✔", FAILED: "✖", ERROR: "⚠", SKIPPED: "○", OMITTED: "○"}
 STYLES = {RUNNING: "cyan", SUCCEEDED: "green", FAILED: "bold red", ERROR: "bold red"}
@@ -38,6 +36,16 @@ _LINES_SECONDS = 10.0  # between two progress lines of one node
 _LIVE_SECONDS = 0.25
 _TURNS_SHOWN = 6  # larger loops are summed up
 _LOG_LINES = 15
+
+
+class Logs(Protocol):
+    """What the pods have printed."""
+
+    def last_lines(self, node: Node, count: int) -> list[str]:
+        """The last lines of a node's log; none where there is no log."""
+
+    def place(self, node: Node) -> str:
+        """Where the whole log of a node can be read; empty where it has none."""
 
 
 class View:
@@ -49,11 +57,14 @@ class View:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         return None
 
-    def show(self, engine: Engine, state: StateDirectory) -> None:
+    def show(self, nodes: Mapping[str, Node], logs: Logs) -> None:
         """The nodes may have changed."""
 
-    def end(self, engine: Engine, state: StateDirectory) -> None:
+    def end(self, nodes: Mapping[str, Node], logs: Logs) -> None:
         """The run is over."""
+
+    def note(self, text: str) -> None:
+        """Something to know that is no change of a node, such as a lost connection."""
 
 
 class Silent(View):
@@ -73,16 +84,19 @@ class Lines(View):
         self._phases: dict[str, tuple[str, str]] = {}
         self._progress: dict[str, tuple[float, str]] = {}
 
-    def show(self, engine: Engine, state: StateDirectory) -> None:
-        for node in list(engine.nodes.values()):
+    def show(self, nodes: Mapping[str, Node], logs: Logs) -> None:
+        for node in list(nodes.values()):
             now = (node.phase, node.message)
             if self._phases.get(node.name) != now and node.phase != PENDING:
                 self._phases[node.name] = now
                 self._line(node, _duration(node) if node.fulfilled else "")
-                if has_failed(node, engine.nodes):
-                    self.console.print(failure(node, state))
+                if has_failed(node, nodes):
+                    self.console.print(failure(node, logs))
             elif node.phase == RUNNING and node.progress:
                 self._show_progress(node)
+
+    def note(self, text: str) -> None:
+        self.console.print(Text(f"{time.strftime('%H:%M:%S')} {text}"), soft_wrap=True)
 
     def _show_progress(self, node: Node) -> None:
         at, shown = self._progress.get(node.name, (0.0, ""))
@@ -112,23 +126,26 @@ class LiveTree(View):
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.live.stop()
 
-    def show(self, engine: Engine, state: StateDirectory) -> None:
+    def show(self, nodes: Mapping[str, Node], logs: Logs) -> None:
         if time.monotonic() - self._drawn_at >= _LIVE_SECONDS:
-            self._draw(engine, state)
+            self._draw(nodes, logs)
 
-    def end(self, engine: Engine, state: StateDirectory) -> None:
-        self._draw(engine, state)
+    def end(self, nodes: Mapping[str, Node], logs: Logs) -> None:
+        self._draw(nodes, logs)
 
-    def _draw(self, engine: Engine, state: StateDirectory) -> None:
+    def note(self, text: str) -> None:
+        self.console.print(Text(text, style="dim"))
+
+    def _draw(self, nodes: Mapping[str, Node], logs: Logs) -> None:
         self._drawn_at = time.monotonic()
-        for node in engine.nodes.values():
-            if has_failed(node, engine.nodes) and node.name not in self._reported:
+        for node in nodes.values():
+            if has_failed(node, nodes) and node.name not in self._reported:
                 self._reported.add(node.name)
-                self.console.print(failure(node, state))
-        self.live.update(tree(engine.nodes, state, self.console.height - 2), refresh=True)
+                self.console.print(failure(node, logs))
+        self.live.update(tree(nodes, logs, self.console.height - 2), refresh=True)
 
 
-def tree(nodes: dict[str, Node], state: StateDirectory, height: int) -> Table:
+def tree(nodes: Mapping[str, Node], logs: Logs, height: int) -> Table:
     """The nodes as an indented table, cut to `height` rows: what runs or failed stays, what is done goes first."""
     below: dict[str | None, list[Node]] = {}
     for node in nodes.values():
@@ -139,7 +156,7 @@ def tree(nodes: dict[str, Node], state: StateDirectory, height: int) -> Table:
     rows = _cut(rows, max(height, 10))
     table = Table.grid(padding=(0, 1))
     for depth, node, more in rows:
-        table.add_row(*_cells(depth, node, more, state))
+        table.add_row(*_cells(depth, node, more, logs))
     return table
 
 
@@ -169,7 +186,7 @@ def _cut(rows: list[tuple[int, Node, str]], height: int) -> list[tuple[int, Node
     return kept[:height]
 
 
-def _cells(depth: int, node: Node, more: str, state: StateDirectory) -> tuple[Text, ProgressBar | Text, Text, Text]:
+def _cells(depth: int, node: Node, more: str, logs: Logs) -> tuple[Text, ProgressBar | Text, Text, Text]:
     style = STYLES.get(node.phase, "dim")
     label = node.display_name.rsplit(".", 1)[-1]
     name = Text("  " * depth) + Text(f"{SYMBOLS[node.phase]} {label}", style=style)
@@ -179,7 +196,7 @@ def _cells(depth: int, node: Node, more: str, state: StateDirectory) -> tuple[Te
         bar = ProgressBar(total=int(total), completed=int(done), width=20)
     last = node.message
     if node.phase == RUNNING and node.type == POD and not last:
-        last = next(iter(last_lines(state.log(node.name), 1)), "")
+        last = next(iter(logs.last_lines(node, 1)), "")
     return (
         name,
         bar,
@@ -195,7 +212,7 @@ def _duration(node: Node) -> str:
     return f"{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
-def has_failed(node: Node, nodes: dict[str, Node]) -> bool:
+def has_failed(node: Node, nodes: Mapping[str, Node]) -> bool:
     """Whether a process failed for good: not stopped, not tried again, nor the DAG that fails because of it."""
     if node.message.startswith(STOPPED):
         return False
@@ -204,21 +221,10 @@ def has_failed(node: Node, nodes: dict[str, Node]) -> bool:
     return node.failed and node.type not in (DAG, RETRY, TASK_GROUP) and not is_tried_again
 
 
-def failure(node: Node, state: StateDirectory) -> Group:
+def failure(node: Node, logs: Logs) -> Group:
     """What to know about a failed node: its name, exit code, last log lines and where the log is."""
-    log = state.log(node.name)
     head = Text.from_markup(f"[bold red]{SYMBOLS[node.phase]} {escape(node.name)}[/] {escape(node.message)}")
-    lines = [Text(f"    {line}", overflow="fold") for line in last_lines(log, _LOG_LINES)]
-    where = [Text(f"    log: {log}", style="dim", overflow="fold")] if log.exists() else []
+    lines = [Text(f"    {line}", overflow="fold") for line in logs.last_lines(node, _LOG_LINES)]
+    place = logs.place(node)
+    where = [Text(f"    {place}", style="dim", overflow="fold")] if place else []
     return Group(head, *lines, *where)
-
-
-def last_lines(log: Path, count: int) -> list[str]:
-    """The last lines of a text file, from its last 16 kB; none where there is no file."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, file.seek(0, 2) - 16384))
-            text = file.read().decode("utf-8", errors="replace")
-    except OSError:
-        return []
-    return list(deque((line.rstrip() for line in text.replace("\r", "\n").splitlines() if line.strip()), maxlen=count))
