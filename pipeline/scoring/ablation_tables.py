@@ -19,6 +19,7 @@ from pipeline.scoring.ablation import Ablation, Comparison, InputResult
 from pipeline.scoring.bootstrap import FEWEST_BLOCKS, Difference, Interval
 from pipeline.scoring.confusion import confusion_from_json
 from pipeline.scoring.image_quality import Quality
+from pipeline.scoring.markdown import markdown_table
 from pipeline.scoring.scores import MEASURES, Measures
 from pipeline.scoring.tables import AVERAGES, decimals, percent
 
@@ -32,8 +33,8 @@ _QUALITY_TITLES = (
     "contrast kept, %",
     "high frequencies kept, %",
     "detail correlation",
-    "flicker, %",
-    "error flicker, %",
+    "flicker, % of range",
+    "error flicker, % of range",
     "sharpness flicker, %",
 )
 
@@ -160,7 +161,7 @@ def signed(difference: float | None) -> str:
 
 def _quality_table(ablation: Ablation) -> str:
     rows = [[one.name, *_quality_cells(one.quality)] for one in ablation.inputs if one.quality is not None]
-    return _markdown_table(["input", *_QUALITY_TITLES], rows)
+    return markdown_table(["input", *_QUALITY_TITLES], rows)
 
 
 def _quality_cells(quality: Quality) -> list[str]:
@@ -193,7 +194,7 @@ def _score_table(ablation: Ablation) -> str:
     for measure, one in columns:
         for row, (_, _, measures) in zip(rows, _score_rows(one), strict=True):
             row.append(decimals(measures.value(measure)))
-    return _markdown_table(titles, rows)
+    return markdown_table(titles, rows)
 
 
 def _difference_table(ablation: Ablation, reference: str) -> str:
@@ -203,7 +204,7 @@ def _difference_table(ablation: Ablation, reference: str) -> str:
         [_row_title(row.name, row.is_average), *(_difference_cell(comparison.rows[i].f1) for comparison in comparisons)]
         for i, row in enumerate(comparisons[0].rows)
     ]
-    return _markdown_table(titles, rows)
+    return markdown_table(titles, rows)
 
 
 def _difference_cell(interval: Interval) -> str:
@@ -213,15 +214,6 @@ def _difference_cell(interval: Interval) -> str:
 
 def _row_title(name: str, is_average: bool) -> str:
     return f"**{name}**" if is_average else name
-
-
-def _markdown_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [titles, [":---", *["---:"] * (len(titles) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(map(_escaped, line))} |" for line in lines)
-
-
-def _escaped(cell: str) -> str:
-    return cell.replace("|", r"\|")
 
 
 def _score_rows(one: InputResult) -> Iterator[tuple[str, bool, Measures]]:
