@@ -1,7 +1,8 @@
-"""What a step says while it works: lines for people, progress for Argo, events for machines.
+"""What a step says while it works: lines for people, progress for Argo, metrics for Prometheus, events for machines.
 
 A step writes its events to a file of its own below ``events/``: object stores cannot append, and two pods must never
-write one object. A later try of the step adds to the file.
+write one object. A later try of the step adds to the file. Its metrics stay in ``metrics/`` as they were at its end,
+for a pod that is gone before it was scraped; that file is the last try's.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+from pipeline.metrics import StepMetrics, push, served
+
+if TYPE_CHECKING:
+    from pipeline.volume.stores import Store
 
 # Argo reads a pod's progress from the file that this variable names; the local runner does the same.
 PROGRESS_VARIABLE = "ARGO_PROGRESS_FILE"
@@ -21,11 +27,23 @@ SECONDS_BETWEEN_LINES = 5.0
 
 
 class Reporter:
-    """Progress, lines and events of one step. Use it as a context manager: it records how the step ended."""
+    """Progress, lines, metrics and events of one step. Use it as a context manager: it records how the step ended.
 
-    def __init__(self, name: str, append_events: Callable[[bytes], None] | None = None) -> None:
-        self.name = name
-        self._append_events = append_events
+    Args:
+        store: the run.
+        step: name of the step.
+        target: the network that it works for, where it works for one.
+        worker: which of the step's workers it is, where it has several.
+    """
+
+    def __init__(self, store: Store, step: str, *, target: str = "", worker: int | None = None) -> None:
+        number = "" if worker is None else str(worker)
+        item = "-".join(part for part in (target, number) if part)
+        self.name = f"{step} {item}".rstrip()
+        self.metrics = StepMetrics(step, target, number)
+        self._store = store
+        self._file = f"{step}-{item}".rstrip("-")
+        self._serving = ExitStack()
         self._events: list[str] = []
         self._last_line = 0.0
 
@@ -35,6 +53,7 @@ class Reporter:
 
     def progress(self, done: int, total: int, text: str = "") -> None:
         """Tell how far the step is; lines are thinned out so that a log stays readable."""
+        self.metrics.progress(done, total)
         path = os.environ.get(PROGRESS_VARIABLE)
         if path:
             Path(path).write_text(f"{done}/{total}\n", encoding="utf-8")
@@ -49,17 +68,26 @@ class Reporter:
 
     def flush(self) -> None:
         """Write the events since the last flush."""
-        if self._append_events and self._events:
-            self._append_events(("\n".join(self._events) + "\n").encode())
+        if self._events:
+            key = f"events/{self._file}.jsonl"
+            former = self._store.read(key) if self._store.exists(key) else b""
+            self._store.write(key, former + ("\n".join(self._events) + "\n").encode())
             self._events.clear()
 
     def __enter__(self) -> Self:
         self.event("started", command=sys.argv[1:], pid=os.getpid())
+        self.metrics.start()
+        try:
+            self._serving.enter_context(served(self.metrics.registry))
+        except OSError as error:
+            self.say(f"metrics are not served: {error}")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._serving.close()
+        self._keep_metrics()
         self.event("ended", error=str(error) if error else None)
         try:
             self.flush()
@@ -67,3 +95,14 @@ class Reporter:
             # The step's own error says more than that of its diary.
             if error is None:
                 raise
+
+    def _keep_metrics(self) -> None:
+        self.metrics.end()
+        if not self.metrics.worked:
+            return
+        try:
+            self._store.write(f"metrics/{self._file}.prom", self.metrics.exposition())
+            push(self.metrics, self._store.url)
+        except Exception as error:
+            # To lose them costs a look at the step; an error would cost its result.
+            self.say(f"metrics are not kept: {error}")

@@ -117,13 +117,21 @@ def predict_blocks(
     predictor: BlockPredictor, read: ReadBlock, blocks: Sequence[Block], volume_zyx: Zyx
 ) -> Iterator[tuple[Block, Tensor]]:
     """Predict blocks in order, reading the next one while this one is computed. Yields (core, logits CZYX)."""
+    for block in read_blocks(predictor, read, blocks, volume_zyx):
+        yield block.core, predictor.logits(block)
+
+
+def read_blocks(
+    predictor: BlockPredictor, read: ReadBlock, blocks: Sequence[Block], volume_zyx: Zyx
+) -> Iterator[BlockInput]:
+    """Read what is to be predicted, in order, one block ahead of the caller."""
     from concurrent.futures import ThreadPoolExecutor
 
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as reader:
         upcoming = reader.submit(predictor.read, read, blocks[0], volume_zyx) if blocks else None
-        for index, core in enumerate(blocks):
+        for index in range(len(blocks)):
             assert upcoming is not None
             current = upcoming.result()
             if index + 1 < len(blocks):
                 upcoming = reader.submit(predictor.read, read, blocks[index + 1], volume_zyx)
-            yield core, predictor.logits(current)
+            yield current

@@ -17,7 +17,7 @@ def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
     """
     run = Run.open(run_url)
     run.refuse_without_labels()
-    with run.reporter("augment", str(worker)) as report:
+    with run.reporter("augment", worker=worker) as report:
         if run.config.augmentation.source == "on_the_fly":
             report.say("samples are made on the fly; no pool is needed")
             return 0
@@ -34,15 +34,18 @@ def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], report
     from pipeline.nn.sampling import class_counts
     from pipeline.steps.samples import sample_maker
 
-    classes = run.config.classes
-    maker = sample_maker(run, run.config.augmentation.pool_samples)
+    classes, metrics = run.config.classes, report.metrics
+    maker = metrics.timed("read", sample_maker)(run, run.config.augmentation.pool_samples)
     for done, (samples, marker) in enumerate(todo):
         report.progress(done, len(todo), "shards")
-        batches = [maker.make([index], [index]) for index in samples]
-        labels = np.concatenate([labels.numpy() for _, labels in batches])
-        images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
-        voxels = np.stack([class_counts(label, len(classes.members), classes.exclusive) for label in labels])
-        marker.clear()
-        pool.write(samples, images, labels, voxels)
-        marker.write(samples=len(samples))
+        with metrics.seconds("compute"):
+            batches = [maker.make([index], [index]) for index in samples]
+            labels = np.concatenate([labels.numpy() for _, labels in batches])
+            images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
+            voxels = np.stack([class_counts(label, len(classes.members), classes.exclusive) for label in labels])
+        with metrics.seconds("write"):
+            marker.clear()
+            pool.write(samples, images, labels, voxels)
+            marker.write(samples=len(samples))
+        metrics.voxels(labels.size)
     report.progress(len(todo), len(todo), "shards")

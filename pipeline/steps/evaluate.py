@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.config import MULTILABEL
 from pipeline.errors import RunConflictError
+from pipeline.metrics import StepMetrics
 from pipeline.scoring import tables
 from pipeline.scoring.confusion import (
     BinaryConfusion,
@@ -74,8 +75,11 @@ def evaluate(run_url: str) -> tables.ScoreTable:
         counted = {}
         for number, view in enumerate(views):
             report.progress(number, len(views), f"scoring {view.name}")
-            counted[view.name] = _count(run, view)
+            counted[view.name] = _count(run, view, report.metrics)
         table = _table(run, views, counted)
+        for side, scores in table.sides.items():
+            for average in tables.AVERAGES:
+                report.metrics.f1(getattr(scores, average).f1, network=side, average=average)
         _write_tables(run, table)
         _write_figures(run, views, counted, table, report)
         for target in run.plan.targets:
@@ -132,7 +136,7 @@ def _same(ids: Ids) -> Ids:
     return ids
 
 
-def _count(run: Run, view: View) -> Counted:
+def _count(run: Run, view: View, metrics: StepMetrics) -> Counted:
     """Count a view, and write its confusion volume on the way."""
     counted = Counted(ConfusionMatrix(view.classes), {})
     for capture in run.plan.captures:
@@ -148,13 +152,15 @@ def _count(run: Run, view: View) -> Counted:
         )
         for shard in tile(capture.volume, volume.shard_zyx):
             values = np.zeros(shard.shape_zyx, np.uint16)
-            for block, truth, predicted in _compared(run, view, capture, shard):
-                values[block.shift([-edge for edge in shard.start_zyx]).slices] = confusion_block(
-                    truth, predicted, len(view.classes)
-                )
-                for offset, z in enumerate(range(block.start_zyx[0], block.stop_zyx[0])):
-                    slices[z].update(truth[offset], predicted[offset])
-            volume.write(shard, values)
+            for block, truth, predicted in metrics.each("read", _compared(run, view, capture, shard)):
+                with metrics.seconds("compute"):
+                    values[block.shift([-edge for edge in shard.start_zyx]).slices] = confusion_block(
+                        truth, predicted, len(view.classes)
+                    )
+                    for offset, z in enumerate(range(block.start_zyx[0], block.stop_zyx[0])):
+                        slices[z].update(truth[offset], predicted[offset])
+                metrics.voxels(block.voxels)
+            metrics.timed("write", volume.write)(shard, values)
         build_pyramid(volume)
         for matrix in slices:
             counted.matrix = counted.matrix + matrix

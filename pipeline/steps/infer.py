@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import Preempted, RunConflictError
+from pipeline.metrics import StepMetrics
 from pipeline.steps.digest import Marker, digest
 from pipeline.steps.run import Run
 from pipeline.steps.runplan import CapturePlan
@@ -22,6 +23,10 @@ from pipeline.steps.stopping import stop_requested
 from pipeline.steps.train import model_marker
 from pipeline.telemetry import Reporter
 from pipeline.volume.geometry import Block, tile
+
+if TYPE_CHECKING:
+    from pipeline.nn.blockwise import BlockPredictor
+    from pipeline.nn.targets import Target
 
 # They leave every voxel as it is: a change repeats no shard.
 SETTINGS_WITHOUT_EFFECT = {"workers", "memory_gb"}
@@ -44,7 +49,7 @@ def infer(run_url: str, *, target: str, worker: int = 0, workers: int = 1) -> in
     """
     run = Run.open(run_url)
     run.refuse_other_targets(target)
-    with run.reporter("infer", f"{target}-{worker}") as report:
+    with run.reporter("infer", target=target, worker=worker) as report:
         mine = shard_works(run, target)[worker::workers]
         todo = [work for work in mine if not work.marker.done]
         report.say(f"{len(mine) - len(todo)} of {len(mine)} shards are done")
@@ -120,12 +125,14 @@ def _predict(run: Run, target: str, todo: list[ShardWork], report: Reporter) -> 
         mirror_axes=["zyx".index(axis) for axis in settings.mirror_axes],
         precision=settings.precision,
     )
+    metrics = report.metrics
+    write, shards = metrics.timed("write", _write), _predicted_shards(run, predictor, model.target, todo, metrics)
     with stop_requested() as stop, ThreadPoolExecutor(max_workers=1, thread_name_prefix="write") as writer:
         written: Future[None] | None = None
-        for number, (work, ids, probabilities) in enumerate(_predicted_shards(run, predictor, model.target, todo)):
+        for number, (work, ids, probabilities) in enumerate(shards):
             if written:
-                written.result()
-            written = writer.submit(_write, run, target, work, ids, probabilities)
+                metrics.timed("queue", written.result)()
+            written = writer.submit(write, run, target, work, ids, probabilities)
             report.progress(number + 1, len(todo), "shards")
             if stop() and number + 1 < len(todo):
                 written.result()
@@ -135,31 +142,35 @@ def _predict(run: Run, target: str, todo: list[ShardWork], report: Reporter) -> 
 
 
 def _predicted_shards(
-    run: Run, predictor: Any, target: Any, todo: list[ShardWork]
+    run: Run, predictor: BlockPredictor, target: Target, todo: list[ShardWork], metrics: StepMetrics
 ) -> Iterator[tuple[ShardWork, NDArray[Any], NDArray[np.uint8] | None]]:
     """Each shard's ids, and probabilities (class, z, y, x) where asked for; 0 outside what is predicted."""
-    from pipeline.nn.blockwise import predict_blocks
+    from pipeline.nn.blockwise import read_blocks
 
     for name in dict.fromkeys(work.capture for work in todo):
         works = [work for work in todo if work.capture == name]
         image, volume = run.image(name), run.segmentation(target.name, name)
-        predicted = predict_blocks(
-            predictor, image.read, [block for work in works for block in work.blocks], image.shape_zyx
-        )
+        blocks = [block for work in works for block in work.blocks]
+        read = metrics.timed("read", image.read)
+        inputs = metrics.each("queue", read_blocks(predictor, read, blocks, image.shape_zyx))
         for work in works:
             ids = np.zeros(work.shard.shape_zyx, volume.dtype)
             probabilities = _empty_probabilities(run, target, work)
             for _ in work.blocks:
-                core, logits_CZYX = next(predicted)
-                inside = core.shift([-edge for edge in work.shard.start_zyx]).slices
-                ids[inside] = target.decide(logits_CZYX).cpu().numpy()
-                if probabilities is not None:
-                    scaled = target.probabilities(logits_CZYX) * 255
-                    probabilities[(slice(None), *inside)] = scaled.round().byte().cpu().numpy()
+                block = next(inputs)
+                inside = block.core.shift([-edge for edge in work.shard.start_zyx]).slices
+                # A GPU has computed the logits once something of them is copied.
+                with metrics.seconds("compute"):
+                    logits_CZYX = predictor.logits(block)
+                    ids[inside] = target.decide(logits_CZYX).cpu().numpy()
+                    if probabilities is not None:
+                        scaled = target.probabilities(logits_CZYX) * 255
+                        probabilities[(slice(None), *inside)] = scaled.round().byte().cpu().numpy()
+                metrics.voxels(block.core.voxels)
             yield work, ids, probabilities
 
 
-def _empty_probabilities(run: Run, target: Any, work: ShardWork) -> NDArray[np.uint8] | None:
+def _empty_probabilities(run: Run, target: Target, work: ShardWork) -> NDArray[np.uint8] | None:
     if not run.config.inference.probabilities:
         return None
     return np.zeros((len(target.class_ids), *work.shard.shape_zyx), np.uint8)

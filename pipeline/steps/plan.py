@@ -285,6 +285,7 @@ def _take_in(run: Run, config: Config, base: Path, stack: Stack, parts: Parts, r
             voxel_size_nm=stack.capture.voxel_size_nm,
             labelled_slices=stack.capture.labelled(),
             slices=stack.slices,
+            count_voxels=report.metrics.voxels,
         )
         ingested.write()
     if split.facts is None:

@@ -68,7 +68,12 @@ def prepare(
             marker.clear()
             report.say(f"taking in {volume}: {' x '.join(map(str, geometry.shape_zyx))} voxels")
             ingest_capture(
-                run.capture_store(VOLUME), name=VOLUME, raw=volume, base=base, voxel_size_nm=geometry.voxel_size_nm
+                run.capture_store(VOLUME),
+                name=VOLUME,
+                raw=volume,
+                base=base,
+                voxel_size_nm=geometry.voxel_size_nm,
+                count_voxels=report.metrics.voxels,
             )
             marker.write()
         for name in MODEL_FILES:

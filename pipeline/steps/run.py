@@ -116,16 +116,9 @@ class Run:
         """The done-marker of a piece of work."""
         return Marker(self.store, f"done/{step}/{item}.json", digest)
 
-    def reporter(self, step: str, item: str = "") -> Reporter:
-        """What a step reports through; its events go to a file of their own."""
-        name = f"{step}-{item}" if item else step
-        key = f"events/{name}.jsonl"
-        return Reporter(name.replace("-", " ", 1), lambda data: self._append(key, data))
-
-    def _append(self, key: str, data: bytes) -> None:
-        """Add to an object with a single writer; what earlier tries of a step did stays in its events."""
-        former = self.store.read(key) if self.store.exists(key) else b""
-        self.store.write(key, former + data)
+    def reporter(self, step: str, *, target: str = "", worker: int | None = None) -> Reporter:
+        """What a step reports through."""
+        return Reporter(self.store, step, target=target, worker=worker)
 
     def _planned(self, key: str) -> bytes:
         try:

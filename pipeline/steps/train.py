@@ -42,7 +42,7 @@ def train(run_url: str, *, target: str) -> None:
     run = Run.open(run_url)
     run.refuse_without_labels()
     run.refuse_other_targets(target)
-    with run.reporter("train", target) as report:
+    with run.reporter("train", target=target) as report:
         marker = model_marker(run, target)
         if marker.done:
             # Killed between the two, a training has left its mark and its state.
@@ -76,27 +76,34 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
     plan = NetworkPlan.from_json(run.plan.networks[name])
     trainer = Trainer(plan, target, config.training, steps=steps, seed=config.seed, device=pick_device())
     _resume(run, name, trainer, marker.digest, report)
-    batches = _batch_source(run, target)
+    metrics, interval_s = report.metrics, 60 * config.training.checkpoint_minutes
+    batches, save = metrics.timed("read", _batch_source(run, target)), metrics.timed("write", _save)
     score = _validation(run, target)
     saved = time.monotonic()
+    metrics.checkpoint(interval_seconds=interval_s)
     started, first = time.monotonic(), trainer.progress.step
     with stop_requested() as stop:
-        for image, labels in prefetched(batches, trainer.progress.step, steps):
-            loss = trainer.step(image, labels)
+        for image, labels in metrics.each("queue", prefetched(batches, trainer.progress.step, steps)):
+            with metrics.seconds("compute"):
+                loss = trainer.step(image, labels)
+            metrics.loss(loss)
+            metrics.voxels(labels.numel())
             done = trainer.progress.step
             rate = (done - first) / (time.monotonic() - started)
             report.progress(done, steps, f"steps, loss {loss:.3f}, {rate:.1f} steps/s")
             if trainer.validation_due:
-                row = trainer.validate(score, by=SCORE)
+                row = metrics.timed("compute", trainer.validate)(score, by=SCORE)
+                metrics.f1(row[SCORE], network=name, average="macro")
                 report.event("validated", **row)
                 report.flush()
                 report.say(f"step {done}: validation macro F1 {row[SCORE]:.3f}, loss {row['loss']:.3f}")
             if stop() and done < steps:
-                _save(run, name, trainer, marker.digest)
+                save(run, name, trainer, marker.digest)
                 raise Preempted(f"train {name}: asked to stop; step {done} of {steps} is saved, start again to go on")
-            if time.monotonic() - saved > 60 * config.training.checkpoint_minutes:
-                _save(run, name, trainer, marker.digest)
+            if time.monotonic() - saved > interval_s:
+                save(run, name, trainer, marker.digest)
                 saved = time.monotonic()
+                metrics.checkpoint(interval_seconds=interval_s)
     _finish(run, trainer, target, marker)
 
 

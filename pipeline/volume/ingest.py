@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +56,7 @@ def ingest_capture(
     labelled_slices: Sequence[int] | None = None,
     slices: tuple[int, int] | None = None,
     grid: tuple[Zyx, Zyx] | None = None,
+    count_voxels: Callable[[int], object] | None = None,
 ) -> IngestedCapture:
     """Write a capture to the store as an OME-Zarr image and, with labels, its ``labels/truth``.
 
@@ -66,6 +67,7 @@ def ingest_capture(
     slices, or these only, in ascending order.
     slices: start and stop (excluded) of the slices that make the capture; None takes all.
     grid: sides of chunk and shard (z, y, x); None takes `default_grid`.
+    count_voxels: told the voxels of each shard of the image once it is written.
 
     Input is checked, labels to the last voxel, before anything is written; NaN in a float image is found on the
     way. The same input gives the same bytes, so an interrupted ingest is simply run again.
@@ -83,7 +85,7 @@ def ingest_capture(
             truth = open_truth(opened, labels, base, classes, source, labelled_slices=labelled_slices, span=span)
         class_voxels, unlabelled_voxels = _counts(truth, geometry)
         chunk_zyx, shard_zyx = grid or default_grid(geometry)
-        intensity = _write_image(store, image, geometry, name, chunk_zyx, shard_zyx)
+        intensity = _write_image(store, image, geometry, name, chunk_zyx, shard_zyx, count_voxels)
         if truth is not None:
             _write_truth(store, truth, geometry, chunk_zyx, shard_zyx)
     return IngestedCapture(name, geometry, image.dtype.name, intensity, class_voxels, unlabelled_voxels)
@@ -138,7 +140,13 @@ def _counts(truth: TruthView | None, geometry: Geometry) -> tuple[dict[str, int]
 
 
 def _write_image(
-    store: Store, image: ImageView, geometry: Geometry, name: str, chunk_zyx: Zyx, shard_zyx: Zyx
+    store: Store,
+    image: ImageView,
+    geometry: Geometry,
+    name: str,
+    chunk_zyx: Zyx,
+    shard_zyx: Zyx,
+    count_voxels: Callable[[int], object] | None,
 ) -> Intensity:
     volume = create_image(
         store, geometry=geometry, dtype=image.dtype, name=name, chunk_zyx=chunk_zyx, shard_zyx=shard_zyx
@@ -147,6 +155,8 @@ def _write_image(
     for block, data in shards(image, volume.shard_zyx):
         histogram.add(data)
         volume.write(block, data)
+        if count_voxels:
+            count_voxels(block.voxels)
     build_pyramid(volume)
     return histogram.summary()
 
