@@ -34,7 +34,8 @@ PUSHGATEWAY_VARIABLE = "VEMSEG_PUSHGATEWAY"
 """host:port or URL of a Prometheus Pushgateway, for steps that end before they are scraped."""
 PUSH_TIMEOUT_SECONDS = 5.0
 LABELS = ("step", "target", "worker")
-disable_created_metrics()  # a second series for every counter, which the text format has no use for
+# A second series for every counter, which the text format has no use for.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 Phase = Literal["read", "compute", "write", "queue"]
 """What a thread of a step does; ``queue`` is the main one waiting for what another thread reads or writes."""

@@ -120,7 +120,7 @@ def whole(volume: Volume) -> NDArray[Any]:
     return volume.read(volume.geometry.block)
 
 
-def files(root: Path, *, without: Sequence[str] = ("events", "workflow")) -> dict[str, bytes]:
+def files(root: Path, *, without: Sequence[str] = ("events", "metrics", "workflow")) -> dict[str, bytes]:
     """Every file below a folder, but for what tells times."""
     paths = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {
