@@ -3,7 +3,7 @@
 * `WHEN`: a task's `when`, after substitution. Argo hands it to govaluate: numbers are floats, a bare word
   is a string, strings and numbers never compare equal.
 * `DEPENDS`: a task's `depends`: task names, `name.Result`, `&&`, `||`, `!` and parentheses.
-* `EXPR`: `retryStrategy.expression`, the part of expr-lang that a retry rule needs.
+* `EXPR`: `retryStrategy.expression` and `{{=tags}}`, the part of expr-lang that retry rules and pod patches need.
 
 Operators of those languages that are not listed in the tables below are refused by name.
 Sources: https://github.com/Knetic/govaluate, https://expr-lang.org/docs/language-definition
@@ -11,6 +11,7 @@ Sources: https://github.com/Knetic/govaluate, https://expr-lang.org/docs/languag
 
 from __future__ import annotations
 
+import json
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -146,6 +147,13 @@ class _Parser:
         return lambda env: yes(env) if _truth(condition(env)) else no(env)
 
     def _operand(self) -> Expression:
+        value = self._single()
+        while self.dialect is EXPR and self._peek() == ("symbol", "["):
+            self._take("[")
+            value = _indexed(value, self._list("]"))
+        return value
+
+    def _single(self) -> Expression:
         kind, text = self._take()
         if text in self.dialect.prefix and kind != "string":
             inner = self._expression(self.dialect.prefix[text])
@@ -204,6 +212,22 @@ def _look_up(path: str, environment: Environment) -> Any:
             raise ExpressionError(f"unknown name {path!r}")
         value = value[part]
     return value
+
+
+def _indexed(value: Expression, keys: list[Expression]) -> Expression:
+    """`list[0]` or `map["key"]`; a key that is absent is nil, as in expr-lang."""
+    if len(keys) != 1:
+        raise ExpressionError(f"one key belongs in [], not {len(keys)}")
+
+    def look_up(environment: Environment) -> Any:
+        holder, key = value(environment), keys[0](environment)
+        if isinstance(holder, Mapping):
+            return holder.get(key)
+        if isinstance(holder, list) and isinstance(key, int) and -len(holder) <= key < len(holder):
+            return holder[key]
+        raise ExpressionError(f"nothing is known as [{key!r}] of {holder!r}")
+
+    return look_up
 
 
 def _binary(symbol: str, left: Expression, right: Expression) -> Expression:
@@ -299,30 +323,32 @@ _FUNCTIONS_OF_TWO: dict[str, Callable[[Any, Any], Any]] = {
     "endsWith": lambda a, b: _text(a).endswith(_text(b)),
 }
 
-_NAMED: dict[str, Callable[[Any], Any]] = {
-    "asInt": int,
-    "int": int,
-    "asFloat": float,
-    "float": float,
-    "string": str,
-    "len": len,
-    "lower": lambda value: _text(value).lower(),
-    "upper": lambda value: _text(value).upper(),
-    "trim": lambda value: _text(value).strip(),
+_NAMED: dict[str, tuple[int, Callable[..., Any]]] = {  # how many arguments, and what it does with them
+    "asInt": (1, int),
+    "int": (1, int),
+    "asFloat": (1, float),
+    "float": (1, float),
+    "string": (1, str),
+    "len": (1, len),
+    "lower": (1, lambda value: _text(value).lower()),
+    "upper": (1, lambda value: _text(value).upper()),
+    "trim": (1, lambda value: _text(value).strip()),
+    "split": (2, lambda value, separator: _text(value).split(_text(separator))),
+    "toJson": (1, lambda value: json.dumps(value, separators=(",", ":"))),
 }
 
 
 def _call(name: str, arguments: list[Expression]) -> Expression:
-    function = _NAMED.get(name)
-    if function is None or len(arguments) != 1:
+    count, function = _NAMED.get(name, (-1, str))
+    if len(arguments) != count:
         known = ", ".join(sorted(_NAMED))
         raise ExpressionError(f"function {name}() with {len(arguments)} arguments is not supported; supported: {known}")
 
     def call(environment: Environment) -> Any:
-        value = arguments[0](environment)
+        values = [argument(environment) for argument in arguments]
         try:
-            return function(value)
+            return function(*values)
         except (TypeError, ValueError) as error:
-            raise ExpressionError(f"{name}({value!r}): {error}") from error
+            raise ExpressionError(f"{name}({', '.join(map(repr, values))}): {error}") from error
 
     return call

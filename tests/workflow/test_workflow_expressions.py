@@ -55,6 +55,8 @@ LAST = {"exitCode": "75", "status": "Failed", "message": "pod deleted", "duratio
         ("lastRetry.exitCode == 75", False),
         ("(lastRetry.status == 'Failed' ? 1 : 2) == 1", True),
         ("asInt(retries) < 3", True),
+        ("lastRetry['exitCode'] == '75' && ['a', 'b'][1] == 'b'", True),
+        ("toJson(split('a,b', ',')) == '[\"a\",\"b\"]'", True),
     ],
 )
 def test_retry_expression(text: str, value: bool) -> None:
