@@ -6,8 +6,9 @@ Modules are imported by the command that needs them, so that ``vemseg --help`` a
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 
 import typer
 
@@ -20,6 +21,8 @@ Number = TypeVar("Number", int, float)
 STUDY, STEPS, DATA, SETTINGS = "Studies", "Steps (what the pods of a workflow run)", "Volumes", "Configuration"
 # Trying again brings no file where there is none, and opens none that is not to be opened.
 MISPLACED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+# A pod's own file for this; Argo copies it into the Workflow object, which must stay small.
+TERMINATION_LOG, TERMINATION_CHARACTERS = Path("/dev/termination-log"), 300
 
 app = typer.Typer(
     name="vemseg",
@@ -48,11 +51,11 @@ def main() -> None:
     try:
         app()
     except VemsegError as error:
-        print(f"vemseg: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        _end(str(error), error.exit_code)
     except OSError as error:
-        print(f"vemseg: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        sys.exit(2 if isinstance(error, MISPLACED) else 74)
+        _end(
+            f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2 if isinstance(error, MISPLACED) else 74
+        )
 
 
 @app.callback(invoke_without_command=True)
@@ -204,6 +207,20 @@ def finish(run_url: RunUrl) -> None:
     step(run_url)
 
 
+@app.command(rich_help_panel=STEPS, epilog="vemseg summary --run runs/mine --workflow study --status Succeeded")
+def summary(
+    run_url: RunUrl,
+    workflow: Annotated[str, typer.Option(help="Name of the workflow", show_default=False)],
+    status: Annotated[str, typer.Option(help="How it ended: Argo's workflow.status", show_default=False)],
+    duration: Annotated[float, typer.Option(help="Seconds that it took: Argo's workflow.duration", min=0)] = 0.0,
+    failures: Annotated[str, typer.Option(help="Failed nodes as JSON: Argo's workflow.failures")] = "",
+) -> None:
+    """Leave in the run how its workflow ended, and why."""
+    from pipeline.steps.summary import summary as step
+
+    step(run_url, workflow=workflow, status=status, duration_s=duration, failures=failures)
+
+
 @app.command(rich_help_panel=DATA, epilog="vemseg phantom capture --shape 25,700,700 --seed 1")
 def phantom(
     directory: Annotated[Path, typer.Argument(help="Folder to write raw.tif, labels.tif and study.yaml to")],
@@ -259,6 +276,15 @@ def config_check(path: Annotated[Path, typer.Argument(help="Configuration file")
     captures = ", ".join(capture.name for capture in config.data.captures)
     print(f"{path}: right. Captures: {captures} (their files are looked at by `vemseg plan`)")
     print(f"Targets: {', '.join(config.targets)}")
+
+
+def _end(reason: str, code: int) -> NoReturn:
+    """End with the reason on standard error and, in a pod, as Kubernetes' reason why the container ended."""
+    print(f"vemseg: {reason}", file=sys.stderr)
+    if TERMINATION_LOG.is_file():
+        with suppress(OSError):
+            TERMINATION_LOG.write_text(reason[:TERMINATION_CHARACTERS], encoding="utf-8")
+    sys.exit(code)
 
 
 def _show(run_url: str, console: Console) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -15,6 +16,22 @@ from pipeline.steps.infer import shard_works
 from pipeline.steps.run import Run
 
 OUTDATED = "of an earlier plan"
+
+
+@dataclass(frozen=True)
+class TargetState:
+    """How far a target is; shards are counted once it is trained."""
+
+    target: str
+    trained: str
+    validation_macro_f1: float | None
+    shards_done: int = 0
+    shards: int = 0
+
+    @property
+    def shards_text(self) -> str:
+        """Shards predicted, as a table shows them."""
+        return f"{self.shards_done} of {self.shards}" if self.shards else "-"
 
 
 def overview(run_url: str) -> Iterator[RenderableType]:
@@ -46,35 +63,41 @@ def _captures(run: Run) -> Table:
     return table
 
 
-def _targets(run: Run) -> Table:
-    table = Table("target", "trained", "validation macro F1", "shards predicted")
+def target_states(run: Run) -> Iterator[TargetState]:
+    """How far each target of a run is."""
     for target in run.plan.targets:
         store = run.model_store(target)
         if not store.exists("model.json"):
-            table.add_row(target, "no", _last_score(run, target), "-")
+            yield TargetState(target, "no", _last_score(run, target))
             continue
         try:
             works = shard_works(run, target)
         except RunConflictError:
-            table.add_row(target, OUTDATED, _last_score(run, target), "-")
+            yield TargetState(target, OUTDATED, _last_score(run, target))
             continue
         model = store.read_json("model.json")
-        done = sum(work.marker.done for work in works)
-        score = model.get("validation_macro_f1")
-        table.add_row(
+        yield TargetState(
             target,
-            f"{model.get('steps', '?')} steps",
-            "-" if score is None else tables.decimals(score),
-            f"{done} of {len(works)}",
+            trained=f"{model.get('steps', '?')} steps",
+            validation_macro_f1=model.get("validation_macro_f1"),
+            shards_done=sum(work.marker.done for work in works),
+            shards=len(works),
         )
+
+
+def _targets(run: Run) -> Table:
+    table = Table("target", "trained", "validation macro F1", "shards predicted")
+    for state in target_states(run):
+        score = state.validation_macro_f1
+        table.add_row(state.target, state.trained, "-" if score is None else tables.decimals(score), state.shards_text)
     return table
 
 
-def _last_score(run: Run, target: str) -> str:
+def _last_score(run: Run, target: str) -> float | None:
     """From the events of a training that is not finished."""
     try:
         lines = run.store.read(f"events/train-{target}.jsonl").decode().splitlines()
     except FileNotFoundError:
-        return "-"
+        return None
     scores = [event["validation_macro_f1"] for event in map(json.loads, lines) if event["event"] == "validated"]
-    return tables.decimals(scores[-1]) if scores else "-"
+    return float(scores[-1]) if scores else None

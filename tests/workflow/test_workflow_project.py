@@ -47,8 +47,9 @@ def test_study(notes: Path, tmp_path: Path) -> None:
     targets = ("membrane", "multilabel")
     expected = [f"train --run=runs/a --target={target}" for target in targets]
     expected += [f"infer --run=runs/a --target={t} --worker={i} --workers=3" for t in targets for i in range(3)]
-    assert sorted(lines[3:-1]) == sorted(expected)
-    assert lines[-1] == "evaluate --run=runs/a"
+    assert sorted(lines[3:-2]) == sorted(expected)
+    assert lines[-2] == "evaluate --run=runs/a"
+    assert lines[-1].startswith("summary --run=runs/a --workflow=vemseg-study --status=Succeeded --duration=")
 
 
 def test_a_target_is_predicted_as_soon_as_it_is_trained(notes: Path, tmp_path: Path) -> None:
@@ -77,5 +78,6 @@ def test_segment(notes: Path, tmp_path: Path) -> None:
     assert result.phase == "Succeeded"
     lines = notes.read_text().splitlines()
     assert lines[0].startswith("prepare --model=m --input=stack.tif --run=runs/b --outputs=/")
-    assert lines[1:-1] == [f"infer --run=runs/b --target=membrane --worker={i} --workers=3" for i in range(3)]
-    assert lines[-1] == "finish --run=runs/b"
+    assert lines[1:-2] == [f"infer --run=runs/b --target=membrane --worker={i} --workers=3" for i in range(3)]
+    assert lines[-2] == "finish --run=runs/b"
+    assert lines[-1].startswith("summary --run=runs/b --workflow=vemseg-segment --status=Succeeded --duration=")

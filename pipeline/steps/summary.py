@@ -1,0 +1,112 @@
+"""Leave in the run how its workflow ended, and why: the exit handler, which runs whatever happened.
+
+The Workflow object is deleted after a week and the pods before that; the run is what stays.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pipeline import __version__
+from pipeline.errors import InputError, RunConflictError
+from pipeline.steps.inspect import TargetState, target_states
+from pipeline.steps.run import Run
+
+SUMMARY_JSON, SUMMARY_MD = "summary.json", "summary.md"
+# What Argo says of a node only because of another node that failed.
+CONSEQUENCES = ("child ", "retryStrategy.expression evaluated to false", "No more retries left")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A try of a node that failed; `finished` as Argo states it (RFC 3339)."""
+
+    node: str
+    message: str
+    finished: str
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How a workflow ended (`status` is Argo's). One that Succeeded has failures too: tries that were made again."""
+
+    workflow: str
+    status: str
+    duration_s: float
+    ended: str
+    version: str
+    failures: tuple[Failure, ...]
+    targets: tuple[TargetState, ...]
+
+
+def summary(run_url: str, *, workflow: str, status: str, duration_s: float, failures: str) -> Summary:
+    """Write ``summary.json`` and ``summary.md`` into the run, which is made if need be.
+
+    Args:
+        run_url: the run that the workflow worked on.
+        workflow: name of the Workflow.
+        status: Argo's ``workflow.status``.
+        duration_s: how long the workflow took.
+        failures: Argo's ``workflow.failures``, JSON.
+
+    Raises:
+        InputError: the failures are not what Argo writes.
+    """
+    run = Run.open(run_url, create=True)
+    found = Summary(
+        workflow=workflow,
+        status=status,
+        duration_s=duration_s,
+        ended=datetime.now(UTC).isoformat(timespec="seconds"),
+        version=__version__,
+        failures=_failures(failures),
+        targets=_targets(run),
+    )
+    run.store.write(SUMMARY_JSON, json.dumps(asdict(found), indent=1).encode())
+    run.store.write(SUMMARY_MD, _markdown(found).encode())
+    return found
+
+
+def _failures(text: str) -> tuple[Failure, ...]:
+    """The failures that are none's consequence, the earliest first."""
+    try:
+        listed: Any = json.loads(text) if text else []
+        if isinstance(listed, str):  # Argo quotes its JSON once more
+            listed = json.loads(listed)
+        found = [Failure(node["displayName"], node["message"], node["finishedAt"]) for node in listed or []]
+    except (ValueError, TypeError, KeyError) as error:
+        raise InputError(
+            f"--failures: not a list of failed nodes as Argo's workflow.failures is: {text[:200]}"
+        ) from error
+    first_causes = [failure for failure in found if not failure.message.startswith(CONSEQUENCES)]
+    return tuple(sorted(first_causes, key=lambda failure: failure.finished))
+
+
+def _targets(run: Run) -> tuple[TargetState, ...]:
+    """How far each target is; nothing where the workflow ended before there was a plan."""
+    try:
+        return tuple(target_states(run))
+    except RunConflictError:
+        return ()
+
+
+def _markdown(found: Summary) -> str:
+    lines = [
+        f"# {found.workflow}: {found.status}",
+        "",
+        f"Ended {found.ended} after {found.duration_s:.0f} s, with vemseg {found.version}.",
+    ]
+    if found.failures:
+        lines += ["", "| failed | when | why |", "|:---|:---|:---|"]
+        lines += [f"| {failure.node} | {failure.finished} | {_cell(failure.message)} |" for failure in found.failures]
+    if found.targets:
+        lines += ["", "| target | trained | shards predicted |", "|:---|:---|---:|"]
+        lines += [f"| {state.target} | {state.trained} | {state.shards_text} |" for state in found.targets]
+    return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
