@@ -7,9 +7,9 @@ from dataclasses import replace
 from graphlib import TopologicalSorter
 from pathlib import Path
 
-from pipeline.workflow import scope, templating
+from pipeline.workflow import loops, scope, templating
 from pipeline.workflow.check import dependencies
-from pipeline.workflow.dag import Engine, Pod
+from pipeline.workflow.engine import Engine, Pod
 from pipeline.workflow.local import settled_parameters
 from pipeline.workflow.model import Parameter, Task, Template, Workflow
 from pipeline.workflow.processes import Places
@@ -72,7 +72,7 @@ class _Printer:
     def _task(self, task: Task, node: str, depth: int) -> Iterator[str]:
         facts = [f"after {task.depends}" if task.depends else "", f"when {task.when}" if task.when else ""]
         try:
-            turns = scope.turns(task) if task.is_loop else [(task.name, task)]
+            turns = loops.turns(task) if task.is_loop else [(task.name, task)]
         except TemplateError:  # only a task before it knows how often
             over = task.param or (task.sequence and (task.sequence.count or task.sequence.end))
             facts.append(f"for each of {over}")

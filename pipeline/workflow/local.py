@@ -31,7 +31,7 @@ from types import FrameType
 
 from pipeline.errors import WorkflowError
 from pipeline.workflow import processes, templating
-from pipeline.workflow.dag import Engine, Pod
+from pipeline.workflow.engine import Engine, Pod
 from pipeline.workflow.model import Workflow
 from pipeline.workflow.nodes import ERROR, FAILED, STOPPED, SUCCEEDED, Node
 from pipeline.workflow.outcome import Outcome
@@ -101,11 +101,13 @@ def run(
 
     `parameters` override those of the file. `jobs` (default: as many as cores) processes run at once, each with its
     share of the cores as threads. `volumes` maps claim names to directories, `semaphores` gives the places of
-    `configmap/key` (default 1), `config_maps` the values of `configmap/key`. `fresh` forgets what was done before.
+    `configmap/key` (default: as many as `jobs`), `config_maps` the values of `configmap/key`. `fresh` forgets what was
+    done before.
     Raises `WorkflowError` for parameters that do not fit and `RunConflictError` while another run uses `state_dir`.
     """
     values = settled_parameters(workflow, parameters or {}, config_maps)
     _check_names(workflow, values, volumes or {}, semaphores or {})
+    places_of = {**dict.fromkeys(_semaphores(workflow, values), jobs or cores()), **(semaphores or {})}
     with StateDirectory(Path(state_dir), grace_seconds) as state:
         earlier = None if fresh else state.read()
         if earlier is not None and (earlier.phase == SUCCEEDED or not _is_name_of(workflow, earlier.name)):
@@ -119,7 +121,7 @@ def run(
             name=name,
             uid=earlier.uid if earlier else str(uuid.uuid4()),
             config_maps=config_maps,
-            semaphores=semaphores,
+            semaphores=places_of,
             recall=runner.recall,
         )
         return runner.run(engine)
@@ -132,11 +134,18 @@ def _check_names(
     filled = templating.fill(tuple(workflow.templates.values()), parameter_scope(values))
     every = [*workflow_volumes(workflow, values), *(volume for template in filled for volume in template.volumes)]
     claims = {volume.claim for volume in every if volume.claim is not None}
-    locks = {lock for template in filled for lock in template.locks if not lock.startswith("mutex ")}
-    for what, given, known in (("claim", set(volumes), claims), ("semaphore", set(semaphores), locks)):
+    for what, given, known in (
+        ("claim", set(volumes), claims),
+        ("semaphore", set(semaphores), _semaphores(workflow, values)),
+    ):
         if given - known and not any(templating.tags(tuple(known))):
             there = ", ".join(sorted(known)) or "none"
             raise WorkflowError(f"{workflow.where.file} has no {what} {min(given - known)!r}; it has {there}")
+
+
+def _semaphores(workflow: Workflow, values: Mapping[str, str]) -> set[str]:
+    filled = templating.fill(tuple(workflow.templates.values()), parameter_scope(values))
+    return {lock for template in filled for lock in template.locks if not lock.startswith("mutex ")}
 
 
 def _is_name_of(workflow: Workflow, name: str) -> bool:

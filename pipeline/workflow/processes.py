@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.workflow import templating
-from pipeline.workflow.dag import Pod
+from pipeline.workflow.engine import Pod
 from pipeline.workflow.model import Container, Volume, Workflow
 from pipeline.workflow.scope import parameter_scope
 from pipeline.workflow.state import StateDirectory, file_name

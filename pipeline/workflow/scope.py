@@ -1,4 +1,4 @@
-"""What the tags of a DAG's tasks stand for, and how a task becomes the turns of its loop."""
+"""What tags stand for: those of the run, of the tasks of a DAG, of the inputs of a template."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.workflow import expressions, templating
-from pipeline.workflow.expressions import WHEN, ExpressionError
-from pipeline.workflow.model import Parameter, Sequence, Task, Template
+from pipeline.workflow.model import Parameter, Template
 from pipeline.workflow.nodes import OMITTED, SKIPPED, SUCCEEDED, Node
-from pipeline.workflow.templating import Scope, TemplateError
+from pipeline.workflow.templating import TemplateError
 from pipeline.workflow.yamlfile import as_text
 
 
@@ -24,6 +22,41 @@ def timestamp(seconds: float) -> str:
 def parameter_scope(values: Mapping[str, str]) -> dict[str, str | None]:
     """The tags of the workflow's parameters."""
     return {f"workflow.parameters.{name}": value for name, value in values.items()}
+
+
+def of_run(
+    parameters: Mapping[str, str], name: str, uid: str, entrypoint: str, created_at: float
+) -> dict[str, str | None]:
+    """The tags `workflow.*`; `created_at` in seconds since 1970."""
+    listed = as_text([{"name": key, "value": value} for key, value in parameters.items()])
+    return {
+        **parameter_scope(parameters),
+        "workflow.parameters": listed,
+        "workflow.parameters.json": listed,
+        "workflow.name": name,
+        "workflow.uid": uid,
+        "workflow.namespace": "local",
+        "workflow.serviceAccountName": "local",
+        "workflow.mainEntrypoint": entrypoint,
+        "workflow.creationTimestamp": timestamp(created_at),
+    }
+
+
+def of_end(phase: str, failed: Iterable[Node], duration_seconds: float) -> dict[str, str | None]:
+    """What only the exit handler can know: how the run ended, and which nodes `failed`."""
+    failures = [
+        {
+            "displayName": node.display_name,
+            "message": node.message,
+            "templateName": node.template,
+            "phase": node.phase,
+            "podName": node.name,
+            "finishedAt": timestamp(node.finished_at or 0.0),
+        }
+        for node in failed
+    ]
+    text = json.dumps(as_text(failures), ensure_ascii=False)  # quoted once more, as Argo does it
+    return {"workflow.status": phase, "workflow.failures": text, "workflow.duration": f"{duration_seconds:.6f}"}
 
 
 def of_task(name: str, node: Node, turns: list[Node], template: Template) -> dict[str, str | None]:
@@ -77,88 +110,6 @@ def _structured(values: list[str]) -> list[Any] | None:
         except ValueError:
             return None
     return parsed if all(isinstance(value, list | dict) for value in parsed) else None
-
-
-def resolve(task: Task, scope: Scope) -> Task:
-    """Replace the tags of a task but for its loop's; a task whose `when` is false already is left as it is."""
-    when = templating.fill(task.when, scope)
-    templating.refuse_tags(when, "tasks.")
-    if when and not task.is_loop and not proceeds(when):
-        return replace(task, when=when)
-    if when and task.is_loop and _is_false(when):
-        return replace(task, when=when)
-    given = tuple(argument for argument in task.arguments if not _is_absent(argument, scope))
-    filled = templating.fill(replace(task, arguments=given), scope)
-    templating.refuse_tags(filled, "tasks.")
-    return filled
-
-
-def _is_absent(argument: Parameter, scope: Scope) -> bool:
-    """An argument that only repeats the missing output of a skipped task counts as not given."""
-    match = templating.TAG.fullmatch(argument.value or "")
-    return match is not None and match[1] in scope and scope[match[1]] is None
-
-
-def proceeds(when: str) -> bool:
-    """Whether a task with this `when` runs; `TemplateError` for what is no condition."""
-    try:
-        return not when or expressions.evaluate_bool(when, WHEN, {})
-    except ExpressionError as error:
-        raise TemplateError(f"Invalid 'when' expression '{when}': {error}") from error
-
-
-def _is_false(when: str) -> bool:
-    """Whether a loop's `when` is false for all turns; one that still holds `{{item}}` cannot be told yet."""
-    try:
-        return not proceeds(when)
-    except TemplateError:
-        return False
-
-
-def turns(task: Task) -> list[tuple[str, Task]]:
-    """The turns of a resolved loop with their node names; none where the loop is empty."""
-    try:
-        items = _items(task)
-    except TemplateError:
-        if _is_false(task.when):
-            return []
-        raise
-    bare = replace(task, items=None, param=None, sequence=None)
-    return [
-        (templating.loop_name(task.name, index, item), templating.fill(bare, templating.item_scope(item)))
-        for index, item in enumerate(items)
-    ]
-
-
-def _items(task: Task) -> Iterable[Any]:
-    if task.items is not None:
-        return task.items
-    if task.sequence is not None:
-        return _counted(task.sequence)
-    try:
-        items = json.loads(task.param or "")
-    except ValueError:
-        items = None
-    if not isinstance(items, list):
-        raise TemplateError(f"withParam value could not be parsed as a JSON list: {(task.param or '').strip()}")
-    return items
-
-
-def _counted(sequence: Sequence) -> list[str]:
-    """The numbers of `withSequence`: `count` of them from `start`, or up or down to `end`, which is included."""
-    start = templating.whole_number(sequence.start or "0", "withSequence.start")
-    if sequence.end is not None:
-        end = templating.whole_number(sequence.end, "withSequence.end")
-    else:
-        count = templating.whole_number(sequence.count or "", "withSequence.count")
-        if count == 0:
-            return []
-        end = start + count - 1
-    step = 1 if start <= end else -1
-    try:
-        return [sequence.format % number for number in range(start, end + step, step)]
-    except (TypeError, ValueError) as error:
-        raise TemplateError(f"withSequence.format {sequence.format!r}: {error}") from error
 
 
 def inputs(

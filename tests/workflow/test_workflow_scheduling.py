@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pipeline.workflow import Workflow
 from pipeline.workflow.check import RESULTS
-from pipeline.workflow.dag import Engine, Pod
+from pipeline.workflow.engine import Engine, Pod
 from pipeline.workflow.model import Container, Dag, Task, Template
 from pipeline.workflow.nodes import ERROR, FAILED, OMITTED, PENDING, SUCCEEDED
 from pipeline.workflow.yamlfile import Where
