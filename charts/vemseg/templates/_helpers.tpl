@@ -8,7 +8,7 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 
-{{- /* A scalar as a ConfigMap wants it. Numbers come as floats: printing them as JSON keeps 1000000 from being 1e+06. */}}
+{{- /* A value as a ConfigMap wants it. JSON is what Argo reads lists and maps as, and keeps 1000000 from being 1e+06. */}}
 {{- define "vemseg.string" -}}
 {{- if kindIs "string" . }}{{ . | quote }}{{ else }}{{ toJson . | quote }}{{ end }}
 {{- end }}
@@ -16,4 +16,13 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- /* Whether the cluster is asked: offline, Helm knows API groups but not their kinds. */}}
 {{- define "vemseg.online" -}}
 {{- if .Capabilities.APIVersions.Has "v1/Pod" }}true{{ end }}
+{{- end }}
+
+{{- /* Labels of the nodes for all pods, as JSON: what is asked for, and the one node that a block volume attaches to. */}}
+{{- define "vemseg.nodeSelector" -}}
+{{- $selector := deepCopy (index .Values.parameters "node-selector") }}
+{{- with .Values.storage.node }}
+{{- $_ := set $selector "kubernetes.io/hostname" . }}
+{{- end }}
+{{- toJson $selector }}
 {{- end }}
