@@ -14,8 +14,8 @@ flicker             mean |B' - B| - mean |N' - N|, a prime for the next slice in
 ==================  ==================================================================================
 
 Power is not yet detail: noise has power too. The detail correlation tells them apart; it is 1 where the high
-frequencies are the native ones and 0 where they have nothing to do with them. It is the Fourier ring correlation
-(Saxton and Baumeister 1982) of one wide ring.
+frequencies are the native ones but for one factor, and 0 where they have nothing to do with them. It is the Fourier
+ring correlation (Saxton and Baumeister 1982) of one wide ring.
 
 Flicker as defined above can be below zero, since blur also lessens the differences between neighbours, and a stack
 that is blurred can flicker unseen. Two more measures do not have this weakness: `error_flicker`, mean
