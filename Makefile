@@ -10,10 +10,10 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # A job is a process with one thread: many small networks train faster side by side than one after the other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo test lint bench chart-check kind-up kind-e2e kind-down clean
 
 help:  ## Say what there is to make
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## Make the environment .venv
 
@@ -41,6 +41,38 @@ bench: $(BENCH_READY)  ## Measure speed as ratios: inference, augmentation and l
 $(BENCH_READY): $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
 	touch $@
+
+chart-check: $(READY)  ## Check chart, overlays and workflows (helm, kubectl, argo; KUBECONFIG: in that cluster too)
+	for site in kind nrp generic; do \
+	  helm lint --strict --quiet charts/vemseg --values charts/vemseg/values-$$site.yaml || exit 1; \
+	done
+	env -u ARGO_SERVER argo lint --offline workflows
+	$(BIN)/python -m pytest tests/charts
+
+# A kind cluster for trying it out: Argo from its release, the image from this machine's docker, the chart.
+KIND_KUBECONFIG := build/kind.kubeconfig
+ARGO_RELEASE := https://github.com/argoproj/argo-workflows/releases/download/v4.0.7/install.yaml
+
+kind-up: export KUBECONFIG = $(KIND_KUBECONFIG)
+kind-up:  ## Make a kind cluster with Argo Workflows and vemseg in it (docker, kind, kubectl, helm; after make images)
+	mkdir -p build
+	kind get clusters | grep -qx vemseg || kind create cluster --config k8s/kind/cluster.yaml
+	kind export kubeconfig --name vemseg
+	kind load docker-image vemseg-worker:0.1.0 --name vemseg
+	kubectl get namespace argo || kubectl create namespace argo
+	kubectl apply --server-side --namespace argo --filename $(ARGO_RELEASE)
+	kubectl rollout status --namespace argo deployment/workflow-controller --timeout 5m
+	kubectl apply --filename k8s/overlays/kind/namespace.yaml
+	helm upgrade --install vemseg charts/vemseg --namespace vemseg --values charts/vemseg/values-kind.yaml
+	helm test vemseg --namespace vemseg --timeout 10m
+	@echo "export KUBECONFIG=$(CURDIR)/$(KIND_KUBECONFIG)"
+
+kind-e2e: $(READY)  ## Run the end-to-end tests in the kind cluster
+	KUBECONFIG=$(CURDIR)/$(KIND_KUBECONFIG) $(BIN)/python -m pytest tests/charts tests/cluster
+
+kind-down:  ## Remove the kind cluster
+	kind delete cluster --name vemseg
+	rm -f $(KIND_KUBECONFIG)
 
 clean:  ## Remove the demo and all that is cached; .venv stays
 	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info

@@ -1,4 +1,4 @@
-"""The table of values in the chart's README, from values.yaml and its schema; `python charts/reference.py` writes it."""
+"""The table of values in the chart's README, made from its schema; `python charts/reference.py` writes it."""
 
 from __future__ import annotations
 
