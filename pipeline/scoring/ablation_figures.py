@@ -41,10 +41,15 @@ def difference_figure(ablation: Ablation, reference: str = NATIVE) -> Figure:
     axes = figure.add_subplot()
     # A gap sets the averages apart from the classes.
     middles = [i + 0.5 * row.is_average for i, row in enumerate(rows)]
-    for i, (comparison, style) in enumerate(zip(comparisons, cycle(_STYLES), strict=False)):
+    # An input looks the same whatever it is compared with.
+    boosted = (one.name for one in ablation.inputs if one.name != NATIVE)
+    styles = dict(zip(boosted, cycle(_STYLES), strict=False))
+    for i, comparison in enumerate(comparisons):
         offsets = [middle + (i - (len(comparisons) - 1) / 2) * height for middle in middles]
         intervals = [row.f1 for row in comparison.rows]
-        _draw_bars(axes, intervals, offsets, height=0.9 * height, label=plain(comparison.name), **style)
+        _draw_bars(
+            axes, intervals, offsets, height=0.9 * height, label=plain(comparison.name), **styles[comparison.name]
+        )
     axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(middles, [_row_label(row) for row in rows])
     axes.set_ylim(middles[-1] + 0.6, -0.6)
@@ -79,7 +84,7 @@ def _draw_bars(axes: Axes, intervals: Sequence[Interval], middles: Sequence[floa
         low, high = length, length
         if interval.low is not None and interval.high is not None:
             low, high = interval.low, interval.high
-            axes.plot([low, high], [middle, middle], color="white", linewidth=3.2, solid_capstyle="butt")
+            axes.plot([low, high], [middle, middle], color="white", linewidth=2.8, solid_capstyle="butt")
             axes.plot([low, high], [middle, middle], color="black", linewidth=1.4, marker="|", markersize=5)
         _write_value(axes, interval, low if length < 0 else high, middle)
 
