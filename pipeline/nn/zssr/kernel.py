@@ -43,9 +43,15 @@ class Kernel:
         """
         if not (math.isfinite(sigma_px) and sigma_px > 0):
             raise InputError(f"the Gaussian kernel's sigma is {sigma_px}; give fine pixels, above zero")
-        reach = math.ceil(_REACH_IN_SIGMAS * sigma_px)
-        profile = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
-        return cls(np.outer(profile, profile))
+        return cls.of_covariance(np.eye(2) * sigma_px**2)
+
+    @classmethod
+    def of_covariance(cls, covariance_yx: NDArray[np.float64]) -> Kernel:
+        """The Gaussian of this covariance in fine pixels squared, positive definite: [[yy, yx], [xy, xx]]."""
+        reach_y, reach_x = np.ceil(_REACH_IN_SIGMAS * np.sqrt(np.diag(covariance_yx))).astype(int)
+        offsets = np.mgrid[-reach_y : reach_y + 1, -reach_x : reach_x + 1]
+        distance = np.einsum("iyx,ij,jyx->yx", offsets, np.linalg.inv(covariance_yx), offsets)
+        return cls(np.exp(-0.5 * distance))
 
     @property
     def covariance_yx(self) -> NDArray[np.float64]:
