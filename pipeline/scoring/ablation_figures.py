@@ -50,31 +50,29 @@ def difference_figure(ablation: Ablation, reference: str = NATIVE) -> Figure:
         _draw_bars(
             axes, intervals, offsets, height=0.9 * height, label=plain(comparison.name), **styles[comparison.name]
         )
-    axes.axvline(0, color="black", linewidth=1)
     axes.set_yticks(middles, [_row_label(row) for row in rows])
     axes.set_ylim(middles[-1] + 0.6, -0.6)
-    axes.margins(x=0.12)
-    axes.xaxis.set_major_locator(MaxNLocator(7))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
     axes.set_title(f"F1 against {plain(reference)}", fontsize=TEXT_POINTS + 1, loc="left")
+    _dress(axes)
     axes.set_xlabel(
         f"difference of F1; lines: {100 * ablation.confidence:g} % intervals over {ablation.blocks} blocks",
         fontsize=TEXT_POINTS,
     )
+    return figure
+
+
+def _dress(axes: Axes) -> None:
+    axes.axvline(0, color="black", linewidth=1)
+    axes.margins(x=0.12)
+    axes.xaxis.set_major_locator(MaxNLocator(7))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: signed(value)))
     axes.tick_params(labelsize=TEXT_POINTS)
     axes.tick_params(axis="y", length=0)
     axes.grid(axis="x", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right", "left"]].set_visible(False)
-    axes.legend(
-        loc="lower right",
-        bbox_to_anchor=(1, 1),
-        ncols=len(comparisons),
-        borderaxespad=0,
-        frameon=False,
-        fontsize=TEXT_POINTS,
-    )
-    return figure
+    style: dict[str, Any] = {"ncols": len(axes.containers), "frameon": False, "fontsize": TEXT_POINTS}
+    axes.legend(loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0, **style)
 
 
 def _draw_bars(axes: Axes, intervals: Sequence[Interval], middles: Sequence[float], **style: Any) -> None:
