@@ -53,7 +53,10 @@ def _gpu() -> Facts:
     torch = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
         return {}
-    free, size = torch.cuda.mem_get_info()
+    try:
+        free, size = torch.cuda.mem_get_info()
+    except RuntimeError:  # the GPU is lost: the step will say so itself
+        return {}
     facts = {
         "vemseg_gpu_memory_used_bytes": ("Used memory of the GPU", float(size - free)),
         "vemseg_gpu_memory_size_bytes": ("Memory that the GPU has", float(size)),

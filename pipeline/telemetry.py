@@ -105,4 +105,4 @@ class Reporter:
             push(self.metrics, self._store.url)
         except Exception as error:
             # To lose them costs a look at the step; an error would cost its result.
-            self.say(f"metrics are not kept: {error}")
+            self.event("metrics_lost", error=str(error))
