@@ -91,8 +91,8 @@ def _tile_side(slices_NYX: NDArray[np.floating]) -> int:
         raise InputError("the slices hold values that are not finite; no kernel can be estimated from them")
     if slices_NYX.max() == slices_NYX.min():
         raise InputError(f"the slices are constant ({slices_NYX.flat[0]:g}); give others, or the kernel")
-    _, height, width = slices_NYX.shape
-    return 2 * min(_TILE_PX // 2, height // 2, width // 2)
+    side: int = min(_TILE_PX, *slices_NYX.shape[1:])
+    return side // 2 * 2
 
 
 def _capture_blur(spectrum: NDArray[np.float64]) -> NDArray[np.float64]:
