@@ -35,7 +35,7 @@ from pipeline.workflow.engine import Engine, Pod
 from pipeline.workflow.model import Workflow
 from pipeline.workflow.nodes import ERROR, FAILED, STOPPED, SUCCEEDED, Node
 from pipeline.workflow.outcome import Outcome
-from pipeline.workflow.processes import Command, Places, workflow_volumes
+from pipeline.workflow.processes import Command, NotStartedError, Places, workflow_volumes
 from pipeline.workflow.scope import parameter_scope
 from pipeline.workflow.state import Saved, StateDirectory, log_file
 from pipeline.workflow.templating import TemplateError
@@ -43,6 +43,8 @@ from pipeline.workflow.view import Silent, View
 
 _TICK_SECONDS = 0.03
 _PROGRESS_SECONDS = 0.5
+_WORKFLOW_TOO_LONG = "Step exceeded its deadline"
+_POD_TOO_LONG = "Pod was active on the node longer than the specified deadline"
 
 
 @dataclass(frozen=True)
@@ -228,15 +230,27 @@ class _Runner:
         for _ in range(len(self.waiting)):
             pod = self.waiting.popleft()
             try:
-                expired = next((why for at, why in self._deadlines(pod, None) if time.time() >= at), "")
-                if expired:
-                    self.engine.finished(pod.name, FAILED, expired)
-                elif len(self.running) < self.jobs:
-                    self._start(pod)
-                else:
-                    self.waiting.append(pod)
+                if not self._ended_while_waiting(pod):
+                    if len(self.running) < self.jobs:
+                        self._start(pod)
+                    else:
+                        self.waiting.append(pod)
+            except NotStartedError as error:
+                code = processes.NOT_STARTED
+                self.engine.finished(pod.name, FAILED, f"main: Error (exit code {code}): {error}", exit_code=code)
             except TemplateError as error:
                 self.engine.finished(pod.name, ERROR, str(error))
+
+    def _ended_while_waiting(self, pod: Pod) -> bool:
+        """End a pod whose time is up before it began; its own time being up is an error to Argo, not a failure."""
+        now, timeout = time.time(), self._timeout(pod)
+        if self.engine.deadline is not None and now >= self.engine.deadline and not pod.outlives_deadline:
+            self.engine.finished(pod.name, FAILED, _WORKFLOW_TOO_LONG)
+        elif timeout is not None and now >= timeout:
+            self.engine.finished(pod.name, ERROR, f"{pod.name} exceeded its deadline")
+        else:
+            return False
+        return True
 
     def _start(self, pod: Pod) -> None:
         command = self.places.command(pod)
@@ -248,19 +262,22 @@ class _Runner:
         self.running[pod.name] = _Process(pod, command, popen, deadlines)
         self.engine.started(pod.name)
 
-    def _deadlines(self, pod: Pod, started_at: float | None) -> list[tuple[float, str]]:
-        """When a pod must have ended (seconds since 1970), and the message for a pod that has not."""
+    def _timeout(self, pod: Pod) -> float | None:
+        """When the time that a pod has from its making on is up, in seconds since 1970."""
+        if pod.template.timeout is None:
+            return None
+        return self.engine.nodes[pod.name].created_at + templating.seconds(pod.template.timeout, "timeout")
+
+    def _deadlines(self, pod: Pod, started_at: float) -> list[tuple[float, str]]:
+        """When a pod that runs must have ended (seconds since 1970), and the message for one that has not."""
         found = []
-        template = pod.template
         if self.engine.deadline is not None and not pod.outlives_deadline:
-            found.append((self.engine.deadline, "Step exceeded its deadline"))
-        too_long = "Pod was active on the node longer than the specified deadline"
-        if template.timeout is not None:
-            seconds = templating.seconds(template.timeout, "timeout")
-            found.append((self.engine.nodes[pod.name].created_at + seconds, too_long))
-        if template.active_deadline_seconds is not None and started_at is not None:
-            active = templating.whole_number(template.active_deadline_seconds, "activeDeadlineSeconds")
-            found.append((started_at + active, too_long))
+            found.append((self.engine.deadline, _WORKFLOW_TOO_LONG))
+        timeout, active = self._timeout(pod), pod.template.active_deadline_seconds
+        if timeout is not None:
+            found.append((timeout, _POD_TOO_LONG))
+        if active is not None:
+            found.append((started_at + templating.whole_number(active, "activeDeadlineSeconds"), _POD_TOO_LONG))
         return sorted(found)
 
     def _look_after(self) -> None:

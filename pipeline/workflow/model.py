@@ -47,12 +47,12 @@ class Volume:
 
 @dataclass(frozen=True)
 class Container:
-    """What runs: `command` and `args` as one process, `env` as (name, value) pairs."""
+    """What runs: `command` and `args` as one process, `env` as (name, value) pairs; `None`: as the caller has it."""
 
     where: Where
     command: tuple[str, ...]
     args: tuple[str, ...] = ()
-    env: tuple[tuple[str, str], ...] = ()
+    env: tuple[tuple[str, str | None], ...] = ()
     working_dir: str | None = None
     mounts: tuple[Mount, ...] = ()
 

@@ -20,8 +20,8 @@ from pipeline.workflow.engine import Pod
 from pipeline.workflow.model import Container, Volume, Workflow
 from pipeline.workflow.scope import parameter_scope
 from pipeline.workflow.state import StateDirectory, file_name
-from pipeline.workflow.templating import TemplateError
 
+NOT_STARTED = 64  # the exit code of Argo's executor where it cannot start the command
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -31,6 +31,10 @@ THREAD_VARIABLES = (
 )
 _RESULT_BYTES = 256 * 1024  # Argo keeps the end of what a pod prints
 _HASHED_BYTES = 16 * 1024 * 1024  # larger files count by size and time
+
+
+class NotStartedError(Exception):
+    """There is no such command, or this machine cannot run it; a pod would have failed with `NOT_STARTED`."""
 
 
 def mapped(text: str, directories: Mapping[str, str], own_paths: Iterable[str] = ()) -> str:
@@ -45,6 +49,27 @@ def mapped(text: str, directories: Mapping[str, str], own_paths: Iterable[str] =
     paths = "|".join(re.escape(path) for path in sorted(places, key=len, reverse=True))
     begins, ends = r"(?:(?<![\w.~$}/-])|(?<=file://))", r"(?![\w.-])"
     return re.sub(f"{begins}({paths}){ends}", lambda match: places[match[1]], text)
+
+
+def expanded(text: str, environment: Mapping[str, str]) -> str:
+    """Replace `$(NAME)` by the variable of the container, where it has one, and `$$` by `$`, as the kubelet does."""
+
+    def replacement(match: re.Match[str]) -> str:
+        return "$" if match[0] == "$$" else environment.get(match[1], match[0])
+
+    return re.sub(r"\$\$|\$\(([^)]*)\)", replacement, text)
+
+
+def _variables(container: Container) -> tuple[dict[str, str], dict[str, str]]:
+    """The variables that the file gives a container, and these with those that come from the caller's environment."""
+    own: dict[str, str] = {}
+    known: dict[str, str] = {}
+    for name, value in container.env:
+        if value is not None:
+            own[name] = known[name] = expanded(value, known)
+        elif name in os.environ:
+            known[name] = os.environ[name]
+    return own, known
 
 
 @dataclass(frozen=True)
@@ -105,10 +130,12 @@ class Places:
             output.name: (Path(mapped(output.path or "", directories)), output.default)
             for output in pod.template.outputs
         }
+        own_variables, all_variables = _variables(container)
+        words = (expanded(word, all_variables) for word in (*container.command, *container.args))
         return Command(
             directories=tuple(mounts.values()),
-            argv=tuple(mapped(word, directories, own_paths) for word in (*container.command, *container.args)),
-            environment={name: mapped(value, directories, own_paths) for name, value in container.env},
+            argv=tuple(mapped(word, directories, own_paths) for word in words),
+            environment={name: mapped(value, directories, own_paths) for name, value in own_variables.items()},
             working_dir=None if container.working_dir is None else mapped(container.working_dir, directories),
             outputs=outputs,
             own_directory=own,
@@ -162,7 +189,7 @@ def _fingerprint(word: str) -> str:
 
 
 def start(command: Command, threads: int, lock_fd: int) -> subprocess.Popen[bytes]:
-    """Start the process as leader of a session of its own; `TemplateError` where its command cannot be found.
+    """Start the process as leader of a session of its own; `NotStartedError` where its command cannot be found.
 
     Programs beside this Python come first, so that `vemseg` is the one of this environment. The process inherits the
     runner's lock: see `state`.
@@ -174,7 +201,7 @@ def start(command: Command, threads: int, lock_fd: int) -> subprocess.Popen[byte
     environment |= command.environment
     program = shutil.which(command.argv[0], path=environment["PATH"])
     if program is None:
-        raise TemplateError(f"command not found: {command.argv[0]}")
+        raise NotStartedError(f"failed to find {command.argv[0]} in PATH")
     with command.log.open("wb") as log, (command.result or command.log).open("ab") as out:
         if command.result is not None:
             out.truncate(0)
@@ -190,7 +217,7 @@ def start(command: Command, threads: int, lock_fd: int) -> subprocess.Popen[byte
                 pass_fds=(lock_fd,),
             )
         except OSError as error:
-            raise TemplateError(f"cannot start {command.argv[0]}: {error}") from error
+            raise NotStartedError(f"cannot start {command.argv[0]}: {error}") from error
 
 
 def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:

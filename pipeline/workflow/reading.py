@@ -128,8 +128,8 @@ def _parameter(fields: Fields) -> Parameter:
     return Parameter(
         where=fields.where,
         name=fields.required("name"),
-        value=fields.scalar_text("value"),
-        default=fields.scalar_text("default") if source is None else source.scalar_text("default"),
+        value=fields.text("value"),
+        default=fields.text("default") if source is None else source.text("default"),
         enum=tuple(as_text(value) for value in enum),
         path=None if source is None else source.text("path"),
         source=None if source is None else source.text("parameter"),
@@ -145,7 +145,7 @@ def _container(fields: Fields) -> Container:
         where=fields.where,
         command=fields.texts("command"),
         args=fields.texts("args"),
-        env=tuple(pair for item in fields.many("env", ENV) for pair in _env(item)),
+        env=tuple(_env(item) for item in fields.many("env", ENV)),
         working_dir=fields.text("workingDir"),
         mounts=tuple(
             Mount(m.where, m.required("name"), m.required("mountPath"), m.text("subPath") or "")
@@ -154,11 +154,10 @@ def _container(fields: Fields) -> Container:
     )
 
 
-def _env(fields: Fields) -> list[tuple[str, str]]:
+def _env(fields: Fields) -> tuple[str, str | None]:
     """A variable from a Secret is left to the environment that the runner was started in."""
-    if fields.one("valueFrom", ENV_SOURCE) is not None:
-        return []
-    return [(fields.required("name"), fields.text("value") or "")]
+    source = fields.one("valueFrom", ENV_SOURCE)
+    return fields.required("name"), (fields.text("value") or "") if source is None else None
 
 
 def _volumes(owner: Fields) -> tuple[Volume, ...]:

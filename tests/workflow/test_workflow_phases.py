@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from workflow_cases import CASES, Case, text
+from workflow_cases import CASES, CONFIG_MAPS, Case
 
 from pipeline.workflow import load, run
 
@@ -16,11 +16,10 @@ from pipeline.workflow import load, run
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_phases(case: Case, tmp_path: Path) -> None:
     file = tmp_path / "case.yaml"
-    file.write_text(text(case))
-    result = run(load(file), state_dir=tmp_path / "state", jobs=4, grace_seconds=1)
-    main = next(iter(result.nodes))
-    seen = {name.removeprefix(f"{main}."): node for name, node in result.nodes.items()}
-    for expected in case.nodes.split():
+    file.write_text(case.text())
+    result = run(load(file), state_dir=tmp_path / "state", jobs=4, grace_seconds=1, config_maps=CONFIG_MAPS)
+    seen = {name.removeprefix(f"{case.workflow_name}."): node for name, node in result.nodes.items()}
+    for expected in case.nodes.split(" "):
         if expected.startswith("!"):
             assert expected[1:] not in seen
         elif "=" in expected:

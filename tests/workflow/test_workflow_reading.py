@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import yaml
 
 from pipeline.errors import WorkflowError
 from pipeline.workflow import Workflow, describe, load, settled_parameters
@@ -47,6 +46,7 @@ WRONG = [
     ("- {name: main, ECHO}\n- {name: main, ECHO}", 8, "'main'"),
     ("- {name: other, ECHO}", 1, "no template 'main'"),
     ("- {name: main, container: {command: [a], env: [{name: A, value: 1}]}}", 7, "quotes"),
+    ("arguments:\n  parameters:\n  - {name: a, value: 7}", 8, "quotes"),
     ("- {name: main, container: {command: [a], args: ['{{inputs.parameters.x}}']}}", 7, "inputs.parameters.x"),
     ("- {name: main, container: {command: [a], args: ['{{workflow.parameters.x}}']}}", 7, "parameters.x"),
     ("- {name: main, name: main, ECHO}", 7, "twice"),
@@ -149,13 +149,13 @@ def test_parameters_come_from_the_caller_the_file_or_the_config_map(make: Make) 
         f"""
         arguments:
           parameters:
-          - {{name: plain, value: 1.50}}
+          - {{name: plain, value: '1.50'}}
           - {{name: given, value: x, enum: [x, z]}}
           - {{name: mapped, valueFrom: {{configMapKeyRef: {{name: c, key: k}}, default: fallback}}}}
         templates: [{{name: main, {CONTAINER}}}]
         """
     )
-    assert settled_parameters(workflow, {"given": "z"}) == {"plain": "1.5", "given": "z", "mapped": "fallback"}
+    assert settled_parameters(workflow, {"given": "z"}) == {"plain": "1.50", "given": "z", "mapped": "fallback"}
     assert settled_parameters(workflow, {}, {"c/k": "v"})["mapped"] == "v"
     with pytest.raises(WorkflowError, match="must be one of x, z"):
         settled_parameters(workflow, {"given": "other"})
@@ -196,12 +196,7 @@ def test_every_pod_retries_what_the_machines_did_and_nothing_else(name: str) -> 
         assert not again(-1, "unresolved tags")
 
 
+@pytest.mark.skipif(shutil.which("argo") is None, reason="needs the command argo")
 @pytest.mark.parametrize("name", sorted(PROJECT))
-def test_requests_are_limits_and_argo_finds_no_fault(name: str) -> None:
-    for template in yaml.safe_load((WORKFLOWS / name).read_text())["spec"]["templates"]:
-        if "container" in template:
-            resources = yaml.safe_load(template["podSpecPatch"])["containers"][0]["resources"]
-            assert resources["requests"] == resources["limits"]
-    argo = shutil.which("argo")
-    if argo is not None:
-        subprocess.run([argo, "lint", "--offline", WORKFLOWS / name], check=True, capture_output=True)
+def test_argo_finds_no_fault(name: str) -> None:
+    subprocess.run(["argo", "lint", "--offline", WORKFLOWS / name], check=True, capture_output=True)

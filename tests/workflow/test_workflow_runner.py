@@ -23,7 +23,7 @@ from rich.console import Console
 
 from pipeline.errors import RunConflictError, WorkflowError
 from pipeline.workflow import Result, Workflow, exit_code, for_console, run
-from pipeline.workflow.processes import mapped
+from pipeline.workflow.processes import expanded, mapped
 
 Make = Callable[[str], Workflow]
 Write = Callable[[str], Path]
@@ -279,7 +279,7 @@ def _one(script: str, more: str = "", task: str = "") -> str:
 
 
 @pytest.mark.parametrize(
-    ("script", "code"), [("exit 2", 2), ("exit 75", 75), ("kill -9 $$", 137), ("kill -15 $$", 143)]
+    ("script", "code"), [("exit 2", 2), ("exit 75", 75), ("kill -9 $$$$", 137), ("kill -15 $$$$", 143)]
 )
 def test_the_exit_code_of_the_run_is_that_of_the_failed_node(script: str, code: int, make: Make, place: Place) -> None:
     result = place.run(make(_one(script)))
@@ -288,22 +288,22 @@ def test_the_exit_code_of_the_run_is_that_of_the_failed_node(script: str, code: 
 
 
 def test_a_failure_of_its_own_outranks_a_killed_process(make: Make, place: Place) -> None:
-    script = "if test {{inputs.parameters.i}} = 0; then kill -9 $$; else sleep 0.2; exit 2; fi"
+    script = "if test {{inputs.parameters.i}} = 0; then kill -9 $$$$; else sleep 0.2; exit 2; fi"
     arguments = ", withSequence: {count: 2}, arguments: {parameters: [{name: i, value: '{{item}}'}]}"
     assert exit_code(place.run(make(_one(script, "inputs: {parameters: [{name: i}]}", arguments)))) == 2
 
 
 def test_only_what_the_expression_names_is_tried_again(make: Make, place: Place) -> None:
     retry = "retryStrategy: {limit: 5, expression: 'asInt(lastRetry.exitCode) in [75, 137]'}"
-    script = "echo x >> /data/ran; case {{retries}} in 0) exit 75;; 1) kill -9 $$;; *) exit 3;; esac"
+    script = "echo x >> /data/ran; case {{retries}} in 0) exit 75;; 1) kill -9 $$$$;; *) exit 3;; esac"
     result = place.run(make(_one(script, retry)))
     assert place.ran() == "xxx"
     assert exit_code(result) == 3
 
 
-def test_a_command_that_does_not_exist_is_an_error(make: Make, place: Place) -> None:
+def test_a_command_that_does_not_exist_is_a_failure(make: Make, place: Place) -> None:
     result = place.run(make("templates: [{name: main, container: {command: [no-such-program]}}]"), volumes={})
-    assert (result.phase, exit_code(result)) == ("Error", 1)
+    assert (result.phase, exit_code(result)) == ("Failed", 64)
     assert "no-such-program" in result.message
 
 
@@ -332,7 +332,7 @@ def test_the_workflows_deadline_ends_what_runs_but_not_the_exit_handler(make: Ma
 
 @pytest.mark.parametrize(("jobs", "most"), [(1, 1), (3, 3), (9, 6)])
 def test_as_many_processes_as_jobs(jobs: int, most: int, make: Make, place: Place) -> None:
-    enter, leave = "mkdir -p /data/on; touch /data/on/$$; sleep 0.15", "sleep 0.15; rm /data/on/$$"
+    enter, leave = "mkdir -p /data/on; touch /data/on/$$$$; sleep 0.15", "sleep 0.15; rm /data/on/$$$$"
     script = f"{enter}; ls /data/on | wc -l >> /data/counts; {leave}"
     place.run(make(_one(script, task=", withSequence: {count: 6}")), jobs=jobs)
     assert max(int(line) for line in (place.data / "counts").read_text().split()) == most
@@ -381,6 +381,26 @@ def test_claims_lie_in_the_state_directory_by_default(make: Make, place: Place) 
 )
 def test_mount_paths_become_directories_where_a_path_begins(text: str, expected: str) -> None:
     assert mapped(text, {"/data": "D", "/data/x": "X"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$(A)/$(B)", "1/$(B)"),
+        ("$$(A) $$ $$$$", "$(A) $ $$"),
+        ("$A $((1 + 1))", "$A $((1 + 1))"),
+    ],
+)
+def test_variables_of_the_container_are_filled_in_as_the_kubelet_does(text: str, expected: str) -> None:
+    assert expanded(text, {"A": "1"}) == expected
+
+
+def test_a_variable_from_a_secret_is_the_callers(make: Make, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = _one("echo $KEY $(KEY) > /data/said")
+    secret = "    env: [{name: KEY, valueFrom: {secretKeyRef: {name: s, key: k}}}]\n"
+    monkeypatch.setenv("KEY", "opener")
+    place.run(make(spec + secret))
+    assert (place.data / "said").read_text() == "opener opener\n"
 
 
 def test_a_path_given_by_hand_is_one_of_this_machine_unless_its_claim_is_mapped(
