@@ -8,16 +8,16 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pipeline import __version__
+from pipeline import __version__, cli_cluster
+from pipeline.cli_values import check_worker, count, pairs, triple
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-Number = TypeVar("Number", int, float)
 STUDY, STEPS, DATA, SETTINGS = "Studies", "Steps (what the pods of a workflow run)", "Volumes", "Configuration"
 # Trying again brings no file where there is none, and opens none that is not to be opened.
 MISPLACED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -35,6 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="Write, explain and check configurations.", no_args_is_help=True)
+app.add_typer(cli_cluster.app)
 app.add_typer(config_app, name="config", rich_help_panel=SETTINGS)
 
 RunUrl = Annotated[str, typer.Option("--run", help="Run URL: a path, file:// or s3://", show_default=False)]
@@ -94,9 +95,9 @@ def run(
     from pipeline.workflow import run as run_workflow
 
     loaded = load(workflow)
-    values = _pairs(parameter, "--parameter")
-    volumes = _pairs(volume, "--volume")
-    semaphores = {key: _count(value, key) for key, value in _pairs(semaphore, "--semaphore").items()}
+    values = pairs(parameter, "--parameter")
+    volumes = pairs(volume, "--volume")
+    semaphores = {key: count(value, key) for key, value in pairs(semaphore, "--semaphore").items()}
     state_dir = state or _state_directory(values, workflow)
     console = Console()
     if dry_run:
@@ -148,7 +149,7 @@ def augment(run_url: RunUrl, worker: Worker = 0, workers: Workers = 1) -> None:
     """Write this worker's part of the pool of augmented samples."""
     from pipeline.steps.augment import augment as step
 
-    _check_worker(worker, workers)
+    check_worker(worker, workers)
     step(run_url, worker=worker, workers=workers)
 
 
@@ -165,7 +166,7 @@ def infer(run_url: RunUrl, target: Target, worker: Worker = 0, workers: Workers 
     """Predict this worker's shards with a trained network."""
     from pipeline.steps.infer import infer as step
 
-    _check_worker(worker, workers)
+    check_worker(worker, workers)
     step(run_url, target=target, worker=worker, workers=workers)
 
 
@@ -195,7 +196,7 @@ def prepare(
     """Take in a volume without labels, to segment it with a trained model."""
     from pipeline.steps.prepare import prepare as step
 
-    size = None if not voxel_size_nm else _triple(voxel_size_nm, "--voxel-size-nm", float)
+    size = None if not voxel_size_nm else triple(voxel_size_nm, "--voxel-size-nm", float)
     step(model, volume, run_url, voxel_size_nm=size, outputs=outputs)
 
 
@@ -231,7 +232,7 @@ def phantom(
     """Make a FIB-SEM-like capture with labels of the eight default classes."""
     from pipeline.steps.phantom import write_phantom
 
-    write_phantom(directory, _triple(shape, "--shape", int), seed=seed, example=example)
+    write_phantom(directory, triple(shape, "--shape", int), seed=seed, example=example)
 
 
 @app.command(
@@ -300,40 +301,3 @@ def _state_directory(values: dict[str, str], workflow: Path) -> Path:
     if run_url and "://" not in run_url:
         return Path(run_url) / "workflow"
     return Path(".vemseg") / workflow.stem
-
-
-def _pairs(items: list[str] | None, option: str) -> dict[str, str]:
-    from pipeline.errors import InputError
-
-    pairs = {}
-    for item in items or []:
-        name, equals, value = item.partition("=")
-        if not equals or not name:
-            raise InputError(f"{option} {item}: write it as name=value")
-        pairs[name] = value
-    return pairs
-
-
-def _count(value: str, key: str) -> int:
-    from pipeline.errors import InputError
-
-    if not value.isdigit():
-        raise InputError(f"--semaphore {key}={value}: the number of places must be a whole number")
-    return int(value)
-
-
-def _triple(text: str, option: str, kind: type[Number]) -> tuple[Number, Number, Number]:
-    from pipeline.errors import InputError
-
-    try:
-        z, y, x = (kind(part) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"{option} {text}: give three {'whole ' * (kind is int)}numbers, z,y,x") from error
-    return z, y, x
-
-
-def _check_worker(worker: int, workers: int) -> None:
-    from pipeline.errors import InputError
-
-    if worker >= workers:
-        raise InputError(f"--worker {worker}: of {workers} workers the last is number {workers - 1}")

@@ -6,7 +6,7 @@ A retry rule of a workflow reads nothing but the exit code, so each leaf says wh
 code  meaning                                                             retry
 ====  ==================================================================  =======
 2     the input, the configuration or the command line is wrong           never
-74    the storage refused to read or write (full disk, lost connection)   yes
+74    the storage or the cluster did not answer, or refused (full disk)   yes
 75    asked to stop (SIGTERM, SIGINT); a checkpoint was written           yes
 ====  ==================================================================  =======
 
@@ -50,6 +50,12 @@ class WorkflowError(InputError):
 
 class StorageError(VemsegError, OSError):
     """Reading from or writing to the storage failed; the same call may succeed later."""
+
+    exit_code = 74
+
+
+class ClusterError(VemsegError, ConnectionError):
+    """The API of the cluster did not answer, or failed; the same call may succeed later."""
 
     exit_code = 74
 

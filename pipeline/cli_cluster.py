@@ -1,0 +1,162 @@
+"""The commands for workflows on a cluster, and the check of manifests against a site's rules."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from pipeline.workflow.cluster import Workflows
+    from pipeline.workflow.cluster.kube import Cluster
+
+PANEL = "Studies on a cluster"
+app = typer.Typer()
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the workflow, as submit printed it")]
+Namespace = Annotated[
+    str | None, typer.Option("--namespace", "-n", help="Default: ARGO_NAMESPACE, then the kubeconfig's")
+]
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog="vemseg submit vemseg-study -p config=/data/study.yaml -p run=/data/runs/first --watch",
+)
+def submit(
+    workflow: Annotated[
+        str, typer.Argument(help="An installed WorkflowTemplate, or a file such as workflows/study.yaml")
+    ] = "vemseg-study",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="A workflow parameter, name=value")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow it to its end")] = False,
+    namespace: Namespace = None,
+) -> None:
+    """Start a workflow on a cluster, through Argo's server (ARGO_SERVER) or the Kubernetes API (KUBECONFIG)."""
+    from pipeline.cli_values import pairs
+    from pipeline.workflow import cluster
+
+    workflows = _connect(namespace)
+    is_file = workflow.endswith((".yaml", ".yml", ".json")) or "/" in workflow
+    source = cluster.from_file(Path(workflow)) if is_file else cluster.from_template(workflows, workflow)
+    name = cluster.submit(workflows, source, pairs(parameter, "--parameter"), _around(workflows))["metadata"]["name"]
+    print(name)
+    if watch:
+        _watch(workflows, name)
+    print(f"vemseg watch {name}    vemseg logs {name}    vemseg pull {name} results", file=sys.stderr)
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg watch vemseg-study-x7k2p")
+def watch(name: Name, namespace: Namespace = None) -> None:
+    """Follow a workflow to its end; Ctrl-C ends the watching only. Ends with the exit code of what failed."""
+    _watch(_connect(namespace), name)
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg logs vemseg-study-x7k2p train --follow")
+def logs(
+    name: Name,
+    node: Annotated[
+        str | None, typer.Argument(help="A node such as 'target(0:multilabel).train', a task or a template")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as more is printed, until the end")] = False,
+    namespace: Namespace = None,
+) -> None:
+    """Print what the pods of a workflow have printed."""
+    from pipeline.workflow.cluster import print_logs
+
+    print_logs(_connect(namespace), name, node, write=_print_now, follow_on=follow, note=_note)
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg stop vemseg-study-x7k2p")
+def stop(
+    name: Name,
+    terminate: Annotated[bool, typer.Option("--terminate", help="Leave out the summary at its end")] = False,
+    namespace: Namespace = None,
+) -> None:
+    """End a workflow; its trainings write a checkpoint first, so that resume goes on from there."""
+    from pipeline.workflow.cluster import stop as stop_workflow
+
+    stop_workflow(_connect(namespace), name, terminate=terminate)
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg resume vemseg-study-x7k2p --watch")
+def resume(
+    name: Name,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Follow it to its end")] = False,
+    namespace: Namespace = None,
+) -> None:
+    """Let a workflow that failed or was stopped go on; what its run holds already is not done again."""
+    from pipeline.workflow.cluster import resume as resume_workflow
+
+    workflows = _connect(namespace)
+    new_name = resume_workflow(workflows, name)["metadata"]["name"]
+    print(new_name)
+    if watch:
+        _watch(workflows, new_name)
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg pull vemseg-study-x7k2p results")
+def pull(
+    what: Annotated[str, typer.Argument(metavar="NAME|RUN", help="A workflow, or a run: s3://..., /data/runs/first")],
+    destination: Annotated[Path, typer.Argument(help="Folder to put the files into")],
+    everything: Annotated[bool, typer.Option("--all", help="Volumes and predictions, too")] = False,
+    namespace: Namespace = None,
+) -> None:
+    """Fetch the scores, figures and models of a run; the same command later goes on where it stopped."""
+    from pipeline.workflow.cluster import kubernetes
+    from pipeline.workflow.cluster import pull as pull_run
+
+    received = pull_run(
+        what,
+        destination,
+        everything=everything,
+        workflows=lambda: _connect(namespace),
+        cluster=lambda: kubernetes(os.environ, namespace),
+        report=lambda name, done, total: _note(f"{done}/{total} {name}"),
+    )
+    already = f"; {received.there_already} were there already" if received.there_already else ""
+    print(f"{destination}: {received.files} files, {received.size_bytes / 1e6:.1f} MB{already}")
+
+
+def _connect(namespace: str | None) -> Workflows:
+    from pipeline.workflow.cluster import connect
+
+    return connect(os.environ, namespace)
+
+
+def _around(workflows: Workflows) -> Cluster | None:
+    """The namespace's claims, where the Kubernetes API can be asked; Argo's server does not show them."""
+    from pipeline.errors import InputError
+    from pipeline.workflow.cluster import kubernetes
+
+    try:
+        return kubernetes(os.environ, workflows.namespace)
+    except InputError:
+        return None
+
+
+def _watch(workflows: Workflows, name: str) -> None:
+    """Show the workflow to its end, then leave with the exit code that `vemseg run` would have."""
+    from rich.console import Console
+
+    from pipeline.workflow import exit_code, for_console
+    from pipeline.workflow.cluster import watch as watch_workflow
+
+    outcome = watch_workflow(workflows, name, for_console(Console()))
+    if outcome.interrupted:
+        _note(f"{name} goes on without you: vemseg watch {name}")
+    else:
+        _note(f"{name} {outcome.phase}{': ' * bool(outcome.message)}{outcome.message}")
+    raise typer.Exit(exit_code(outcome))
+
+
+def _print_now(text: str) -> None:
+    print(text, flush=True)
+
+
+def _note(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

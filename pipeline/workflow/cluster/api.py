@@ -1,0 +1,126 @@
+"""What can be asked of a cluster, whichever way leads to it, and how its answers become our errors."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from pipeline.errors import ClusterError, InputError
+from pipeline.workflow.pods import Object
+
+GROUP, VERSION = "argoproj.io", "v1alpha1"
+CONNECT_SECONDS = 5.0
+ANSWER_SECONDS = 30.0
+QUIET_SECONDS = 60.0  # a stream that says nothing for so long may be dead: it is opened anew
+
+_NO_ARGO = (
+    "the cluster does not know Argo Workflows (the resource {plural}.argoproj.io is missing); ask its administrator to "
+    "install Argo Workflows 4 with its CRDs: https://argo-workflows.readthedocs.io/en/latest/installation/"
+)
+
+
+class NotFoundError(InputError):
+    """The cluster has no object of this name."""
+
+
+class Workflows(Protocol):
+    """The workflows of one namespace.
+
+    Objects are mappings of JSON. Every method raises `NotFoundError`, `InputError` for what the cluster refuses, and
+    `ClusterError` where it does not answer.
+    """
+
+    namespace: str
+
+    def create(self, workflow: Object) -> Object:
+        """Submit a Workflow; returns it with the name that it got."""
+
+    def get(self, name: str) -> Object:
+        """One Workflow, with all its nodes."""
+
+    def changes(self, name: str, version: str) -> Iterator[Object]:
+        """The Workflow at each change after resource version `version`; ends when the cluster ends the stream."""
+
+    def template(self, name: str) -> Object:
+        """One WorkflowTemplate."""
+
+    def template_names(self) -> list[str]:
+        """The names of all WorkflowTemplates."""
+
+    def stop(self, name: str, *, terminate: bool) -> None:
+        """End a Workflow; `terminate` leaves out its exit handler."""
+
+    def resume(self, workflow: Object) -> Object:
+        """Let a Workflow that failed go on; returns the one that does, which may have another name."""
+
+    def log(self, workflow: str, pod: str, *, follow: bool, last: int | None, seconds: int | None) -> Iterator[str]:
+        """What the main container of a pod printed: a line each, with its time in front.
+
+        `follow` goes on until the pod ends; `last` lines at most; of the last `seconds` only.
+        """
+
+
+@contextmanager
+def translated(what: str, refusal: type[Exception]) -> Iterator[None]:
+    """Turn the errors of a client into ours. `refusal` is the client's own error, which has status, reason and body."""
+    from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+
+    try:
+        yield
+    except refusal as error:
+        raise _refused(what, error) from error
+    except HTTPError as error:
+        cause = error.reason if isinstance(error, MaxRetryError) else error
+        if isinstance(cause, SSLError):
+            raise InputError(f"{what}: {cause}; is it https at all (ARGO_SECURE), is its certificate known?") from error
+        raise ClusterError(f"{what}: the cluster does not answer ({cause})") from error
+    except OSError as error:
+        raise ClusterError(f"{what}: the connection to the cluster broke ({error})") from error
+
+
+def lines(response: Any) -> Iterator[str]:
+    """The lines of a streamed answer, each as soon as it is complete."""
+    rest = b""
+    for chunk in response.stream():
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode("utf-8", errors="replace") for line in whole)
+    if rest:
+        yield rest.decode("utf-8", errors="replace")
+
+
+def objects(response: Any, what: str) -> Iterator[Object]:
+    """The JSON objects of a streamed answer, one a line."""
+    for line in lines(response):
+        try:
+            content = json.loads(line)
+        except ValueError as error:
+            raise ClusterError(f"{what}: the answer broke off") from error
+        yield content
+
+
+def _refused(what: str, error: Any) -> Exception:
+    status, message, details = error.status or 0, *_said(error)
+    if status == 404 and not details and "page not found" in message:
+        return InputError(_NO_ARGO.format(plural="workflows"))
+    if status == 404:
+        return NotFoundError(f"{what}: {message}")
+    if status == 401:
+        return InputError(f"{what}: the cluster does not know you (401: {message}); renew ARGO_TOKEN or KUBECONFIG")
+    if status == 403:
+        return InputError(f"{what}: the cluster does not allow it: {message}; ask for a Role that does")
+    if status in (0, 429) or status >= 500:
+        return ClusterError(f"{what}: the cluster failed ({status} {message})")
+    return InputError(f"{what}: {message}")
+
+
+def _said(error: Any) -> tuple[str, Any]:
+    """The message of an answer, and what kind of object it speaks of (neither is there for a plain page)."""
+    body = error.body or b""
+    text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
+    try:
+        answer = json.loads(text)
+        return str(answer.get("message") or error.reason), answer.get("details")
+    except (ValueError, AttributeError):
+        return text.strip() or str(error.reason), None
