@@ -21,9 +21,10 @@ from PIL import Image
 from skimage import io as skimage_io
 
 from pipeline.errors import InputError
+from pipeline.scoring.canvas import round_length
 from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, ConfusionMatrix
 from pipeline.scoring.figures import abbreviate, confusion_figure, f1_figure, figure_png, training_figure
-from pipeline.scoring.slice_figure import preview_figure, round_length, slice_figure
+from pipeline.scoring.slice_figure import preview_figure, slice_figure
 from pipeline.scoring.slices import ERROR_COLORS, ErrorKind
 from pipeline.scoring.tables import decimals, score_table
 
