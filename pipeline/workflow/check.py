@@ -63,6 +63,8 @@ def _check_template(workflow: Workflow, template: Template) -> None:
             if output.source is None:
                 raise WorkflowError(f"{output.where}: an output of a dag needs 'valueFrom.parameter'")
         _check_dag(workflow, template.dag)
+        if template.is_nested:
+            _check_nested(workflow, template.dag)
     if template.container is not None:
         for output in template.outputs:
             if output.path is None:
@@ -105,6 +107,18 @@ def _check_depends(task: Task, dag: Dag, names: list[str]) -> None:
             raise WorkflowError(f"{task.where}: {path!r}: a task has no result {result!r}; it has {', '.join(RESULTS)}")
         if result in ("AnySucceeded", "AllFailed") and not dag.task(name).is_loop:
             raise WorkflowError(f"{task.where}: {path!r}: only a loop has the result {result}")
+
+
+def _check_nested(workflow: Workflow, dag: Dag) -> None:
+    """What a nested workflow is given is the same here as there, or an input of the template that it enters."""
+    for task in dag.tasks:
+        inputs = {wanted.name for wanted in workflow.templates[task.template].inputs}
+        for argument in task.arguments:
+            if argument.name not in inputs:
+                raise WorkflowError(
+                    f"{argument.where}: {argument.name!r} is no input of {task.template!r}; a parameter of the "
+                    f"workflow is passed on as '{{{{workflow.parameters.{argument.name}}}}}'"
+                )
 
 
 def _check_arguments(task: Task, template: Template) -> None:

@@ -6,7 +6,7 @@ Source of the names: https://argo-workflows.readthedocs.io/en/latest/fields/
 
 from __future__ import annotations
 
-from pipeline.workflow.yamlfile import kind
+from pipeline.workflow.yamlfile import Kind, kind
 
 _POD_FIELDS = (
     "serviceAccountName automountServiceAccountToken executor nodeSelector affinity tolerations schedulerName "
@@ -29,17 +29,27 @@ SPEC = kind(
         "artifactGC": "",
     },
 )
-_OTHER_TYPES = "steps containerSet script resource suspend data http plugin"
+_OTHER_TYPES = "steps containerSet script suspend data http plugin"
 TEMPLATE = kind(
     "a template",
-    "name inputs outputs container dag volumes activeDeadlineSeconds retryStrategy parallelism synchronization timeout",
+    "name inputs outputs container dag resource volumes activeDeadlineSeconds timeout retryStrategy parallelism "
+    "synchronization",
     _POD_FIELDS + " metadata priorityClassName annotations archiveLocation",
     {
-        **dict.fromkeys(_OTHER_TYPES.split(), "supported are 'container' and 'dag'"),
+        **dict.fromkeys(_OTHER_TYPES.split(), "supported are 'container', 'dag' and a nested workflow as 'resource'"),
         **dict.fromkeys(["daemon", "initContainers", "sidecars", "memoize"], ""),
         "failFast": "use 'dag.failFast'",
     },
 )
+RESOURCE = kind(
+    "a resource",
+    "action manifest successCondition failureCondition",
+    "setOwnerReference",
+    "manifestFrom mergeStrategy flags",
+)
+NESTED = kind("a nested workflow", "apiVersion kind spec", "metadata", "status")
+NESTED_SPEC = kind("the spec of a nested workflow", "workflowTemplateRef entrypoint arguments", "onExit")
+TEMPLATE_REF = kind("workflowTemplateRef", "name", refused="clusterScope")
 CONTAINER = kind(
     "a container",
     "command args env workingDir volumeMounts",
@@ -86,8 +96,4 @@ SYNCHRONIZATION = kind(
 )
 SEMAPHORE = kind("a semaphore", "configMapKeyRef", "namespace", "database")
 MUTEX = kind("a mutex", "name", "namespace", "database")
-KINDS = (
-    TOP, METADATA, SPEC, TEMPLATE, CONTAINER, ENV, ENV_SOURCE, MOUNT, VOLUME, CLAIM, EMPTY_DIR, INPUTS, OUTPUTS,
-    ARGUMENTS, PARAMETER, VALUE_FROM, KEY_REF, DAG, TASK, CONTINUE_ON, SEQUENCE, RETRY, BACKOFF, SYNCHRONIZATION,
-    SEMAPHORE, MUTEX,
-)  # fmt: skip
+KINDS = tuple(value for value in list(globals().values()) if isinstance(value, Kind))

@@ -114,7 +114,10 @@ class Retry:
 
 @dataclass(frozen=True)
 class Template:
-    """A container or a DAG, with its inputs and outputs. `locks` are `name/key` semaphores and `mutex name`s."""
+    """A container or a DAG, with its inputs and outputs. `locks` are `name/key` semaphores and `mutex name`s.
+
+    A DAG that `is_nested` stands for a workflow of its own; see `nested`.
+    """
 
     where: Where
     name: str
@@ -122,6 +125,7 @@ class Template:
     outputs: tuple[Parameter, ...] = ()
     container: Container | None = None
     dag: Dag | None = None
+    is_nested: bool = False
     volumes: tuple[Volume, ...] = ()
     active_deadline_seconds: str | None = None
     timeout: str | None = None

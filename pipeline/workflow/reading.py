@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import WorkflowError
+from pipeline.workflow import nested
 from pipeline.workflow.check import check
 from pipeline.workflow.fields import (
     ARGUMENTS,
@@ -28,6 +29,7 @@ from pipeline.workflow.fields import (
     MUTEX,
     OUTPUTS,
     PARAMETER,
+    RESOURCE,
     RETRY,
     SEMAPHORE,
     SEQUENCE,
@@ -61,7 +63,7 @@ def _workflow(top: Fields) -> Workflow:
         raise WorkflowError(f"{top.where}: 'metadata' and 'spec' are required")
     if not (metadata.text("name") or metadata.text("generateName")):
         raise metadata.error("name", "is required")
-    templates = _templates(spec)
+    templates = _templates(spec, metadata.text("name") or "")
     return Workflow(
         where=top.where,
         name=metadata.text("name") or "",
@@ -77,32 +79,39 @@ def _workflow(top: Fields) -> Workflow:
     )
 
 
-def _templates(spec: Fields) -> dict[str, Template]:
+def _templates(spec: Fields, own_name: str) -> dict[str, Template]:
     defaults = spec.one("templateDefaults", TEMPLATE)
     templates: dict[str, Template] = {}
     for fields in spec.many("templates", TEMPLATE):
         if fields.required("name") in templates:
             raise fields.error("name", f"another template is called {fields.text('name')!r} already")
         other_type = "dag" if "container" in fields else "container"
-        template = _template(fields.with_defaults(defaults, skipped=(other_type,)))
+        template = _template(fields.with_defaults(defaults, skipped=(other_type,)), own_name)
         templates[template.name] = template
     return templates
 
 
-def _template(fields: Fields) -> Template:
-    container, dag = fields.one("container", CONTAINER), fields.one("dag", DAG)
-    if (container is None) == (dag is None):
-        raise WorkflowError(f"{fields.where}: template {fields.text('name')!r} needs either 'container' or 'dag'")
-    for key in ("activeDeadlineSeconds", "timeout") if dag else ("parallelism",):
+def _template(fields: Fields, own_name: str) -> Template:
+    if sum(kind in fields for kind in ("container", "dag", "resource")) != 1:
+        raise WorkflowError(
+            f"{fields.where}: template {fields.text('name')!r} needs one of 'container', 'dag' and 'resource'"
+        )
+    container, dag, resource = (
+        fields.one("container", CONTAINER),
+        fields.one("dag", DAG),
+        fields.one("resource", RESOURCE),
+    )
+    for key in ("parallelism",) if container else ("activeDeadlineSeconds", "timeout"):
         if key in fields:
-            raise fields.error(key, f"has no effect on a {'dag' if dag else 'container'}; remove it")
+            raise fields.error(key, f"has no effect on a {'container' if container else 'dag'}; remove it")
     return Template(
         where=fields.where,
         name=fields.required("name"),
         inputs=_parameters(fields, "inputs", INPUTS),
         outputs=_parameters(fields, "outputs", OUTPUTS),
         container=None if container is None else _container(container),
-        dag=None if dag is None else _dag(dag),
+        dag=_dag(dag) if dag is not None else _nested(resource, own_name) if resource is not None else None,
+        is_nested=resource is not None,
         volumes=_volumes(fields),
         active_deadline_seconds=fields.scalar_text("activeDeadlineSeconds"),
         timeout=fields.text("timeout"),
@@ -179,6 +188,14 @@ def _dag(fields: Fields) -> Dag:
     if not tasks:
         raise fields.error("tasks", "must have at least one task")
     return Dag(fields.where, tasks, fields.flag("failFast", True))
+
+
+def _nested(resource: Fields, own_name: str) -> Dag:
+    """One task, of the template that the nested workflow enters, in place of the workflow."""
+    spec = nested.spec_of(resource, own_name)
+    entrypoint = spec.required("entrypoint")
+    arguments = (a for a in _parameters(spec, "arguments", ARGUMENTS) if not nested.is_passed_on(a))
+    return Dag(resource.where, (Task(resource.where, entrypoint, entrypoint, tuple(arguments)),))
 
 
 def _task(fields: Fields) -> Task:

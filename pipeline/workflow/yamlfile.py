@@ -47,9 +47,10 @@ class Document:
 
     file: str
     no_meaning: dict[str, list[int]] = field(default_factory=dict)  # field -> lines
+    lines_before: int = 0  # of a document that is a text inside another one
 
     def where(self, node: yaml.Node) -> Where:
-        return Where(self.file, node.start_mark.line + 1)
+        return Where(self.file, self.lines_before + node.start_mark.line + 1)
 
 
 def read(path: Path, top: Kind) -> Fields:
@@ -112,7 +113,8 @@ class Fields:
         """A field that Kubernetes wants as a string; a bare number there is refused, as the API server does."""
         value = self.value(key)
         if value is not None and not isinstance(value, str):
-            raise self.error(key, f"must be a text, not {as_text(value)}; put it in quotes")
+            found = "a mapping or list" if isinstance(value, dict | list) else as_text(value)
+            raise self.error(key, f"must be a text, not {found}; put it in quotes")
         return value
 
     def required(self, key: str) -> str:
@@ -162,6 +164,22 @@ class Fields:
         if not isinstance(node, yaml.SequenceNode):
             raise self.error(key, "must be a list")
         return [Fields(item, self.document, what) for item in node.value]
+
+    def embedded(self, key: str, what: Kind) -> Fields:
+        """A mapping that is written as the block of text below `key`; its tags stand in quotes."""
+        node = self._nodes.get(key)
+        if not isinstance(node, yaml.ScalarNode) or node.style != "|":
+            raise self.error(key, "must be a block of YAML ('|')")
+        document = Document(self.document.file, self.document.no_meaning, node.start_mark.line + 1)
+        try:
+            inner = yaml.compose(node.value, Loader=yaml.SafeLoader)
+        except yaml.YAMLError as error:
+            raise self.error(
+                key, f"is no YAML before its tags are replaced; put quotes around them: {error}"
+            ) from error
+        if inner is None:
+            raise self.error(key, "is empty")
+        return Fields(inner, document, what)
 
     def with_defaults(self, defaults: Fields | None, skipped: Iterable[str] = ()) -> Fields:
         """Return these fields laid over `defaults`: mappings merge, named lists merge by name, the rest replaces."""
