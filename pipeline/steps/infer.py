@@ -52,6 +52,7 @@ def infer(run_url: str, *, target: str, worker: int = 0, workers: int = 1) -> in
     with run.reporter("infer", target=target, worker=worker) as report:
         mine = shard_works(run, target)[worker::workers]
         todo = [work for work in mine if not work.marker.done]
+        report.event("found", shards=len(mine), done=len(mine) - len(todo))
         report.say(f"{len(mine) - len(todo)} of {len(mine)} shards are done")
         if todo:
             _predict(run, target, todo, report)

@@ -122,6 +122,7 @@ def _resume(run: Run, name: str, trainer: Trainer, made_from: str, report: Repor
         report.say("the saved state belongs to another configuration; starting anew")
         return
     trainer.restore(tensors, facts, where)
+    report.event("resumed", at_step=trainer.progress.step)
     report.say(f"goes on at step {trainer.progress.step}")
 
 

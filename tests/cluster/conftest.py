@@ -1,0 +1,81 @@
+"""A laboratory's namespace with the chart installed, for all tests against a real cluster; the laptop to compare with.
+
+Skipped where KUBECONFIG is not set. The image must be on the cluster's nodes: `make e2e` sees to both.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from lab import CHART, IMAGE, REPOSITORY, Files, Lab, administrator
+
+# What the steps of such small studies need, on a machine of two cores; one thread each, as on the laptop.
+PARAMETERS = {
+    "image": IMAGE,
+    "light-cpu": "300m",
+    "light-memory": "1Gi",
+    "augment-cpu": "300m",
+    "augment-memory": "1Gi",
+    "train-cpu": "500m",
+    "train-memory": "1Gi",
+    "infer-cpu": "500m",
+    "infer-memory": "1Gi",
+    "evaluate-cpu": "500m",
+    "evaluate-memory": "1Gi",
+    "gpus": "1",
+}
+SLOTS = 3
+
+Laptop = Callable[[Path], Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """All that is here needs a cluster."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.cluster)
+            item.add_marker(pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="KUBECONFIG is not set"))
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A namespace in which its user has installed the chart."""
+    made = Lab(tmp_path_factory.mktemp("lab"))
+    try:
+        settings = {f"parameters.{name}": value for name, value in PARAMETERS.items()}
+        settings |= {"gpuSlots": str(SLOTS), "storage.claim.size": "1Gi"}
+        if "shared" in administrator("get", "storageclass", "--output", "name"):
+            settings["storage.claim.storageClassName"] = "shared"
+        made.helm("install", "vemseg", CHART, *(f"--set={key}={value}" for key, value in settings.items()))
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture(scope="session")
+def files(lab: Lab) -> Files:
+    """The files of the lab's claim."""
+    return lab.open_files()
+
+
+@pytest.fixture(scope="session")
+def laptop() -> Laptop:
+    """Runs the study in a folder without any cluster, with one thread; returns the run, a folder beside it."""
+
+    def run(folder: Path) -> Path:
+        place = folder.with_name(f"{folder.name}-on-a-laptop")
+        words = ["run", REPOSITORY / "workflows/study.yaml", "-p", f"config={folder}/study.yaml", "-p", f"run={place}"]
+        command = [sys.executable, "-m", "pipeline", *map(str, words)]
+        done = subprocess.run(
+            command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return place
+
+    return run

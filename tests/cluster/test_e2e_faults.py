@@ -1,0 +1,179 @@
+"""Whatever goes wrong in a cluster, a study ends as if nothing had, or stops and says why; nothing is done twice.
+
+Each fault is real: pods are deleted, or killed for memory, the controller's process is killed, a file system is full.
+The judge is the same study on a laptop that nobody disturbed, file by file.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from captures import write_slow
+from conftest import Laptop
+from lab import Files, Lab
+from machine import restart_controller, small_claim
+from observing import Object, Workflow, wait_for
+from test_e2e_study import OF_ITS_OWN
+from tinystudy import files as contents
+
+pytestmark = pytest.mark.timeout(1800)
+TRAIN, INFER = ".target(0:multilabel).train", ".target(0:multilabel).infer(0:0)"
+
+
+@pytest.fixture(scope="module")
+def capture(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Path:
+    folder = write_slow(tmp_path_factory.mktemp("faults") / "slow")
+    files.put(folder, "/data/slow")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(capture: Path, laptop: Laptop) -> dict[str, bytes]:
+    return contents(laptop(capture), without=OF_ITS_OWN)
+
+
+class Disturbed:
+    """A study whose training and one of whose inference pods are deleted, and whose controller is killed between."""
+
+    def __init__(self, lab: Lab, files: Files) -> None:
+        self.workflow = study(lab, "disturbed")
+        training = self.workflow.pod(TRAIN)
+        self.workflow.wait_for_log(training, "/300 steps")
+        lab.kubectl("delete", "pod", training, "--wait=false")
+
+        wait_for(lambda: len(self.workflow.tries(TRAIN)) == 2, "a second try of the training", 120)
+        self.workflow.wait_for_log(self.workflow.pod(TRAIN), "goes on at step")
+        restart_controller()
+
+        inference = self.workflow.pod(INFER)
+        self.workflow.wait_for_log(inference, "/15 shards")
+        self.done_before = files.changed("/data/runs/disturbed/done")
+        lab.kubectl("delete", "pod", inference, "--wait=false")
+        self.status = self.workflow.wait()
+        self.done_after = files.changed("/data/runs/disturbed/done")
+        self.nodes = self.workflow.nodes()
+
+
+@pytest.fixture(scope="module")
+def disturbed(lab: Lab, files: Files, capture: Path) -> Disturbed:
+    return Disturbed(lab, files)
+
+
+def test_a_disturbed_study_ends_with_the_files_of_one_in_peace(
+    disturbed: Disturbed, undisturbed: dict[str, bytes], files: Files, tmp_path: Path
+) -> None:
+    assert disturbed.status["phase"] == "Succeeded"
+    assert differences(files.get("/data/runs/disturbed", tmp_path), undisturbed) == []
+
+
+def test_a_training_deleted_in_mid_epoch_goes_on_where_it_was(disturbed: Disturbed, files: Files) -> None:
+    assert exit_codes(disturbed.workflow, TRAIN) == ["75", "0"]
+    told = events(files, "/data/runs/disturbed", "train-multilabel")
+    assert [event["event"] for event in told if event["event"] in ("started", "resumed")] == [
+        "started",
+        "started",
+        "resumed",
+    ]
+    stopped = next(event["error"] for event in told if event["event"] == "ended")
+    step = next(event["at_step"] for event in told if event["event"] == "resumed")
+    assert 0 < step < 300
+    assert f"step {step} of 300" in stopped
+
+
+def test_an_inference_deleted_in_mid_shard_repeats_no_shard(disturbed: Disturbed, files: Files) -> None:
+    assert exit_codes(disturbed.workflow, INFER) == ["75", "0"]
+    told = events(files, "/data/runs/disturbed", "infer-multilabel-0")
+    found = [(event["shards"], event["done"]) for event in told if event["event"] == "found"]
+    assert found[0] == (15, 0)
+    assert found[1][0] == 15
+    assert 0 < found[1][1] < 15
+    shards = {name for name in disturbed.done_before if "/infer/" in name}
+    assert shards
+    assert {name: disturbed.done_after[name] for name in disturbed.done_before} == disturbed.done_before
+
+
+def test_a_killed_controller_repeats_no_step(disturbed: Disturbed) -> None:
+    """All but the two steps whose pods were deleted have been tried once."""
+    retries = [node for node in disturbed.nodes if f"{node}(0)" in disturbed.nodes]
+    tried = {node: len(disturbed.workflow.tries(node)) for node in retries}
+    assert {node: count for node, count in tried.items() if count > 1} == {TRAIN: 2, INFER: 2}
+
+
+def test_a_training_killed_for_memory_stops_the_study_and_says_so(
+    lab: Lab, files: Files, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Not tried again with what was too little; with enough, the same run goes on."""
+    poor = study(lab, "poor", train_memory="160Mi")
+    assert poor.wait()["phase"] == "Failed"
+    (only,) = poor.tries(TRAIN)
+    assert "OOMKilled" in only["message"]
+    assert "OOMKilled" in files.read("/data/runs/poor/summary.md")
+    before = files.changed("/data/runs/poor/done")
+    assert any("/augment/" in name for name in before)
+
+    rich = study(lab, "poor")
+    assert rich.wait()["phase"] == "Succeeded"
+    after = files.changed("/data/runs/poor/done")
+    assert {name: after[name] for name in before} == before
+    assert differences(files.get("/data/runs/poor", tmp_path), undisturbed) == []
+
+
+def test_a_study_goes_on_once_a_full_claim_has_room_again(
+    lab: Lab, capture: Path, undisturbed: dict[str, bytes], tmp_path: Path
+) -> None:
+    with small_claim(lab, "small", 64):
+        files = lab.open_files("small")
+        files.put(capture, "/data/slow")
+        workflow = study(lab, "full", claim="small")
+        workflow.wait_for_log(workflow.pod(INFER), "/15 shards")
+        files.run("sh", "-c", "cat /dev/zero > /data/ballast || true")
+        before = files.changed("/data/runs/full/done")
+        failed = wait_for(
+            lambda: [t for t in workflow.tries(INFER) if t["phase"] == "Failed"], "a try without room", 180
+        )
+        assert failed[0]["outputs"]["exitCode"] == "74"
+        assert "No space left" in failed[0]["message"]
+
+        files.run("rm", "/data/ballast")
+        assert workflow.wait()["phase"] == "Succeeded"
+        after = files.changed("/data/runs/full/done")
+        assert {name: after[name] for name in before} == before
+        assert differences(files.get("/data/runs/full", tmp_path), undisturbed) == []
+        lab.kubectl("delete", "pod", "files-small")
+        lab.kubectl("delete", "workflow", workflow.name)
+
+
+def test_a_wrong_configuration_fails_at_once(lab: Lab, files: Files, tmp_path: Path) -> None:
+    folder = write_slow(tmp_path / "wrong", {"trainning": {"steps": 3}})
+    files.put(folder, "/data/wrong")
+    workflow = study(lab, "wrong", config="/data/wrong/study.yaml")
+    assert workflow.wait(120)["phase"] == "Failed"
+    (only,) = workflow.tries(".plan")
+    assert only["outputs"]["exitCode"] == "2"
+    assert "trainning" in only["message"]
+    assert "trainning" in files.read("/data/runs/wrong/summary.md")
+
+
+def study(lab: Lab, name: str, **parameters: str) -> Workflow:
+    """Submit the slow study, with a run of this name."""
+    return Workflow(
+        lab, "vemseg-study", **{"config": "/data/slow/study.yaml", "run": f"/data/runs/{name}", **parameters}
+    )
+
+
+def differences(run: Path, expected: dict[str, bytes]) -> list[str]:
+    """The files of a run that are not as expected."""
+    found = contents(run, without=OF_ITS_OWN)
+    return sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
+
+
+def exit_codes(workflow: Workflow, node: str) -> list[str]:
+    """How the tries of a node ended."""
+    return [each["outputs"]["exitCode"] for each in workflow.tries(node)]
+
+
+def events(files: Files, run: str, step: str) -> list[Object]:
+    """What a step has noted, in all its tries."""
+    return [json.loads(line) for line in files.read(f"{run}/events/{step}.jsonl").splitlines()]

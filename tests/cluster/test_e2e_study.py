@@ -1,0 +1,109 @@
+"""A study in a cluster is the study of a laptop: the same files to the last byte, the same nodes in the same phases.
+
+Two studies, of nine and of four trainings, run at the same time in a namespace with pod security `restricted`, by
+Argo's own controller, installed and submitted by a user who has no rights elsewhere. They share one semaphore.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from captures import write_nine, write_tiny
+from conftest import SLOTS, Laptop
+from lab import Files, Lab
+from observing import Object, Workflow, most_at_once, phases, seconds_between
+from tinystudy import files as contents
+
+from pipeline.workflow.state import StateDirectory
+
+pytestmark = pytest.mark.timeout(1800)
+STUDIES = {"nine": write_nine, "tiny": write_tiny}
+# What tells of times, or of the machine that did it.
+OF_ITS_OWN = ("events", "metrics", "workflow", "summary.json", "summary.md")
+
+
+@pytest.fixture(scope="module")
+def captures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("captures")
+    return {name: write(folder / name) for name, write in STUDIES.items()}
+
+
+@pytest.fixture(scope="module")
+def workflows(lab: Lab, files: Files, captures: dict[str, Path]) -> dict[str, Workflow]:
+    """Both studies, submitted one right after the other."""
+    for name, folder in captures.items():
+        files.put(folder, f"/data/{name}")
+    return {
+        name: Workflow(lab, "vemseg-study", config=f"/data/{name}/study.yaml", run=f"/data/runs/{name}")
+        for name in captures
+    }
+
+
+@pytest.fixture(scope="module")
+def runs(workflows: dict[str, Workflow], captures: dict[str, Path], laptop: Laptop) -> dict[str, Path]:
+    """The same studies on the laptop, while the cluster works on its own."""
+    return {name: laptop(captures[name]) for name in workflows}
+
+
+@pytest.fixture(scope="module")
+def ended(workflows: dict[str, Workflow], runs: dict[str, Path]) -> dict[str, dict[str, Object]]:
+    """The nodes of both studies after their end."""
+    for workflow in workflows.values():
+        status = workflow.wait()
+        assert status["phase"] == "Succeeded", status
+    return {name: workflow.nodes() for name, workflow in workflows.items()}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_every_file_is_that_of_the_laptop(
+    name: str, ended: object, runs: dict[str, Path], files: Files, tmp_path: Path
+) -> None:
+    ours = contents(files.get(f"/data/runs/{name}", tmp_path), without=OF_ITS_OWN)
+    theirs = contents(runs[name], without=OF_ITS_OWN)
+    assert "evaluation/scores.json" in ours
+    assert ours.keys() == theirs.keys()
+    assert [key for key in ours if ours[key] != theirs[key]] == []
+
+
+def test_the_user_pulls_the_same_tables(
+    ended: object, workflows: dict[str, Workflow], runs: dict[str, Path], lab: Lab, tmp_path: Path
+) -> None:
+    lab.vemseg("pull", workflows["tiny"].name, tmp_path / "pulled")
+    for table in ("scores.json", "scores.csv", "scores.md"):
+        pulled = next((tmp_path / "pulled").rglob(table))
+        assert pulled.read_bytes() == (runs["tiny"] / "evaluation" / table).read_bytes()
+
+
+@pytest.mark.parametrize("name", STUDIES)
+def test_nodes_and_phases_are_those_of_the_laptop(
+    name: str, ended: dict[str, dict[str, Object]], runs: dict[str, Path]
+) -> None:
+    saved = StateDirectory(runs[name] / "workflow", 0).read()
+    assert saved is not None
+    theirs = {each.name.removeprefix(saved.name) or ".": (each.type, each.phase) for each in saved.nodes.values()}
+    assert phases(ended[name]) == theirs
+    trainings = [node for node in theirs if node.endswith(".train")]
+    assert len(trainings) == {"nine": 9, "tiny": 4}[name]
+
+
+def test_two_studies_never_hold_more_than_the_semaphore_has(ended: dict[str, dict[str, Object]]) -> None:
+    """Of thirteen trainings and their inferences, on a node that has one GPU more than the semaphore has places."""
+    pods = [node for nodes in ended.values() for node in nodes.values() if node["type"] == "Pod"]
+    held = [seconds_between(node) for node in pods if node["templateName"] in ("train", "infer")]
+    assert len(held) == 13 + 9 * 2 + 4
+    assert most_at_once(held) == SLOTS
+
+
+def test_steps_hold_no_token_and_use_no_more_than_they_ask_for(
+    ended: object, workflows: dict[str, Workflow], lab: Lab
+) -> None:
+    pods = lab.get("pods", "--selector", f"workflows.argoproj.io/workflow={workflows['nine'].name}")["items"]
+    assert pods
+    for pod in pods:
+        assert pod["spec"]["automountServiceAccountToken"] is False
+        for container in (*pod["spec"]["initContainers"], *pod["spec"]["containers"]):
+            resources = container["resources"]
+            assert resources["requests"] == resources["limits"]
+            mounts = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
+            assert ("/var/run/secrets/kubernetes.io/serviceaccount" in mounts) == (container["name"] != "main")
