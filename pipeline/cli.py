@@ -14,6 +14,7 @@ import typer
 
 from pipeline import __version__, cli_cluster
 from pipeline.cli_values import check_worker, count, pairs, triple
+from pipeline.fanout import PODS_PER_WORKFLOW
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -43,6 +44,7 @@ Worker = Annotated[int, typer.Option(help="Number of this worker, from 0", min=0
 Workers = Annotated[int, typer.Option(help="How many workers share the work", min=1)]
 Target = Annotated[str, typer.Option(help="multilabel, or the name of a class", show_default=False)]
 Outputs = Annotated[Path | None, typer.Option(help="Directory for the values that a workflow goes on with")]
+PodsPerWorkflow = Annotated[int, typer.Option(help="More inference workers than these go to nested workflows", min=1)]
 
 
 def main() -> None:
@@ -136,12 +138,13 @@ def plan(
     config: Annotated[str, typer.Option(help="Configuration: a path or URL", show_default=False)],
     run_url: RunUrl,
     outputs: Outputs = None,
+    pods_per_workflow: PodsPerWorkflow = PODS_PER_WORKFLOW,
     update: Annotated[bool, typer.Option("--update", help="Take a changed configuration into an existing run")] = False,
 ) -> None:
     """Take in the captures, plan the networks and split the data."""
     from pipeline.steps.plan import plan as step
 
-    step(config, run_url, outputs=outputs, update=update)
+    step(config, run_url, outputs=outputs, pods_per_workflow=pods_per_workflow, update=update)
 
 
 @app.command(rich_help_panel=STEPS, epilog="vemseg augment --run runs/mine --worker 0 --workers 2")
@@ -191,13 +194,23 @@ def prepare(
     voxel_size_nm: Annotated[
         str | None, typer.Option(help="z,y,x in nanometres, where the file does not state it")
     ] = None,
+    workers: Workers = 2,
     outputs: Outputs = None,
+    pods_per_workflow: PodsPerWorkflow = PODS_PER_WORKFLOW,
 ) -> None:
     """Take in a volume without labels, to segment it with a trained model."""
     from pipeline.steps.prepare import prepare as step
 
     size = None if not voxel_size_nm else triple(voxel_size_nm, "--voxel-size-nm", float)
-    step(model, volume, run_url, voxel_size_nm=size, outputs=outputs)
+    step(
+        model,
+        volume,
+        run_url,
+        voxel_size_nm=size,
+        workers=workers,
+        outputs=outputs,
+        pods_per_workflow=pods_per_workflow,
+    )
 
 
 @app.command(rich_help_panel=STEPS, epilog="vemseg finish --run runs/new")

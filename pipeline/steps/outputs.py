@@ -5,17 +5,28 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from pipeline.fanout import worker_groups
 from pipeline.steps.runplan import RunPlan
 
 
-def write_outputs(directory: Path, plan: RunPlan) -> None:
-    """Write one file an output parameter: targets (a JSON list), the first target, augment- and infer-workers."""
+def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int) -> None:
+    """Write one file an output parameter.
+
+    targets         a JSON list of names; `target` is the first of them
+    augment-workers how many pods fill the pool
+    infer-workers   how many pods predict each target; a worker is told its number and this one
+    infer-here      how many of them are pods of this workflow: all, or none
+    infer-groups    where none are: the workers of each nested workflow, a JSON list of {"first": n, "count": n}
+    """
     directory.mkdir(parents=True, exist_ok=True)
+    groups = worker_groups(plan.infer_workers, len(plan.targets), pods_per_workflow)
     values = {
         "targets": json.dumps(list(plan.targets)),
         "target": plan.targets[0],
-        "augment-workers": str(plan.augment_workers),
+        "augment-workers": str(min(plan.augment_workers, pods_per_workflow)),
         "infer-workers": str(plan.infer_workers),
+        "infer-here": str(0 if groups else plan.infer_workers),
+        "infer-groups": json.dumps([{"first": first, "count": count} for first, count in groups]),
     }
     for name, value in values.items():
         (directory / name).write_text(value, encoding="utf-8")

@@ -17,12 +17,24 @@ import numpy as np
 
 from pipeline.config import MULTILABEL, Capture, Config, Inference, parse_config
 from pipeline.errors import ConfigError, DataError, RunConflictError
+from pipeline.fanout import PODS_PER_WORKFLOW
+from pipeline.steps.boosting.blur import as_kernel, planned_blur
+from pipeline.steps.boosting.layout import create_variants
 from pipeline.steps.digest import digest
 from pipeline.steps.infer import regions_to_predict
 from pipeline.steps.outputs import write_outputs
 from pipeline.steps.pool import Pool
-from pipeline.steps.run import SEGMENTATION, SPLIT, TRUTH, Run, class_map, target_classes
-from pipeline.steps.runplan import CapturePlan, RunPlan, ends, fit
+from pipeline.steps.run import (
+    NATIVE,
+    SEGMENTATION,
+    SPLIT,
+    TRUTH,
+    Run,
+    class_map,
+    predicted_name,
+    target_classes,
+)
+from pipeline.steps.runplan import BoostingPlan, CapturePlan, RunPlan, ends, fit
 from pipeline.telemetry import Reporter
 from pipeline.volume.fingerprint import fingerprint
 from pipeline.volume.geometry import Block, Geometry, Zyx, tile, zyx
@@ -51,13 +63,21 @@ class Stack:
     digest: str
 
 
-def plan(config_location: str, run_url: str, *, outputs: Path | None = None, update: bool = False) -> RunPlan:
+def plan(
+    config_location: str,
+    run_url: str,
+    *,
+    outputs: Path | None = None,
+    pods_per_workflow: int = PODS_PER_WORKFLOW,
+    update: bool = False,
+) -> RunPlan:
     """Ingest the captures of a configuration and write the run's plan.
 
     Args:
         config_location: path or URL of the configuration.
         run_url: where the run is kept; it is made if need be.
         outputs: directory for the small files that the workflow goes on with.
+        pods_per_workflow: more inference workers than these, of all targets, go to nested workflows.
         update: take a changed configuration; what it does not touch is not computed again.
 
     Raises:
@@ -70,6 +90,7 @@ def plan(config_location: str, run_url: str, *, outputs: Path | None = None, upd
     networks = _plan_networks(config, voxel_size_nm, stacks)
     receptive_field, guard = _guard(networks, config)
     parts = {stack.name: split_capture(stack.name, stack.geometry.shape_zyx, config.split, guard) for stack in stacks}
+    boosting = _boosting(config, base, stacks)
     run = Run.open(run_url, create=True)
     _refuse_other_configuration(run, config, update)
     with run.reporter("plan") as report:
@@ -89,6 +110,7 @@ def plan(config_location: str, run_url: str, *, outputs: Path | None = None, upd
             block_zyx=_block(config, stacks, next(iter(networks.values()))),
             augment_workers=_augment_workers(config),
             infer_workers=infer_workers(config.inference, [stack.geometry for stack in stacks]),
+            boosting=boosting,
         )
         if not _is_planned_with(run, config):
             # Killed between the two, it must not leave the old plan beside the new configuration.
@@ -98,7 +120,7 @@ def plan(config_location: str, run_url: str, *, outputs: Path | None = None, upd
         prepare_outputs(Run(run.store))
         _report_shares(config, decided, report)
     if outputs:
-        write_outputs(outputs, decided)
+        write_outputs(outputs, decided, pods_per_workflow)
     return decided
 
 
@@ -136,22 +158,27 @@ def prepare_outputs(run: Run) -> None:
             made.write()
     for capture in run.plan.captures:
         for target in run.plan.targets:
-            _prepare_predictions(run, capture, target)
+            _prepare_predictions(run, capture, target, NATIVE)
+        for variant in run.plan.boosting.methods if run.plan.boosting else ():
+            _prepare_predictions(run, capture, MULTILABEL, variant)
+    if run.plan.boosting:
+        create_variants(run)
 
 
-def _prepare_predictions(run: Run, capture: CapturePlan, target: str) -> None:
-    store, geometry = run.prediction_store(target, capture.name), run.image(capture.name).geometry
+def _prepare_predictions(run: Run, capture: CapturePlan, target: str, variant: str) -> None:
+    store, geometry = run.prediction_store(target, capture.name, variant), run.image(capture.name).geometry
     shard = fit(run.config.inference.shard_zyx, capture.shape_zyx)
-    classes, probabilities = target_classes(run.config, target), run.config.inference.probabilities
+    classes = target_classes(run.config, target)
+    probabilities = run.config.inference.probabilities and variant == NATIVE
     # Where other voxels are asked for, those of an earlier model must not stay beside them.
-    asked = ends(regions_to_predict(run, capture))
+    asked = ends(regions_to_predict(run, capture, variant))
     layout = digest(asdict(geometry), shard, classes, run.config.classes.exclusive, probabilities, asked)
-    made = run.marker("plan", f"{capture.name}/predictions-{target}", layout)
+    made = run.marker("plan", f"{capture.name}/predictions-{predicted_name(target, variant)}", layout)
     if made.done:
         return
     made.clear()
-    # The last two wrote the coarser levels, which go with the arrays.
-    for work in (f"infer/{target}/{capture.name}", "evaluate", "finish"):
+    # The last three wrote the coarser levels, which go with the arrays, or scored them.
+    for work in (f"infer/{predicted_name(target, variant)}/{capture.name}", "evaluate", "finish", "compare"):
         run.store.delete_all(f"done/{work}")
     store.delete_all()
     grid = {"chunk_zyx": chunk_within(shard), "shard_zyx": shard}
@@ -419,6 +446,26 @@ def _block(config: Config, stacks: Sequence[Stack], network: NetworkPlan) -> Zyx
             f"more than inference.memory_gb ({config.inference.memory_gb:g}); make the block smaller"
         )
     return block
+
+
+def _boosting(config: Config, base: Path, stacks: Sequence[Stack]) -> BoostingPlan | None:
+    settings = config.boosting
+    if not config.boost_methods:
+        return None
+    kernel = planned_blur(settings.kernel, base)
+    if not isinstance(kernel, str):
+        for stack in stacks:
+            as_kernel(kernel).check_fits(stack.geometry.shape_zyx[1:])
+    _refuse_small_slices(settings, stacks)
+    learnt = settings.zssr.kernel
+    return BoostingPlan(
+        methods=config.boost_methods,
+        downsampled=True,
+        factor=settings.factor,
+        kernel=kernel,
+        learnt_kernel=kernel if learnt == "known" else "estimated" if learnt == "estimated" else planned_blur(learnt, base),
+        workers=settings.workers,
+    )
 
 
 def _augment_workers(config: Config) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.config import Capture, Classes, Config, Data, Inference
 from pipeline.errors import ConfigError, RunConflictError
+from pipeline.fanout import PODS_PER_WORKFLOW
 from pipeline.steps.digest import digest
 from pipeline.steps.outputs import write_outputs
 from pipeline.steps.plan import infer_workers, prepare_outputs
@@ -35,7 +36,9 @@ def prepare(
     *,
     voxel_size_nm: tuple[float, float, float] | None = None,
     inference: Inference | None = None,
+    workers: int = 2,
     outputs: Path | None = None,
+    pods_per_workflow: int = PODS_PER_WORKFLOW,
 ) -> RunPlan:
     """Ingest a volume and set up a run that segments all of it.
 
@@ -45,7 +48,9 @@ def prepare(
         run_url: where the segmentation is kept.
         voxel_size_nm: where the file does not state it.
         inference: how to predict; ``region`` is always the whole volume.
+        workers: how many workers share the volume, at most; the same run may go on with another number.
         outputs: directory for the values that the workflow goes on with.
+        pods_per_workflow: more workers than these go to nested workflows.
 
     Raises:
         RunConflictError: there is no model, or the run belongs to something else.
@@ -78,11 +83,11 @@ def prepare(
             marker.write()
         for name in MODEL_FILES:
             run.model_store(description["target"]["name"]).write(name, model.read(name))
-        decided = _plan(geometry, made_from, settings, description)
+        decided = _plan(geometry, made_from, settings.model_copy(update={"workers": workers}), description)
         run.store.write("plan.json", decided.model_dump_json(indent=1).encode())
         prepare_outputs(Run(run.store))
     if outputs:
-        write_outputs(outputs, decided)
+        write_outputs(outputs, decided, pods_per_workflow)
     return decided
 
 
