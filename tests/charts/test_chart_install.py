@@ -22,6 +22,7 @@ pytestmark = [
 ]
 RIGHTS = yaml.safe_load((REPOSITORY / "k8s/admin/rights.yaml").read_text())["rules"]
 SMALL_CLAIM = ("--set", "storage.claim.size=1Gi", "--set", "storage.claim.storageClassName=shared")
+BLOCK_CLAIM = ("--set", "storage.claim.size=1Gi", "--set", "storage.mode=rwo", "--set", "storage.node=node1")
 
 
 class Lab:
@@ -130,6 +131,31 @@ def test_who_may_not_grant_leaves_the_roles_to_the_administrator(lab: Callable[.
     assert "workflowtaskresults" in refused.stderr or "workflowtemplates" in refused.stderr
 
 
+@pytest.mark.parametrize("storage", [SMALL_CLAIM, BLOCK_CLAIM, ("--set", "storage.mode=s3")], ids=["rwx", "rwo", "s3"])
+def test_helm_test_runs_a_step_and_leaves_nothing_behind(storage: tuple[str, ...], lab: Callable[..., Lab]) -> None:
+    mine = with_image(lab)
+    succeed(*mine.helm("install", "vemseg", CHART, *storage))
+    for _ in range(2):  # the second finds the capture that the first one made
+        succeed(*mine.helm("test", "vemseg", "--timeout", "4m"))
+        assert mine.names("pods") == mine.names("workflows") == set()
+
+
+def test_helm_test_says_why_a_step_cannot_report(lab: Callable[..., Lab]) -> None:
+    mine = with_image(lab)
+    succeed(*mine.helm("install", "vemseg", CHART, *SMALL_CLAIM))
+    mine.kubectl("delete", "rolebinding", "vemseg-workflow")
+    assert command(*mine.helm("test", "vemseg", "--timeout", "4m")).returncode != 0
+    assert "workflowtaskresults" in mine.kubectl("logs", "vemseg-test")
+
+
+def with_image(lab: Callable[..., Lab]) -> Lab:
+    """A lab, where a node has the image of the steps."""
+    images = succeed("kubectl", "get", "nodes", "--output", "jsonpath={.items[*].status.images[*].names}")
+    if "vemseg-worker:0.1.0" not in images:
+        pytest.skip("no node has the image vemseg-worker:0.1.0: make images")
+    return lab()
+
+
 def test_a_claim_of_one_node_is_refused_where_pods_are_spread(lab: Callable[..., Lab]) -> None:
     mine = lab()
     block = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}
@@ -141,6 +167,16 @@ def test_a_claim_of_one_node_is_refused_where_pods_are_spread(lab: Callable[...,
 
     pinned = ("--set", "storage.mode=rwo", "--set", "storage.node=node1")
     succeed(*mine.helm("install", "vemseg", CHART, *mine_is_there, *pinned))
+
+
+def test_a_claim_that_is_there_is_not_changed_into_another(lab: Callable[..., Lab]) -> None:
+    mine = lab()
+    succeed(*mine.helm("install", "vemseg", CHART, *SMALL_CLAIM))
+    pinned = ("--set", "storage.mode=rwo", "--set", "storage.node=node1")
+    refused = command(*mine.helm("upgrade", "vemseg", CHART, *SMALL_CLAIM, *pinned))
+    assert "storage.claim.create=false" in refused.stderr
+    succeed(*mine.helm("upgrade", "vemseg", CHART, *SMALL_CLAIM, *pinned, "--set", "storage.claim.create=false"))
+    assert mine.names("pvc") == {"vemseg-data"}
 
 
 def test_a_claim_that_is_not_there_is_missed_at_once(lab: Callable[..., Lab]) -> None:

@@ -26,3 +26,15 @@ helm.sh/chart: {{ .root.Chart.Name }}-{{ .root.Chart.Version }}
 {{- end }}
 {{- toJson $selector }}
 {{- end }}
+
+{{- /* Where pods of the chart's own run that need no GPU: where the workflows' light steps do. */}}
+{{- define "vemseg.placement" -}}
+nodeSelector: {{ include "vemseg.nodeSelector" . }}
+tolerations: {{ toJson .Values.parameters.tolerations }}
+affinity:
+  nodeAffinity:
+    requiredDuringSchedulingIgnoredDuringExecution:
+      nodeSelectorTerms:
+      - matchExpressions:
+        - {key: {{ index .Values.parameters "gpu-node-label" }}, operator: NotIn, values: ["true"]}
+{{- end }}

@@ -51,6 +51,14 @@ attach. Write one of
   --set storage.mode=rwo --set storage.node=NODE    all pods on that node (its label kubernetes.io/hostname)
   --set parameters.claim=OTHER                      a claim of another name, ReadWriteMany` $name (join ", " $claim.spec.accessModes)) }}
 {{- end }}
+{{- if and $claim .Values.storage.claim.create (eq .Values.storage.mode "rwo") (not (has "ReadWriteOnce" $claim.spec.accessModes)) }}
+{{- fail (printf `
+
+The claim %s is there with %s, which cannot be changed to what storage.mode=rwo would make. Write one of
+  --set storage.mode=rwx                            pods on all nodes
+  --set storage.claim.create=false                  this claim as it is, all pods on the node storage.node
+  --set parameters.claim=OTHER                      a claim of another name` $name (join ", " $claim.spec.accessModes)) }}
+{{- end }}
 {{- if and (include "vemseg.online" .) (not $claim) (ne .Values.storage.mode "s3") (not .Values.storage.claim.create) }}
 {{- fail (printf `
 
