@@ -12,8 +12,9 @@ are well known even where few patches recur, as in tissue, and take a second ins
   3 B more, before that, make it B again. So B is where the halved capture's spectrum is the capture's, up to a gain.
 - The fine image is to be as sharp as its pixels. Then the capture's blur is the kernel: B times the factor squared.
 
-What this cannot see: the part of a kernel that is not Gaussian, a shift (the kernel is centred), and noise, which it
-takes for sharp detail.
+What this cannot see: the part of a kernel that is not Gaussian, and a shift (the kernel is centred). Noise reads as
+sharp detail: frequencies count as far as they stand out of it, but the kernel of a very noisy capture comes out narrow,
+as does that of a capture which was interpolated to a finer grid.
 """
 
 from __future__ import annotations
@@ -29,8 +30,12 @@ from pipeline.nn.zssr.kernel import Kernel
 
 _TILE_PX = 64
 _LEAST_SIDE_PX = 16
-_LARGEST_SIGMA_PX = 3.0
+_LARGEST_SIGMA_PX = 2.5
 """A capture blurred more than this holds so little detail a pixel that its blur cannot be told from its content."""
+_LEAKAGE = 1e-8
+"""The share of the strongest frequency's power that the window of a tile spreads over all others."""
+_LEAST_DETAIL = 0.1
+"""Of all power, frequency by frequency, the mean share that must not be noise."""
 
 
 def estimate_kernel(slices_NYX: NDArray[np.floating], factor: float) -> Kernel:
@@ -44,7 +49,7 @@ def estimate_kernel(slices_NYX: NDArray[np.floating], factor: float) -> Kernel:
         The kernel in fine pixels; never narrower than what a pixel of the capture covers.
 
     Raises:
-        InputError: a factor that is not above 1, slices too small, not finite, constant or blurred beyond use.
+        InputError: a factor that is not above 1; slices too small, not finite, constant, noise only or too blurred.
     """
     if not factor > 1:
         raise InputError(f"the factor is {factor}; give fine pixels a pixel of the capture, above 1")
@@ -96,19 +101,35 @@ def _tile_side(slices_NYX: NDArray[np.floating]) -> int:
 
 
 def _capture_blur(spectrum: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The covariance B (y, x) in the capture's pixels squared, for which halving keeps the spectrum's shape."""
+    """The covariance B (y, x) in the capture's pixels squared, for which halving keeps the spectrum's shape.
+
+    Raises InputError for a capture of little but noise.
+    """
     own, halved, frequencies = _scales(spectrum)
+    detail = np.clip(1 - _noise_power(spectrum) / own, 0, None)
+    if detail.mean() < _LEAST_DETAIL:
+        raise InputError(
+            "the slices show next to no detail of a pixel's size, or only noise: no kernel can be estimated from them; "
+            "give the kernel, or merge pixels first"
+        )
 
     def bend(lower: NDArray[np.float64]) -> NDArray[np.float64]:
         spread = frequencies @ _triangle(lower)
         gaussian = np.exp(-3 * (2 * np.pi) ** 2 * (spread**2).sum(axis=-1))
         ratio = np.log(own) - np.log((halved * gaussian).sum(axis=0))
-        centred: NDArray[np.float64] = ratio - ratio.mean()
-        return centred
+        weighted: NDArray[np.float64] = detail * (ratio - np.average(ratio, weights=detail))
+        return weighted
 
     # Single frequencies may hold a pattern of the scene's; beyond a ratio of 1.2 they count less.
     lower = _triangle(least_squares(bend, (0.6, 0.0, 0.6), loss="soft_l1", f_scale=0.2).x)
     return lower @ lower.T
+
+
+def _noise_power(spectrum: NDArray[np.float64]) -> float:
+    """The power in the spectrum's corners, beyond 0.6 cycles a pixel, where a scene leaves least; or the leakage."""
+    frequency = np.fft.fftfreq(len(spectrum))
+    corners = float(spectrum[np.hypot(frequency[:, None], frequency) > 0.6].mean())
+    return max(corners, _LEAKAGE * float(spectrum.max()))
 
 
 def _triangle(lower: NDArray[np.float64]) -> NDArray[np.float64]:
