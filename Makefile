@@ -27,8 +27,14 @@ demo: $(READY)  ## Run the whole study on a generated capture: nine U-Nets, F1 t
 	test -d $(DEMO)/capture || $(BIN)/vemseg phantom $(DEMO)/capture --shape 16,256,640 --example demo
 	$(BIN)/vemseg run workflows/study.yaml -p config=$(DEMO)/capture/study.yaml -p run=$(DEMO)/run --jobs $(JOBS)
 
-test: $(READY)  ## Run all tests
-	$(BIN)/python -m pytest --numprocesses $(JOBS)
+test: $(READY)  ## Run all tests but those that need a cluster
+	$(BIN)/python -m pytest --numprocesses $(JOBS) -m 'not cluster'
+
+images:  ## Build the container image (docker, podman or buildah)
+	containers/build
+
+e2e: $(READY)  ## Bring a cluster up, run whole studies and every fault in it, take it down
+	tests/cluster/run
 
 lint: $(READY)  ## Check style and types
 	$(BIN)/ruff check .

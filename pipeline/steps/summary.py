@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pipeline import __version__
@@ -72,6 +73,8 @@ def summary(run_url: str, *, workflow: str, status: str, duration_s: float, fail
 
 def _failures(text: str) -> tuple[Failure, ...]:
     """The failures that are none's consequence, the earliest first."""
+    if text.startswith("@"):  # Argo puts an argument that is too long for a command line into a file
+        text = Path(text[1:]).read_text(encoding="utf-8")
     try:
         listed: Any = json.loads(text) if text else []
         if isinstance(listed, str):  # Argo quotes its JSON once more

@@ -5,6 +5,7 @@ Skipped where KUBECONFIG is not set. The image must be on the cluster's nodes: `
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -46,12 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A namespace in which its user has installed the chart."""
+    _advertise_gpus(_only_node())
     made = Lab(tmp_path_factory.mktemp("lab"))
     try:
         settings = {f"parameters.{name}": value for name, value in PARAMETERS.items()}
-        settings |= {"gpuSlots": str(SLOTS), "storage.claim.size": "1Gi"}
-        if "shared" in administrator("get", "storageclass", "--output", "name"):
-            settings["storage.claim.storageClassName"] = "shared"
+        settings |= {"gpuSlots": str(SLOTS), "storage.claim.size": "1Gi", **_storage(_only_node())}
         made.helm("install", "vemseg", CHART, *(f"--set={key}={value}" for key, value in settings.items()))
         yield made
     finally:
@@ -75,7 +75,26 @@ def laptop() -> Laptop:
         done = subprocess.run(
             command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
         )
-        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr
         return place
 
     return run
+
+
+def _only_node() -> str:
+    return administrator("get", "nodes", "--output", "jsonpath={.items[0].metadata.name}")
+
+
+def _advertise_gpus(node: str) -> None:
+    """Have the scheduler count four GPUs on the node; no device comes with them."""
+    changes = [
+        {"op": "add", "path": f"/status/{state}/nvidia.com~1gpu", "value": "4"} for state in ("capacity", "allocatable")
+    ]
+    administrator("patch", "node", node, "--subresource", "status", "--type", "json", "--patch", json.dumps(changes))
+
+
+def _storage(node: str) -> dict[str, str]:
+    """A claim for many nodes where there is a class of them, else one that is tied to the node."""
+    if "storageclass.storage.k8s.io/shared" in administrator("get", "storageclass", "--output", "name"):
+        return {"storage.claim.storageClassName": "shared"}
+    return {"storage.mode": "rwo", "storage.node": node}
