@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from charts_support import Manifest, needs_helm, pick, render
 
 pytestmark = needs_helm
@@ -17,6 +18,14 @@ def test_the_executor_may_report_outputs_and_nothing_else() -> None:
     assert grants(role) == {("workflowtaskresults", "create"), ("workflowtaskresults", "patch")}
 
 
+def test_a_wide_fan_out_may_make_workflows_but_end_none() -> None:
+    allowed = grants(pick(render(), "Role", "vemseg-fanout"))
+    assert {verb for resource, verb in allowed if resource == "workflows"} == {"create", "get", "patch"}
+    assert allowed - {("workflows", verb) for verb in ("create", "get", "patch")} == grants(
+        pick(render(), "Role", "vemseg-workflow")
+    )
+
+
 def test_whoever_submits_may_follow_workflows_but_not_read_secrets_nor_make_pods() -> None:
     allowed = grants(pick(render(), "Role", "vemseg-web"))
     assert {("workflows", "create"), ("workflows", "watch"), ("pods/log", "get")} <= allowed
@@ -26,14 +35,20 @@ def test_whoever_submits_may_follow_workflows_but_not_read_secrets_nor_make_pods
 
 def test_no_account_has_its_token_mounted_unasked() -> None:
     accounts = [each for each in render() if each["kind"] == "ServiceAccount"]
-    assert {each["metadata"]["name"] for each in accounts} == {"vemseg-workflow", "vemseg-web"}
+    assert {each["metadata"]["name"] for each in accounts} == {"vemseg-workflow", "vemseg-fanout", "vemseg-web"}
     assert all(each["automountServiceAccountToken"] is False for each in accounts)
 
 
-def test_argos_own_container_finds_its_token_under_the_accounts_name() -> None:
-    secret = pick(render(), "Secret", "vemseg-workflow.service-account-token")
+@pytest.mark.parametrize("account", ["vemseg-workflow", "vemseg-fanout"])
+def test_argos_own_container_finds_its_token_under_the_accounts_name(account: str) -> None:
+    secret = pick(render(), "Secret", f"{account}.service-account-token")
     assert secret["type"] == "kubernetes.io/service-account-token"
-    assert secret["metadata"]["annotations"]["kubernetes.io/service-account.name"] == "vemseg-workflow"
+    assert secret["metadata"]["annotations"]["kubernetes.io/service-account.name"] == account
+
+
+def test_the_pod_of_a_wide_fan_out_may_make_workflows_and_nothing_else() -> None:
+    role = pick(render(), "Role", "vemseg-fanout")
+    assert grants(role) == {("workflows", "create"), ("workflows", "get"), ("workflows", "patch")}
 
 
 def test_roles_can_be_left_to_an_administrator() -> None:

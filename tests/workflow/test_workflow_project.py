@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from pipeline.workflow import load, run
 
@@ -19,6 +22,8 @@ for argument; do
     echo '["multilabel", "membrane"]' > "$folder/targets"
     echo ${AUGMENT_WORKERS:-2} > "$folder/augment-workers"
     echo 3 > "$folder/infer-workers"
+    echo ${INFER_HERE:-3} > "$folder/infer-here"
+    echo "${INFER_GROUPS:-[]}" > "$folder/infer-groups"
     echo membrane > "$folder/target"
   esac
 done
@@ -70,6 +75,40 @@ def test_study_without_augmentation_workers(notes: Path, tmp_path: Path, monkeyp
     assert result.phase == "Succeeded"
     assert result.nodes["vemseg-study.augment"].phase == "Skipped"
     assert "augment" not in {line.split()[0] for line in notes.read_text().splitlines()}
+
+
+GROUPS = '[{"first": 0, "count": 2}, {"first": 2, "count": 1}]'
+INPUTS = {"study": {"config": "c.yaml"}, "segment": {"model": "m", "input": "stack.tif"}}
+
+
+@pytest.mark.parametrize("name", sorted(INPUTS))
+def test_groups_of_workers_do_what_the_workers_do(
+    name: str, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parameters = {"run": "runs/a", **INPUTS[name]}
+    workflow = load(WORKFLOWS / f"{name}.yaml")
+    assert run(workflow, parameters, state_dir=tmp_path / "here", jobs=1).phase == "Succeeded"
+    expected = [line for line in notes.read_text().splitlines() if line.startswith("infer ")]
+    notes.unlink()
+    monkeypatch.setenv("INFER_HERE", "0")
+    monkeypatch.setenv("INFER_GROUPS", GROUPS)
+    assert run(workflow, parameters, state_dir=tmp_path / "groups", jobs=1).phase == "Succeeded"
+    assert [line for line in notes.read_text().splitlines() if line.startswith("infer ")] == expected
+
+
+@pytest.mark.parametrize("name", sorted(INPUTS))
+def test_a_nested_workflow_gets_every_parameter_that_its_pods_depend_on(name: str) -> None:
+    spec = yaml.safe_load((WORKFLOWS / f"{name}.yaml").read_text())["spec"]
+    templates = {template["name"]: template for template in spec["templates"]}
+    group = yaml.safe_load(templates["infer-group"]["resource"]["manifest"])
+    passed = {argument["name"] for argument in group["spec"]["arguments"]["parameters"]}
+    around = {key: value for key, value in spec.items() if key not in ("templates", "arguments")}
+    read = json.dumps([around, templates["infer"], templates["infer-range"]])
+    parameters = spec["arguments"]["parameters"]
+    for parameter in parameters:
+        used = re.search(rf"workflow\.parameters(\.{parameter['name']}\b(?!-)|\['{parameter['name']}'\])", read)
+        required = "value" not in parameter and "valueFrom" not in parameter
+        assert not (used or required) or parameter["name"] in passed, parameter["name"]
 
 
 def test_segment(notes: Path, tmp_path: Path) -> None:
