@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pipeline import __version__, cli_cluster
+from pipeline import __version__, cli_boost, cli_cluster
 from pipeline.cli_values import check_worker, count, pairs, triple
 from pipeline.fanout import PODS_PER_WORKFLOW
 
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Write, explain and check configurations.", no_args_is_help=True)
 app.add_typer(cli_cluster.app)
+app.add_typer(cli_boost.app, name="boost", rich_help_panel=STEPS)
 app.add_typer(config_app, name="config", rich_help_panel=SETTINGS)
 
 RunUrl = Annotated[str, typer.Option("--run", help="Run URL: a path, file:// or s3://", show_default=False)]
@@ -165,12 +166,18 @@ def train(run_url: RunUrl, target: Target) -> None:
 
 
 @app.command(rich_help_panel=STEPS, epilog="vemseg infer --run runs/mine --target multilabel --worker 0 --workers 4")
-def infer(run_url: RunUrl, target: Target, worker: Worker = 0, workers: Workers = 1) -> None:
+def infer(
+    run_url: RunUrl,
+    target: Target,
+    variant: Annotated[str, typer.Option(help="The captures as they are (native), or boosted by a method")] = "native",
+    worker: Worker = 0,
+    workers: Workers = 1,
+) -> None:
     """Predict this worker's shards with a trained network."""
     from pipeline.steps.infer import infer as step
 
     check_worker(worker, workers)
-    step(run_url, target=target, worker=worker, workers=workers)
+    step(run_url, target=target, variant=variant, worker=worker, workers=workers)
 
 
 @app.command(rich_help_panel=STEPS, epilog="vemseg evaluate --run runs/mine")

@@ -308,6 +308,117 @@ class Inference(Section):
         return value
 
 
+def _kernel(value: str) -> str:
+    """The text of a kernel: a name, a Gaussian, or a file whose content is looked at when it is read."""
+    if value in ("area", "bicubic") or re.search(r"\.(npy|mat)(:/.+)?$", value, re.IGNORECASE):
+        return value
+    match = re.fullmatch(r"gaussian:(\d+(?:\.\d+)?)", value)
+    if match and float(match[1]) > 0:
+        return value
+    raise ValueError(
+        f"{value!r} is no kernel: write area, bicubic, gaussian:SIGMA (native pixels), or a .npy or .mat file"
+    )
+
+
+def _learnt_kernel(value: str) -> str:
+    return value if value in ("known", "estimated") else _kernel(value)
+
+
+KernelText = Annotated[str, AfterValidator(_kernel)]
+LearntKernelText = Annotated[str, AfterValidator(_learnt_kernel)]
+BoostMethod = Literal["bilinear", "bicubic", "zssr"]
+Enlargement = Annotated[float, Field(gt=1.0, le=8.0)]
+
+
+class Zssr(Section):
+    """Zero-shot super-resolution: how a network learns from the slices that it is to boost."""
+
+    mode: Literal["stack", "slice"] = "stack"
+    """stack: one network, taught by slices from everywhere, so that neighbouring slices do not flicker; slice: one
+    network for each slice, as published, which takes longer the more slices there are."""
+    kernel: LearntKernelText = "known"
+    """How the coarse slices came about: known (the kernel they were downsampled with; bicubic for a volume that nobody
+    downsampled), estimated from the slices, area, bicubic, gaussian:SIGMA (fine pixels), or a .npy or .mat file."""
+    features: Size = 64
+    """Channels of the hidden layers."""
+    layers: Annotated[int, Field(ge=2, le=32)] = 8
+    """Convolutions of 3 x 3."""
+    fold: Annotated[int, Field(ge=1, le=4)] = 1
+    """Edge of the squares of pixels that the network takes as one: 2 is a quarter of the work, and less exact."""
+    most_steps: Size = 2000
+    """Steps after which a training ends at the latest; before that it ends when it learns nothing more."""
+    learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-3
+    """Learning rate at the start; it falls on each plateau of the reconstruction error."""
+    lowest_learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 1e-5
+    """The training ends when the learning rate has fallen below this."""
+    patch: Annotated[int, Field(ge=16)] = 64
+    """Edge of the square crops to learn from, in pixels of the coarse slices."""
+    batch_size: Size = 4
+    """Crops a step."""
+    pool_megapixels: Annotated[float, Field(gt=0.0)] = 4.0
+    """How much of the stack is held in memory to learn from, in tiles from everywhere in it."""
+    shrinkings: tuple[Enlargement, ...] = (1.1, 1.25, 1.4, 1.6, 1.8, 2.0)
+    """The slices are learnt from as they are, and made smaller by these factors."""
+    gradual_factors: tuple[Enlargement, ...] = ()
+    """Factors below the whole one, rising: what a network reaches at one of them is learnt from at the next."""
+    noise: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    """Noise added to what the network sees in training, as a share of the range of grey values: for noisy slices."""
+    self_ensemble: bool = True
+    """Average over the eight flips and quarter turns: better, and eight times the work."""
+    back_projections: Annotated[int, Field(ge=0, le=50)] = 8
+    """How often the result is corrected so that it agrees with the coarse slices."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of the application; training takes bfloat16 where the hardware computes it natively."""
+
+    @field_validator("gradual_factors")
+    @classmethod
+    def _factors_rise(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if list(value) != sorted(set(value)):
+            raise ValueError(f"{list(value)} must rise from one factor to the next")
+        return value
+
+
+class Boosting(Section):
+    """What becomes of the segmentation when the test part is recorded coarser in x and y, and boosted again."""
+
+    methods: tuple[BoostMethod, ...] = ("bilinear", "bicubic", "zssr")
+    """Ways to boost; none: the study goes without this part. It needs the multilabel network."""
+    factor: Enlargement = 2.0
+    """Native pixels a coarse pixel, in x and y alike; fractions will do."""
+    kernel: KernelText = "area"
+    """How the test part is made coarse: area, bicubic (antialiased), gaussian:SIGMA (native pixels), or a .npy or .mat
+    file with a matrix."""
+    zssr: Zssr = Zssr()
+    """Zero-shot super-resolution."""
+    workers: Size = 1
+    """Pods a method."""
+    comparison_block_zyx: SizeZyx = (1, 128, 128)
+    """Voxels of the blocks of the test part that the intervals of the comparison are drawn over."""
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_differ(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _refuse_doubles("method", value)
+        return value
+
+    @model_validator(mode="after")
+    def _gradual_factors_lead_up(self) -> Self:
+        if any(factor >= self.factor for factor in self.zssr.gradual_factors):
+            raise ValueError(
+                f"zssr.gradual_factors {list(self.zssr.gradual_factors)} must be below factor {self.factor:g}"
+            )
+        if self.zssr.gradual_factors and self._learnt_kernel not in ("area", "bicubic"):
+            raise ValueError(
+                "zssr.gradual_factors need a kernel that goes with any factor, area or bicubic, and not "
+                f"{self._learnt_kernel!r}"
+            )
+        return self
+
+    @property
+    def _learnt_kernel(self) -> str:
+        return self.kernel if self.zssr.kernel == "known" else self.zssr.kernel
+
+
 class Evaluation(Section):
     """What is drawn."""
 
@@ -329,6 +440,7 @@ class Config(Section):
     network: Network = Network()
     training: Training = Training()
     inference: Inference = Inference()
+    boosting: Boosting = Boosting()
     evaluation: Evaluation = Evaluation()
 
     @model_validator(mode="after")
@@ -368,6 +480,11 @@ class Config(Section):
             raise ValueError(f"{where}: no mask for {', '.join(without)}; add it, or mark one class with fill: true")
 
     @property
+    def boost_methods(self) -> tuple[BoostMethod, ...]:
+        """Ways to boost the test part; none where there is no multilabel network to see what it does."""
+        return self.boosting.methods if MULTILABEL in self.targets else ()
+
+    @property
     def targets(self) -> tuple[str, ...]:
         """Names of the networks to train."""
         joint = (MULTILABEL,) if self.training.targets in ("all", "multilabel") else ()
@@ -400,6 +517,16 @@ def parse_config(text: str, where: str) -> Config:
         return Config.model_validate(data)
     except ValidationError as error:
         raise ConfigError(explain(error, text, where, Config)) from error
+
+
+def parse_boosting(text: str, where: str) -> Boosting:
+    """The section ``boosting`` from YAML text alone; nothing gives its defaults."""
+    try:
+        return Boosting.model_validate(yaml.safe_load(text) or {})
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{where}: this is not YAML: {error}") from error
+    except ValidationError as error:
+        raise ConfigError(explain(error, text, where, Boosting)) from error
 
 
 def schema_json() -> str:

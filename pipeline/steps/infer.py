@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import Preempted, RunConflictError
 from pipeline.metrics import StepMetrics
+from pipeline.steps.boosting.apply import boosted_digest, boosted_works
+from pipeline.steps.boosting.layout import refuse_other_methods
 from pipeline.steps.digest import Marker, digest
-from pipeline.steps.run import Run
+from pipeline.steps.run import NATIVE, Run, predicted_name
 from pipeline.steps.runplan import CapturePlan
 from pipeline.steps.stopping import stop_requested
 from pipeline.steps.train import model_marker
@@ -37,20 +39,23 @@ class ShardWork:
     """A shard to predict: its place and the blocks within it that are asked for."""
 
     capture: str
+    variant: str
     shard: Block
     blocks: tuple[Block, ...]
     marker: Marker
 
 
-def infer(run_url: str, *, target: str, worker: int = 0, workers: int = 1) -> int:
-    """Predict this worker's shards of every capture; those that are done are left alone.
+def infer(run_url: str, *, target: str, variant: str = NATIVE, worker: int = 0, workers: int = 1) -> int:
+    """Predict this worker's shards of every capture, as it is or boosted; those that are done are left alone.
 
     Returns the number of shards that were predicted. Raises Preempted when asked to stop.
     """
     run = Run.open(run_url)
     run.refuse_other_targets(target)
-    with run.reporter("infer", target=target, worker=worker) as report:
-        mine = shard_works(run, target)[worker::workers]
+    if variant != NATIVE:
+        refuse_other_methods(run, variant)
+    with run.reporter("infer", target=predicted_name(target, variant), worker=worker) as report:
+        mine = shard_works(run, target, variant)[worker::workers]
         todo = [work for work in mine if not work.marker.done]
         report.event("found", shards=len(mine), done=len(mine) - len(todo))
         report.say(f"{len(mine) - len(todo)} of {len(mine)} shards are done")
@@ -59,26 +64,31 @@ def infer(run_url: str, *, target: str, worker: int = 0, workers: int = 1) -> in
         return len(todo)
 
 
-def shard_works(run: Run, target: str) -> list[ShardWork]:
+def shard_works(run: Run, target: str, variant: str = NATIVE) -> list[ShardWork]:
     """All shards of a target that hold voxels to predict, in the order in which workers share them out."""
     weights = _weights_digest(run, target)
     settings = run.config.inference.model_dump(mode="json", exclude=SETTINGS_WITHOUT_EFFECT)
     works = []
     for capture in run.plan.captures:
-        made_from = digest(weights, settings, capture.model_dump(mode="json"), run.plan.block_zyx)
-        volume = run.segmentation(target, capture.name)
+        boosted = _boosted_digest(run, variant, capture)
+        made_from = digest(weights, settings, capture.model_dump(mode="json"), run.plan.block_zyx, *boosted)
+        volume = run.segmentation(target, capture.name, variant)
         for shard in tile(capture.volume, volume.shard_zyx):
-            blocks = _blocks_within(run, capture, shard)
+            blocks = _blocks_within(run, capture, shard, variant)
             if blocks:
                 place = "_".join(str(edge) for edge in shard.start_zyx)
-                marker = run.marker("infer", f"{target}/{capture.name}/{place}", made_from)
-                works.append(ShardWork(capture.name, shard, blocks, marker))
+                marker = run.marker("infer", f"{predicted_name(target, variant)}/{capture.name}/{place}", made_from)
+                works.append(ShardWork(capture.name, variant, shard, blocks, marker))
     return works
 
 
 def predicted_works(run: Run) -> list[ShardWork]:
     """All shards of all targets. Raises RunConflictError when one of them is not predicted yet."""
-    works = [work for target in run.plan.targets for work in shard_works(run, target)]
+    return complete([work for target in run.plan.targets for work in shard_works(run, target)])
+
+
+def complete(works: list[ShardWork]) -> list[ShardWork]:
+    """The works. Raises RunConflictError when one of them is not predicted yet."""
     missing = [work for work in works if not work.marker.done]
     if missing:
         raise RunConflictError(
@@ -88,15 +98,28 @@ def predicted_works(run: Run) -> list[ShardWork]:
     return works
 
 
-def regions_to_predict(run: Run, capture: CapturePlan) -> tuple[Block, ...]:
-    """The blocks of a capture that are asked for."""
-    return capture.split().test if run.config.inference.region == "test" else (capture.volume,)
+def regions_to_predict(run: Run, capture: CapturePlan, variant: str = NATIVE) -> tuple[Block, ...]:
+    """The blocks of a capture that are asked for; only the test part is boosted."""
+    only_test = run.config.inference.region == "test" or variant != NATIVE
+    return capture.split().test if only_test else (capture.volume,)
 
 
-def _blocks_within(run: Run, capture: CapturePlan, shard: Block) -> tuple[Block, ...]:
+def _blocks_within(run: Run, capture: CapturePlan, shard: Block, variant: str) -> tuple[Block, ...]:
     """The grid of blocks starts at each region's corner, so that it does not depend on the shards."""
-    inside = [part for region in regions_to_predict(run, capture) if (part := region.intersect(shard))]
+    inside = [part for region in regions_to_predict(run, capture, variant) if (part := region.intersect(shard))]
     return tuple(block for part in inside for block in tile(part, run.plan.block_zyx, part.start_zyx))
+
+
+def _boosted_digest(run: Run, variant: str, capture: CapturePlan) -> tuple[str, ...]:
+    """Of the boosted capture, where that is what is predicted. Raises RunConflictError when it is not complete."""
+    if variant == NATIVE:
+        return ()
+    if not all(work.marker.done for work in boosted_works(run, variant) if work.capture == capture):
+        raise RunConflictError(
+            f"{capture.name} is not boosted by {variant} yet; run `vemseg boost apply --run ... --method {variant}` "
+            "first"
+        )
+    return (boosted_digest(run, variant, capture),)
 
 
 def _weights_digest(run: Run, target: str) -> str:
@@ -150,7 +173,8 @@ def _predicted_shards(
 
     for name in dict.fromkeys(work.capture for work in todo):
         works = [work for work in todo if work.capture == name]
-        image, volume = run.image(name), run.segmentation(target.name, name)
+        variant = works[0].variant
+        image, volume = run.variant(variant, name), run.segmentation(target.name, name, variant)
         blocks = [block for work in works for block in work.blocks]
         read = metrics.timed("read", image.read)
         inputs = metrics.each("queue", read_blocks(predictor, read, blocks, image.shape_zyx))
@@ -172,14 +196,14 @@ def _predicted_shards(
 
 
 def _empty_probabilities(run: Run, target: Target, work: ShardWork) -> NDArray[np.uint8] | None:
-    if not run.config.inference.probabilities:
+    if not run.config.inference.probabilities or work.variant != NATIVE:
         return None
     return np.zeros((len(target.class_ids), *work.shard.shape_zyx), np.uint8)
 
 
 def _write(run: Run, target: str, work: ShardWork, ids: NDArray[Any], probabilities: NDArray[np.uint8] | None) -> None:
     work.marker.clear()
-    run.segmentation(target, work.capture).write(work.shard, ids)
+    run.segmentation(target, work.capture, work.variant).write(work.shard, ids)
     if probabilities is not None:
         run.probabilities(target, work.capture).write(work.shard, probabilities)
     work.marker.write(voxels=sum(block.voxels for block in work.blocks))

@@ -17,16 +17,22 @@ def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int) -> Non
     infer-workers   how many pods predict each target; a worker is told its number and this one
     infer-here      how many of them are pods of this workflow: all, or none
     infer-groups    where none are: the workers of each nested workflow, a JSON list of {"first": n, "count": n}
+    boosting        true where the run boosts anything
+    boost-methods   a JSON list of names
+    boost-workers   how many pods boost by each method
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    groups = worker_groups(plan.infer_workers, len(plan.targets), pods_per_workflow)
+    groups, boosting = worker_groups(plan.infer_workers, len(plan.targets), pods_per_workflow), plan.boosting
     values = {
         "targets": json.dumps(list(plan.targets)),
-        "target": plan.targets[0],
+        "target": plan.targets[0] if plan.targets else "",
         "augment-workers": str(min(plan.augment_workers, pods_per_workflow)),
         "infer-workers": str(plan.infer_workers),
         "infer-here": str(0 if groups else plan.infer_workers),
         "infer-groups": json.dumps([{"first": first, "count": count} for first, count in groups]),
+        "boosting": str(boosting is not None).lower(),
+        "boost-methods": json.dumps(boosting.methods if boosting else []),
+        "boost-workers": str(min(boosting.workers if boosting else 0, pods_per_workflow)),
     }
+    directory.mkdir(parents=True, exist_ok=True)
     for name, value in values.items():
         (directory / name).write_text(value, encoding="utf-8")

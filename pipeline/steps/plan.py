@@ -18,7 +18,7 @@ import numpy as np
 from pipeline.config import MULTILABEL, Capture, Config, Inference, parse_config
 from pipeline.errors import ConfigError, DataError, RunConflictError
 from pipeline.fanout import PODS_PER_WORKFLOW
-from pipeline.steps.boosting.blur import as_kernel, planned_blur
+from pipeline.steps.boosting.decide import plan_boosting
 from pipeline.steps.boosting.layout import create_variants
 from pipeline.steps.digest import digest
 from pipeline.steps.infer import regions_to_predict
@@ -452,20 +452,7 @@ def _boosting(config: Config, base: Path, stacks: Sequence[Stack]) -> BoostingPl
     settings = config.boosting
     if not config.boost_methods:
         return None
-    kernel = planned_blur(settings.kernel, base)
-    if not isinstance(kernel, str):
-        for stack in stacks:
-            as_kernel(kernel).check_fits(stack.geometry.shape_zyx[1:])
-    _refuse_small_slices(settings, stacks)
-    learnt = settings.zssr.kernel
-    return BoostingPlan(
-        methods=config.boost_methods,
-        downsampled=True,
-        factor=settings.factor,
-        kernel=kernel,
-        learnt_kernel=kernel if learnt == "known" else "estimated" if learnt == "estimated" else planned_blur(learnt, base),
-        workers=settings.workers,
-    )
+    return plan_boosting(settings, config.boost_methods, base, [stack.geometry for stack in stacks], downsampled=True)
 
 
 def _augment_workers(config: Config) -> int:

@@ -7,7 +7,7 @@ works on it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config import Capture, Classes, Config, Data, Inference
 from pipeline.errors import ConfigError, RunConflictError
@@ -22,6 +22,9 @@ from pipeline.volume.geometry import Geometry
 from pipeline.volume.ingest import ingest_capture
 from pipeline.volume.sources import open_source
 from pipeline.volume.stores import Store
+
+if TYPE_CHECKING:
+    from pipeline.telemetry import Reporter
 
 VOLUME = "volume"
 MODEL_FILES = ("model.safetensors", "model.json")
@@ -65,22 +68,7 @@ def prepare(
     run = Run.open(run_url, create=True)
     _claim(run, config, description)
     with run.reporter("prepare") as report:
-        made_from = digest(fingerprint(volume, base), geometry.voxel_size_nm)
-        marker = run.marker("plan", f"{VOLUME}/ingest", made_from)
-        if not marker.done:
-            # Until this plan is made, no step may take the new voxels for those of the old plan.
-            run.store.delete("plan.json")
-            marker.clear()
-            report.say(f"taking in {volume}: {' x '.join(map(str, geometry.shape_zyx))} voxels")
-            ingest_capture(
-                run.capture_store(VOLUME),
-                name=VOLUME,
-                raw=volume,
-                base=base,
-                voxel_size_nm=geometry.voxel_size_nm,
-                count_voxels=report.metrics.voxels,
-            )
-            marker.write()
+        made_from = take_in(run, volume, base, geometry, report)
         for name in MODEL_FILES:
             run.model_store(description["target"]["name"]).write(name, model.read(name))
         decided = _plan(geometry, made_from, settings.model_copy(update={"workers": workers}), description)
@@ -89,6 +77,41 @@ def prepare(
     if outputs:
         write_outputs(outputs, decided, pods_per_workflow)
     return decided
+
+
+def take_in(run: Run, volume: str, base: Path, geometry: Geometry, report: Reporter) -> str:
+    """Ingest a volume without labels, unless it is there; returns the digest of what it was made from."""
+    made_from = digest(fingerprint(volume, base), geometry.voxel_size_nm)
+    marker = run.marker("plan", f"{VOLUME}/ingest", made_from)
+    if marker.done:
+        return made_from
+    # Until this plan is made, no step may take the new voxels for those of the old plan.
+    run.store.delete("plan.json")
+    marker.clear()
+    report.say(f"taking in {volume}: {' x '.join(map(str, geometry.shape_zyx))} voxels")
+    ingest_capture(
+        run.capture_store(VOLUME),
+        name=VOLUME,
+        raw=volume,
+        base=base,
+        voxel_size_nm=geometry.voxel_size_nm,
+        count_voxels=report.metrics.voxels,
+    )
+    marker.write()
+    return made_from
+
+
+def stated_geometry(volume: str, base: Path, voxel_size_nm: tuple[float, float, float] | None) -> Geometry:
+    """Shape and voxel size of a volume. Raises ConfigError when neither its file nor the caller states the latter."""
+    with open_source(volume, base) as source:
+        size = voxel_size_nm or source.voxel_size_nm
+        shape = source.shape_zyx
+    if size is None:
+        raise ConfigError(
+            f"{volume} does not state its voxel size; give --voxel-size-nm z,y,x (with a workflow: -p "
+            "voxel-size-nm=z,y,x)"
+        )
+    return Geometry(shape, size)
 
 
 def _description(model: Store) -> dict[str, Any]:
@@ -103,16 +126,8 @@ def _description(model: Store) -> dict[str, Any]:
 def _geometry(
     volume: str, base: Path, voxel_size_nm: tuple[float, float, float] | None, description: dict[str, Any]
 ) -> Geometry:
-    with open_source(volume, base) as source:
-        size = voxel_size_nm or source.voxel_size_nm
-        shape = source.shape_zyx
-    if size is None:
-        raise ConfigError(
-            f"{volume} does not state its voxel size; give --voxel-size-nm z,y,x (with a workflow: -p "
-            "voxel-size-nm=z,y,x)"
-        )
-    geometry = Geometry(shape, size)
-    trained = description["voxel_size_nm"]
+    geometry = stated_geometry(volume, base, voxel_size_nm)
+    size, trained = geometry.voxel_size_nm, description["voxel_size_nm"]
     ratios = [max(a / b, b / a) for a, b in zip(size, trained, strict=True)]
     if max(ratios) > VOXEL_SIZE_TOLERANCE:
         raise ConfigError(

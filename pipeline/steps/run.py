@@ -18,6 +18,8 @@ from pipeline.volume.omezarr import Volume, open_image, open_labels
 from pipeline.volume.stores import Store
 
 TRUTH, SPLIT, SEGMENTATION = "truth", "split", "segmentation"
+NATIVE = "native"
+"""The variant of a capture that was taken in; the others are made of it."""
 REST_COLOR = "#404040"
 """Of everything else, beside one class."""
 
@@ -77,13 +79,21 @@ class Run:
         """Where the model of a target lies."""
         return self.store.child("models", target)
 
-    def prediction_store(self, target: str, capture: str) -> Store:
-        """The image group that holds a target's predictions of a capture."""
-        return self.store.child("predictions", target, capture)
+    def boosted_store(self, variant: str, capture: str) -> Store:
+        """Where a capture lies in another variant: downsampled, or boosted by a method."""
+        return self.store.child("boosted.zarr", variant, capture)
 
-    def segmentation(self, target: str, capture: str) -> Volume:
+    def variant(self, variant: str, capture: str) -> Volume:
+        """The grey values of a capture in a variant: as it was taken in, downsampled, or boosted by a method."""
+        return self.image(capture) if variant == NATIVE else open_image(self.boosted_store(variant, capture))
+
+    def prediction_store(self, target: str, capture: str, variant: str = NATIVE) -> Store:
+        """The image group that holds a target's predictions of a capture, as it is or in another variant."""
+        return self.store.child("predictions", predicted_name(target, variant), capture)
+
+    def segmentation(self, target: str, capture: str, variant: str = NATIVE) -> Volume:
         """The predicted class ids."""
-        return open_labels(self.prediction_store(target, capture), SEGMENTATION)
+        return open_labels(self.prediction_store(target, capture, variant), SEGMENTATION)
 
     def predicted_volumes(self, target: str, capture: str) -> list[Volume]:
         """All that a target's inference writes for a capture: class ids and, where asked for, probabilities."""
@@ -127,6 +137,11 @@ class Run:
             raise RunConflictError(
                 f"{self.store.url} holds no {key}: it is not a run yet; start with `vemseg plan --run ... --config ...`"
             ) from error
+
+
+def predicted_name(target: str, variant: str) -> str:
+    """What a target's predictions of a variant are called in the run."""
+    return target if variant == NATIVE else f"{target}-{variant}"
 
 
 def class_map(config: Config) -> ClassMap:

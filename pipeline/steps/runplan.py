@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.config import Part
+from pipeline.config import BoostMethod, Part
+from pipeline.steps.boosting.blur import Blur
 from pipeline.volume.geometry import Block, Zyx, zyx
 from pipeline.volume.split import Parts
 
@@ -42,6 +43,22 @@ class CapturePlan(Decided):
         return Block.of_shape(self.shape_zyx)
 
 
+class BoostingPlan(Decided):
+    """How captures are made finer in x and y."""
+
+    methods: tuple[BoostMethod, ...]
+    downsampled: bool
+    """True: the test part of each capture is made coarse first, to be compared; False: a capture is coarse itself."""
+    factor: float
+    """Fine pixels a coarse pixel."""
+    kernel: Blur
+    """How the coarse images came about, as far as that is known."""
+    learnt_kernel: Blur | Literal["estimated"]
+    """What zero-shot super-resolution takes it for."""
+    workers: int
+    """Workers for each method."""
+
+
 class RunPlan(Decided):
     """The plan of a run."""
 
@@ -60,6 +77,8 @@ class RunPlan(Decided):
     augment_workers: int
     infer_workers: int
     """Workers for each target."""
+    boosting: BoostingPlan | None = None
+    """None where nothing is boosted."""
 
     def capture(self, name: str) -> CapturePlan:
         """A capture by its name."""

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from pipeline.errors import DataError
 from pipeline.nn.zssr.dihedral import ORIENTATIONS, turned
-from pipeline.nn.zssr.resampling import Downsampling, Scaling, Span, Upsampling, Window, mirrored
+from pipeline.nn.zssr.grids import Scaling, Span, Window
+from pipeline.nn.zssr.resampling import Downsampling, Upsampling, mirrored
 
 SMALLEST_SIDE = 8
 """Pixels; a smaller slice holds no crop from which anything could be learnt."""

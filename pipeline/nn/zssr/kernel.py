@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.errors import InputError
 
+Averaging = Literal["area", "bicubic"]
+"""Kernels that go with any factor: the mean of what a coarse pixel covers, and MATLAB's antialiased cubic."""
 _REACH_IN_SIGMAS = 4.0
 """Beyond it lies 6e-5 of a Gaussian: less than a grey level of 8 bits."""
 

@@ -22,85 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.nn.zssr.kernel import Kernel
+from pipeline.nn.zssr.grids import Scaling, Span, Window
+from pipeline.nn.zssr.kernel import Averaging, Kernel
 
 Interpolation = Literal["bilinear", "bicubic"]
-Averaging = Literal["area", "bicubic"]
 _REACH = {"bilinear": 1.0, "bicubic": 2.0}
-
-
-@dataclass(frozen=True)
-class Span:
-    """Pixels ``start`` to ``stop`` (excluded) of an axis that has ``length`` of them."""
-
-    start: int
-    stop: int
-    length: int
-
-    @classmethod
-    def whole(cls, length: int) -> Span:
-        """All of an axis."""
-        return cls(0, length, length)
-
-    def grown(self, by: int) -> Span:
-        """With so many pixels more at each end, as far as there are any."""
-        return Span(max(0, self.start - by), min(self.length, self.stop + by), self.length)
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-
-Window = tuple[Span, Span]
-"""A part of an image: y, x."""
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """How a fine and a coarse grid lie over each other.
-
-    Args:
-        factor: fine pixels a coarse pixel, along y and x alike; above 1.
-        phase: fine position of the first coarse pixel's centre; None centres it on the fine pixels that it covers.
-    """
-
-    factor: float
-    phase: float
-
-    @classmethod
-    def centred(cls, factor: float) -> Scaling:
-        """Both grids cover the same area."""
-        return cls(factor, (factor - 1) / 2)
-
-    def coarse_length(self, fine_length: int) -> int:
-        """Coarse pixels that lie wholly over an axis of fine ones (at least one)."""
-        return max(1, math.floor(fine_length / self.factor + 1e-6))
-
-    def fine_length(self, coarse_length: int) -> int:
-        """Fine pixels over which an axis of coarse ones lies."""
-        return round(coarse_length * self.factor)
-
-    def fine_positions(self, coarse: Span) -> NDArray[np.float64]:
-        """Where coarse pixels lie on the fine grid."""
-        return self.phase + self.factor * np.arange(coarse.start, coarse.stop, dtype=np.float64)
-
-    def coarse_positions(self, fine: Span) -> NDArray[np.float64]:
-        """Where fine pixels lie on the coarse grid."""
-        return (np.arange(fine.start, fine.stop, dtype=np.float64) - self.phase) / self.factor
-
-    def coarse_under(self, fine: Span, coarse_length: int, reach: float) -> Span:
-        """Coarse pixels within ``reach`` (in coarse pixels) of a span of fine ones."""
-        first, *_, last = self.coarse_positions(fine)[[0, -1]]
-        return _clipped(first - reach, last + reach, coarse_length)
-
-    def fine_under(self, coarse: Span, fine_length: int, reach: float) -> Span:
-        """Fine pixels within ``reach`` (in fine pixels) of a span of coarse ones."""
-        first, *_, last = self.fine_positions(coarse)[[0, -1]]
-        return _clipped(first - reach, last + reach, fine_length)
-
-
-def _clipped(first: float, last: float, length: int) -> Span:
-    start = min(max(0, math.floor(first)), length - 1)
-    return Span(start, max(start + 1, min(length, math.ceil(last) + 1)), length)
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor
 
 from pipeline.nn.zssr.dihedral import ORIENTATIONS, turned, turned_back
+from pipeline.nn.zssr.grids import Span, Window
 from pipeline.nn.zssr.network import DetailNetwork
-from pipeline.nn.zssr.resampling import Downsampling, Span, Upsampling, Window
+from pipeline.nn.zssr.resampling import Downsampling, Upsampling
 
 
 class Upscaler(Protocol):

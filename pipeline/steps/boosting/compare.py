@@ -1,0 +1,167 @@
+"""What boosting did: to the images, and to what the same multilabel network makes of them, on the test part."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pipeline.config import MULTILABEL
+from pipeline.scoring import ablation_tables
+from pipeline.scoring.ablation import BICUBIC, Ablation, MeasuredInput, compare_inputs
+from pipeline.scoring.confusion import ClasswiseConfusion, Confusion, ConfusionMatrix
+from pipeline.scoring.image_quality import Quality, QualityMeter
+from pipeline.steps.boosting.layout import DOWNSAMPLED, boosting_plan
+from pipeline.steps.digest import Marker, digest
+from pipeline.steps.infer import complete, shard_works
+from pipeline.steps.run import NATIVE, Run
+from pipeline.steps.runplan import CapturePlan
+from pipeline.telemetry import Reporter
+from pipeline.volume.geometry import Block, tile
+from pipeline.volume.omezarr import build_pyramid
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+FIGURE_SIDE_PX = 384
+"""Of the window of a slice that is drawn."""
+
+
+def compare(run_url: str) -> Ablation:
+    """Measure and score every variant. Raises RunConflictError when one of them is not predicted yet."""
+    run = Run.open(run_url)
+    variants = (NATIVE, *boosting_plan(run).methods)
+    with run.reporter("compare") as report:
+        marker = _marker(run, variants)
+        if marker.done:
+            report.say("is done")
+            return ablation_tables.from_json(run.evaluation_store.read("ablation.json").decode())
+        marker.clear()
+        measured = [_measured(run, variant, number, len(variants), report) for number, variant in enumerate(variants)]
+        ablation = compare_inputs(measured, seed=run.config.seed)
+        _write_tables(run, ablation)
+        _write_figures(run, variants, ablation)
+        for capture in run.plan.captures:
+            for variant in variants[1:]:
+                build_pyramid(run.variant(variant, capture.name))
+                build_pyramid(run.segmentation(MULTILABEL, capture.name, variant))
+            build_pyramid(run.variant(DOWNSAMPLED, capture.name))
+        marker.write()
+        report.progress(len(variants), len(variants), ablation_tables.headline(ablation))
+        return ablation
+
+
+def _marker(run: Run, variants: tuple[str, ...]) -> Marker:
+    predicted = complete([work for variant in variants for work in shard_works(run, MULTILABEL, variant)])
+    settings = (run.config.boosting.comparison_block_zyx, run.config.classes, run.config.seed)
+    return run.marker("compare", "ablation", digest([work.marker.digest for work in predicted], *settings))
+
+
+def _measured(run: Run, variant: str, number: int, of: int, report: Reporter) -> MeasuredInput:
+    report.progress(number, of, f"measuring {variant}")
+    with report.metrics.seconds("compute"):
+        quality = None if variant == NATIVE else _quality(run, variant)
+        return MeasuredInput(variant, quality, [_confusion(run, variant, *block) for block in _blocks(run)])
+
+
+def _quality(run: Run, variant: str) -> Quality:
+    """How near the variant is to the native slices of the test part."""
+    data_range = _data_range(run)
+    meters = []
+    for capture, region in _test_regions(run):
+        meter = QualityMeter(data_range)
+        native, boosted = run.image(capture.name), run.variant(variant, capture.name)
+        for plane in _planes(region):
+            meter.update(native.read(plane)[0], boosted.read(plane)[0], plane.start_zyx[0])
+        meters.append(meter)
+    return reduce(add, meters).quality()
+
+
+def _data_range(run: Run) -> float:
+    """255 for bytes; for other types, which seldom use all of theirs, what the native test part spans."""
+    captures = run.plan.captures
+    if run.image(captures[0].name).dtype == np.uint8:
+        return 255.0
+    planes = [
+        run.image(capture.name).read(plane) for capture, region in _test_regions(run) for plane in _planes(region)
+    ]
+    return float(max(plane.max() for plane in planes)) - float(min(plane.min() for plane in planes))
+
+
+def _test_regions(run: Run) -> Iterator[tuple[CapturePlan, Block]]:
+    for capture in run.plan.captures:
+        for region in capture.split().test:
+            yield capture, region
+
+
+def _planes(region: Block) -> list[Block]:
+    return tile(region, (1, *region.shape_zyx[1:]), region.start_zyx)
+
+
+def _blocks(run: Run) -> Iterator[tuple[CapturePlan, Block]]:
+    """What the intervals are drawn over."""
+    size = run.config.boosting.comparison_block_zyx
+    for capture, region in _test_regions(run):
+        for block in tile(region, size, region.start_zyx):
+            yield capture, block
+
+
+def _confusion(run: Run, variant: str, capture: CapturePlan, block: Block) -> Confusion:
+    names = run.config.classes.names
+    truth = run.truth(capture.name).read(block)
+    predicted = run.segmentation(MULTILABEL, capture.name, variant).read(block)
+    confusion = ConfusionMatrix(names) if run.config.classes.exclusive else ClasswiseConfusion.empty(names)
+    confusion.update(truth, predicted)
+    return confusion
+
+
+def _write_tables(run: Run, ablation: Ablation) -> None:
+    store = run.evaluation_store
+    store.write("ablation.json", ablation_tables.to_json(ablation).encode())
+    store.write("ablation.csv", ablation_tables.to_csv(ablation).encode())
+    store.write("ablation.md", ablation_tables.to_markdown(ablation).encode())
+
+
+def _write_figures(run: Run, variants: tuple[str, ...], ablation: Ablation) -> None:
+    from pipeline.scoring.ablation_figures import difference_figure
+    from pipeline.scoring.figures import figure_png
+
+    def save(name: str, figure: Figure) -> None:
+        run.evaluation_store.write(f"figures/{name}.png", figure_png(figure))
+
+    for reference in (NATIVE, BICUBIC):
+        if reference in variants:
+            save(f"ablation_f1_against_{reference}", difference_figure(ablation, reference))
+    for capture, region in _test_regions(run):
+        save(f"ablation_{capture.name}_{region.start_zyx[0]:04d}", _slice_figure(run, variants, capture, region))
+
+
+def _slice_figure(run: Run, variants: tuple[str, ...], capture: CapturePlan, region: Block) -> Figure:
+    """The window of the middle slice in which the segmentations differ most."""
+    from pipeline.scoring.ablation_slice import InputSlice, ablation_slice_figure, telling_window
+
+    z = (region.start_zyx[0] + region.stop_zyx[0]) // 2
+    plane = Block((z, *region.start_zyx[1:]), (z + 1, *region.stop_zyx[1:]))
+    truth = run.truth(capture.name).read(plane)[0]
+    inputs = [
+        InputSlice(
+            variant,
+            run.variant(variant, capture.name).read(plane)[0],
+            run.segmentation(MULTILABEL, capture.name, variant).read(plane)[0],
+        )
+        for variant in variants
+    ]
+    window = telling_window(truth, [one.segmentation for one in inputs], FIGURE_SIDE_PX)
+    members = run.config.classes.members
+    return ablation_slice_figure(
+        [InputSlice(one.name, one.image[window], one.segmentation[window]) for one in inputs],
+        truth[window],
+        class_names=run.config.classes.names,
+        colors=[member.color for member in members],
+        voxel_size_nm=capture.voxel_size_nm,
+        title=f"{capture.name}, slice {z}: the window in which the segmentations differ most",
+        overlapping=not run.config.classes.exclusive,
+    )
