@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
-from pipeline.errors import ClusterError, InputError
+from pipeline.errors import ClusterError, InputError, VemsegError
 from pipeline.workflow.pods import Object
 
 GROUP, VERSION = "argoproj.io", "v1alpha1"
@@ -16,8 +16,8 @@ ANSWER_SECONDS = 30.0
 QUIET_SECONDS = 60.0  # a stream that says nothing for so long may be dead: it is opened anew
 
 _NO_ARGO = (
-    "the cluster does not know Argo Workflows (the resource {plural}.argoproj.io is missing); ask its administrator to "
-    "install Argo Workflows 4 with its CRDs: https://argo-workflows.readthedocs.io/en/latest/installation/"
+    "the cluster does not know Argo Workflows (its CRDs, such as workflows.argoproj.io, are missing); ask its "
+    "administrator to install Argo Workflows 4: https://argo-workflows.readthedocs.io/en/latest/installation/"
 )
 
 
@@ -40,8 +40,8 @@ class Workflows(Protocol):
     def get(self, name: str) -> Object:
         """One Workflow, with all its nodes."""
 
-    def changes(self, name: str, version: str) -> Iterator[Object]:
-        """The Workflow at each change after resource version `version`; ends when the cluster ends the stream."""
+    def changes(self, name: str) -> Iterator[Object]:
+        """The Workflow as it is and at each change; ends when the cluster ends the stream."""
 
     def template(self, name: str) -> Object:
         """One WorkflowTemplate."""
@@ -63,14 +63,14 @@ class Workflows(Protocol):
 
 
 @contextmanager
-def translated(what: str, refusal: type[Exception]) -> Iterator[None]:
-    """Turn the errors of a client into ours. `refusal` is the client's own error, which has status, reason and body."""
+def connection_errors(what: str) -> Iterator[None]:
+    """Turn the errors of a connection into ours."""
     from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
 
     try:
         yield
-    except refusal as error:
-        raise _refused(what, error) from error
+    except VemsegError:
+        raise
     except HTTPError as error:
         cause = error.reason if isinstance(error, MaxRetryError) else error
         if isinstance(cause, SSLError):
@@ -78,6 +78,22 @@ def translated(what: str, refusal: type[Exception]) -> Iterator[None]:
         raise ClusterError(f"{what}: the cluster does not answer ({cause})") from error
     except OSError as error:
         raise ClusterError(f"{what}: the connection to the cluster broke ({error})") from error
+
+
+def refused(what: str, status: int, body: bytes | str | None, reason: str | None) -> VemsegError:
+    """The error for an answer that is none: `status` and `reason` are HTTP's, `body` mostly says more."""
+    message, details = _said(body or b"", reason or "")
+    if status == 404 and not details and "page not found" in message:
+        return InputError(_NO_ARGO)
+    if status == 404:
+        return NotFoundError(f"{what}: {message}")
+    if status == 401:
+        return InputError(f"{what}: the cluster does not know you (401: {message}); renew ARGO_TOKEN or KUBECONFIG")
+    if status == 403:
+        return InputError(f"{what}: the cluster does not allow it: {message}; ask for a Role that does")
+    if status in (0, 429) or status >= 500:
+        return ClusterError(f"{what}: the cluster failed ({status} {message})")
+    return InputError(f"{what}: {message}")
 
 
 def lines(response: Any) -> Iterator[str]:
@@ -100,27 +116,12 @@ def objects(response: Any, what: str) -> Iterator[Object]:
         yield content
 
 
-def _refused(what: str, error: Any) -> Exception:
-    status, message, details = error.status or 0, *_said(error)
-    if status == 404 and not details and "page not found" in message:
-        return InputError(_NO_ARGO.format(plural="workflows"))
-    if status == 404:
-        return NotFoundError(f"{what}: {message}")
-    if status == 401:
-        return InputError(f"{what}: the cluster does not know you (401: {message}); renew ARGO_TOKEN or KUBECONFIG")
-    if status == 403:
-        return InputError(f"{what}: the cluster does not allow it: {message}; ask for a Role that does")
-    if status in (0, 429) or status >= 500:
-        return ClusterError(f"{what}: the cluster failed ({status} {message})")
-    return InputError(f"{what}: {message}")
-
-
-def _said(error: Any) -> tuple[str, Any]:
+def _said(body: bytes | str, reason: str) -> tuple[str, Any]:
     """The message of an answer, and what kind of object it speaks of (neither is there for a plain page)."""
-    body = error.body or b""
-    text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else str(body)
+    text = body.decode("utf-8", errors="replace") if isinstance(body, bytes) else body
     try:
         answer = json.loads(text)
-        return str(answer.get("message") or error.reason), answer.get("details")
+        answer = answer.get("error", answer)  # as Argo's server says it of a stream
+        return str(answer.get("message") or reason), answer.get("details")
     except (ValueError, AttributeError):
-        return text.strip() or str(error.reason), None
+        return text.strip() or reason, None

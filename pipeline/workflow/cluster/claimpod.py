@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any
 
 from pipeline.errors import ClusterError, DataError, InputError
-from pipeline.workflow.cluster.api import QUIET_SECONDS, NotFoundError, translated
+from pipeline.workflow.cluster.api import QUIET_SECONDS, NotFoundError
 from pipeline.workflow.cluster.receiving import RemoteFile
 from pipeline.workflow.pods import Object
 
@@ -88,12 +88,13 @@ class ClaimPod:
 
     def _run(self, command: list[str]) -> Iterator[bytes]:
         """Yield what a command in the pod prints; `ClusterError` with its complaint when it fails."""
-        from kubernetes import client as kubernetes_client
         from kubernetes.stream import stream
         from websocket import ABNF, WebSocketException
 
+        from pipeline.workflow.cluster.kube import errors
+
         core, complaint, verdict = self.cluster.core, b"", b""
-        with translated(f"reading claim {self.place.claim}", kubernetes_client.ApiException):
+        with errors(f"reading claim {self.place.claim}"):
             session = stream(
                 core.connect_get_namespaced_pod_exec,
                 *(self.name, self.cluster.namespace),

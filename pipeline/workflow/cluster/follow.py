@@ -1,8 +1,8 @@
 """Following a workflow to its end over a connection that may break at any time.
 
-A watch ends for many reasons that say nothing of the workflow: the API server closes it after some minutes, it has
-forgotten the version asked for (410 Gone), a proxy falls silent, the server is restarted. All are met in one way: look
-at the workflow anew, then watch on from there. No change can be missed, for a Workflow object holds its whole state.
+A watch ends for many reasons that say nothing of the workflow: the API server closes it after some minutes or has
+forgotten where it was (410 Gone), a proxy falls silent, the server is restarted. All are met in one way: look at the
+workflow anew, and watch anew. No change is missed for good, for a Workflow object holds its whole state.
 """
 
 from __future__ import annotations
@@ -52,10 +52,9 @@ def follow(
 
 
 def _until_the_stream_ends(workflows: Workflows, name: str) -> Iterator[Status]:
-    workflow = workflows.get(name)
-    yield status_of(workflow)
+    yield status_of(workflows.get(name))
     try:
-        for changed in workflows.changes(name, workflow["metadata"]["resourceVersion"]):
+        for changed in workflows.changes(name):
             yield status_of(changed)
-    except ClusterError:
-        return  # the next look tells whether the cluster is really out of reach
+    except (ClusterError, InputError):
+        return  # the next look tells what is really wrong; where watching is not allowed, looking will do

@@ -6,6 +6,7 @@ import base64
 import gzip
 import json
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import kubernetes
@@ -20,9 +21,10 @@ from pipeline.workflow.cluster.api import (
     QUIET_SECONDS,
     VERSION,
     NotFoundError,
+    connection_errors,
     lines,
     objects,
-    translated,
+    refused,
 )
 from pipeline.workflow.pods import Object
 
@@ -56,13 +58,13 @@ class Cluster:
     def get(self, name: str) -> Object:
         return _expanded(self._custom(f"workflow {name}", "get", "workflows", name))
 
-    def changes(self, name: str, version: str) -> Iterator[Object]:
-        what, options = f"watching {name}", {"field_selector": f"metadata.name={name}", "resource_version": version}
-        with translated(what, ApiException):
+    def changes(self, name: str) -> Iterator[Object]:
+        what = f"watching {name}"
+        with errors(what):
             answer = self._objects.list_namespaced_custom_object(
                 *(GROUP, VERSION, self.namespace, "workflows"),
                 watch=True,
-                **options,
+                field_selector=f"metadata.name={name}",
                 _preload_content=False,
                 _request_timeout=(CONNECT_SECONDS, QUIET_SECONDS),
             )
@@ -111,7 +113,7 @@ class Cluster:
         options |= {} if last is None else {"tail_lines": last}
         options |= {} if seconds is None else {"since_seconds": seconds}
         timeout = (CONNECT_SECONDS, QUIET_SECONDS)
-        with translated(f"log of {pod}", ApiException):
+        with errors(f"log of {pod}"):
             try:
                 answer = self.core.read_namespaced_pod_log(
                     pod, self.namespace, **options, _preload_content=False, _request_timeout=timeout
@@ -142,7 +144,7 @@ class Cluster:
     def has_one_node(self) -> bool:
         """Whether all pods share one node; not so where the nodes may not be looked at."""
         try:
-            with translated("nodes", ApiException):
+            with errors("nodes"):
                 return len(self.core.list_node(limit=2, _request_timeout=ANSWER_SECONDS).items) == 1
         except InputError:
             return False
@@ -150,17 +152,26 @@ class Cluster:
     def ask(self, what: str, request: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Call a method of `core` for this namespace, with our errors."""
         options |= {"namespace": self.namespace, "_request_timeout": (CONNECT_SECONDS, ANSWER_SECONDS)}
-        with translated(what, ApiException):
+        with errors(what):
             return request(*arguments, **options)
 
     def _custom(self, what: str, verb: str, plural: str, *arguments: Any, **options: Any) -> Object:
         request = getattr(self._objects, f"{verb}_namespaced_custom_object")
         timeout = (CONNECT_SECONDS, ANSWER_SECONDS)
-        with translated(what, ApiException):
+        with errors(what):
             answer: Object = request(
                 GROUP, VERSION, self.namespace, plural, *arguments, **options, _request_timeout=timeout
             )
         return answer
+
+
+@contextmanager
+def errors(what: str) -> Iterator[None]:
+    try:
+        with connection_errors(what):
+            yield
+    except ApiException as error:
+        raise refused(what, error.status or 0, error.body, error.reason) from error
 
 
 def _expanded(workflow: Object) -> Object:

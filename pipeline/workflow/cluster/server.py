@@ -1,22 +1,28 @@
-"""Through Argo's server, with the argo-workflows client.
+"""Through Argo's server: its REST interface over urllib3.
 
-The client's models are those of Argo 3.7 and refuse what a server of version 4 answers (`startedAt: null` of a workflow
-just made is one such thing), so requests go through the client and answers are read as plain JSON.
+Not through the argo-workflows client of PyPI: its newest release (6.7) is that of Argo 3.7, its models refuse what a
+server of version 4 answers (`startedAt: null`, as in every workflow just made), it reads streams to their end before it
+hands them out, and a TLS error breaks its own error handling.
+Paths and options: https://argo-workflows.readthedocs.io/en/latest/swagger/.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from urllib.parse import quote
 
-import argo_workflows
 import urllib3
-from argo_workflows.api.workflow_service_api import WorkflowServiceApi
-from argo_workflows.api.workflow_template_service_api import WorkflowTemplateServiceApi
 
-from pipeline.errors import ClusterError
-from pipeline.workflow.cluster.api import ANSWER_SECONDS, CONNECT_SECONDS, QUIET_SECONDS, objects, translated
+from pipeline.errors import ClusterError, InputError
+from pipeline.workflow.cluster.api import (
+    ANSWER_SECONDS,
+    CONNECT_SECONDS,
+    QUIET_SECONDS,
+    connection_errors,
+    objects,
+    refused,
+)
 from pipeline.workflow.cluster.connection import ServerAddress
 from pipeline.workflow.pods import Object
 
@@ -25,67 +31,85 @@ class ServerWorkflows:
     """The workflows of one namespace; see `api.Workflows`."""
 
     def __init__(self, address: ServerAddress, namespace: str) -> None:
-        self.address, self.namespace = address, namespace
-        configuration = argo_workflows.Configuration(host=address.url)
-        configuration.verify_ssl = address.verify
-        configuration.retries = False  # what to try again is decided in `follow`
+        self.url, self.namespace = address.url, namespace
+        self._headers = {"Accept": "application/json"}
+        if address.token:
+            self._headers["Authorization"] = address.token
         if not address.verify:
             urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        client = argo_workflows.ApiClient(configuration)
-        if address.token:
-            client.set_default_header("Authorization", address.token)
-        self._workflows, self._templates = WorkflowServiceApi(client), WorkflowTemplateServiceApi(client)
+        # No retries here: what to try again is decided in `follow`.
+        self._pool = urllib3.PoolManager(
+            retries=False, maxsize=16, cert_reqs="CERT_REQUIRED" if address.verify else "CERT_NONE"
+        )
 
     def create(self, workflow: Object) -> Object:
-        body = {"namespace": self.namespace, "workflow": workflow}
-        return self._answer("submitting the workflow", self._workflows.create_workflow, body)
+        return self._answer("submitting the workflow", "POST", "workflows", body={"workflow": workflow})
 
     def get(self, name: str) -> Object:
-        return self._answer(f"workflow {name}", self._workflows.get_workflow, name)
+        return self._answer(f"workflow {name}", "GET", "workflows", name)
 
-    def changes(self, name: str, version: str) -> Iterator[Object]:
-        options = {"list_options_field_selector": f"metadata.name={name}", "list_options_resource_version": version}
-        for event in self._stream(f"watching {name}", self._workflows.watch_workflows, **options):
+    def changes(self, name: str) -> Iterator[Object]:
+        options = {"listOptions.fieldSelector": f"metadata.name={name}"}
+        for event in self._stream(f"watching {name}", "workflow-events", options=options):
             if event.get("type") not in ("ADDED", "MODIFIED"):
                 return
             yield event["object"]
 
     def template(self, name: str) -> Object:
-        return self._answer(f"workflow template {name}", self._templates.get_workflow_template, name)
+        return self._answer(f"workflow template {name}", "GET", "workflow-templates", name)
 
     def template_names(self) -> list[str]:
-        answer = self._answer("workflow templates", self._templates.list_workflow_templates)
+        answer = self._answer("workflow templates", "GET", "workflow-templates")
         return sorted(item["metadata"]["name"] for item in answer.get("items") or [])
 
     def stop(self, name: str, *, terminate: bool) -> None:
-        request = self._workflows.terminate_workflow if terminate else self._workflows.stop_workflow
-        self._answer(f"stopping {name}", request, name, {"name": name, "namespace": self.namespace})
+        self._answer(f"stopping {name}", "PUT", "workflows", name, "terminate" if terminate else "stop", body={})
 
     def resume(self, workflow: Object) -> Object:
         """The server's retry: what succeeded stays, what failed runs again, under the same name."""
         name = workflow["metadata"]["name"]
-        body = {"name": name, "namespace": self.namespace}
-        return self._answer(f"resuming {name}", self._workflows.retry_workflow, name, body)
+        return self._answer(f"resuming {name}", "PUT", "workflows", name, "retry", body={})
 
     def log(self, workflow: str, pod: str, *, follow: bool, last: int | None, seconds: int | None) -> Iterator[str]:
-        options: Object = {"pod_name": pod, "log_options_container": "main", "log_options_timestamps": True}
-        options |= {"log_options_follow": follow}
-        options |= {} if last is None else {"log_options_tail_lines": str(last)}
-        options |= {} if seconds is None else {"log_options_since_seconds": str(seconds)}
-        for entry in self._stream(f"log of {pod}", self._workflows.workflow_logs, workflow, **options):
+        options: Object = {"podName": pod, "logOptions.container": "main", "logOptions.timestamps": "true"}
+        options |= {"logOptions.follow": "true"} if follow else {}
+        options |= {} if last is None else {"logOptions.tailLines": last}
+        options |= {} if seconds is None else {"logOptions.sinceSeconds": seconds}
+        for entry in self._stream(f"log of {pod}", "workflows", workflow, "log", options=options):
             yield entry.get("content", "")
 
-    def _answer(self, what: str, request: Callable[..., Any], *arguments: Any) -> Object:
-        with translated(what, argo_workflows.ApiException):
-            answer = request(self.namespace, *arguments, **_plain(ANSWER_SECONDS))
+    def _answer(self, what: str, method: str, *path: str, body: Object | None = None) -> Object:
+        full_body = None if body is None else {"namespace": self.namespace, **body}
+        with connection_errors(what):
+            answer = self._pool.request(
+                method,
+                self._url(*path),
+                headers=self._headers,
+                json=full_body,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=ANSWER_SECONDS),
+            )
+        if not 200 <= answer.status < 300:
+            raise refused(what, answer.status, answer.data, answer.reason)
+        try:
             content: Object = json.loads(answer.data)
+        except ValueError as error:
+            raise InputError(f"{what}: {self.url} is not Argo's server; check ARGO_SERVER, ARGO_BASE_HREF") from error
         return content
 
-    def _stream(self, what: str, request: Callable[..., Any], *arguments: Any, **options: Any) -> Iterator[Object]:
+    def _stream(self, what: str, *path: str, options: Object) -> Iterator[Object]:
         """The results of a stream of JSON lines; a failure in mid-stream comes as such a line."""
-        with translated(what, argo_workflows.ApiException):
-            answer = request(self.namespace, *arguments, **options, **_plain(QUIET_SECONDS))
+        with connection_errors(what):
+            answer = self._pool.request(
+                "GET",
+                self._url(*path),
+                fields=options,
+                headers=self._headers,
+                preload_content=False,
+                timeout=urllib3.Timeout(connect=CONNECT_SECONDS, read=QUIET_SECONDS),
+            )
             try:
+                if not 200 <= answer.status < 300:
+                    raise refused(what, answer.status, answer.data, answer.reason)
                 for content in objects(answer, what):
                     if "error" in content:
                         raise ClusterError(f"{what}: {content['error'].get('message')}")
@@ -93,11 +117,5 @@ class ServerWorkflows:
             finally:
                 answer.close()
 
-
-def _plain(read_seconds: float) -> Object:
-    """Options of a request that keep the client's models out of it."""
-    return {
-        "_check_input_type": False,
-        "_preload_content": False,
-        "_request_timeout": (CONNECT_SECONDS, read_seconds),
-    }
+    def _url(self, resource: str, *below: str) -> str:
+        return "/".join([self.url, "api/v1", resource, *(quote(part, safe="") for part in (self.namespace, *below))])
