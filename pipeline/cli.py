@@ -228,6 +228,23 @@ def finish(run_url: RunUrl) -> None:
     step(run_url)
 
 
+@app.command(rich_help_panel=STEPS, epilog="vemseg inbox --folder /data/inbox --runs /data/segmented")
+def inbox(
+    folder: Annotated[str, typer.Option(help="Folder whose entries are volumes", show_default=False)],
+    runs: Annotated[str, typer.Option(help="Folder of their runs", show_default=False)],
+    settled_seconds: Annotated[float, typer.Option(help="Leave a volume that has changed since", min=0)] = 300.0,
+    outputs: Outputs = None,
+) -> None:
+    """Find the volumes of a folder that have no run yet."""
+    from pipeline.steps.inbox import inbox as step
+
+    look = step(folder, runs, settled_seconds=settled_seconds, outputs=outputs)
+    for volume in look.found:
+        print(f"{volume.input}: new, to be segmented in {volume.run}")
+    for name, reason in look.left_alone.items():
+        print(f"{name}: left alone, {reason}")
+
+
 @app.command(rich_help_panel=STEPS, epilog="vemseg summary --run runs/mine --workflow study --status Succeeded")
 def summary(
     run_url: RunUrl,

@@ -118,12 +118,10 @@ def _upscalers(run: Run, method: BoostMethod) -> Callable[[CapturePlan, int], Up
     if method != "zssr":
         interpolator = Interpolator(Upsampling(scaling(run), method))
         return lambda _capture, _z: interpolator
-    learnt = cache(lambda task: learnt_upscaler(run, task))
-
-    def of_slice(capture: CapturePlan, z: int) -> Upscaler:
-        return learnt(next(task for task in last_tasks(run, capture) if z in task.slices))
-
-    return of_slice
+    tasks = [task for capture in run.plan.captures for task in last_tasks(run, capture)]
+    number_of = {(task.capture.name, z): number for number, task in enumerate(tasks) for z in task.slices}
+    learnt = cache(lambda number: learnt_upscaler(run, tasks[number]))
+    return lambda capture, z: learnt(number_of[capture.name, z])
 
 
 def _boosted(coarse: Volume, fine: Volume, part: Block, upscaler_of: Callable[[int], Upscaler]) -> NDArray[Any]:
