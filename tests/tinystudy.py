@@ -56,6 +56,7 @@ CONFIG: dict[str, Any] = {
         "targets": "multilabel",
     },
     "inference": {"block_zyx": [4, 32, 32], "shard_zyx": [2, 32, 32]},
+    "boosting": {"methods": []},
     "evaluation": {"figure_slices": [1]},
 }
 
