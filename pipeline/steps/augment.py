@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from pipeline.metrics import StepMetrics
 from pipeline.steps.digest import Marker
 from pipeline.steps.pool import Pool, shard_marker
 from pipeline.steps.run import Run
 from pipeline.telemetry import Reporter
+
+if TYPE_CHECKING:
+    from pipeline.nn.batches import Batch, SampleMaker
 
 
 def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
@@ -38,8 +44,8 @@ def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], report
     maker = metrics.timed("read", sample_maker)(run, run.config.augmentation.pool_samples)
     for done, (samples, marker) in enumerate(todo):
         report.progress(done, len(todo), "shards")
+        batches = [_make(maker, index, metrics) for index in samples]
         with metrics.seconds("compute"):
-            batches = [maker.make([index], [index]) for index in samples]
             labels = np.concatenate([labels.numpy() for _, labels in batches])
             images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
             voxels = np.stack([class_counts(label, len(classes.members), classes.exclusive) for label in labels])
@@ -47,5 +53,12 @@ def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], report
             marker.clear()
             pool.write(samples, images, labels, voxels)
             marker.write(samples=len(samples))
-        metrics.voxels(labels.size)
     report.progress(len(todo), len(todo), "shards")
+
+
+def _make(maker: SampleMaker, index: int, metrics: StepMetrics) -> Batch:
+    """A batch of one sample."""
+    with metrics.seconds("compute"):
+        image_BCZYX, labels_BZYX = maker.make([index], [index])
+    metrics.voxels(labels_BZYX.numel())
+    return image_BCZYX, labels_BZYX
