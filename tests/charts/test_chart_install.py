@@ -17,7 +17,7 @@ from charts_support import CHART, REPOSITORY, WORKFLOWS, command, kustomized, ne
 pytestmark = [
     needs_helm,
     needs_kubectl,
-    pytest.mark.slow,
+    pytest.mark.cluster,
     pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster: KUBECONFIG is not set"),
 ]
 RIGHTS = yaml.safe_load((REPOSITORY / "k8s/admin/rights.yaml").read_text())["rules"]
