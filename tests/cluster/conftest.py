@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from lab import CHART, IMAGE, REPOSITORY, Files, Lab, administrator
+from lab import CHART, IMAGE, REPOSITORY, Files, Lab, administrator, working_node
 
 # What the steps of such small studies need, on a machine of two cores; one thread each, as on the laptop.
 PARAMETERS = {
@@ -22,11 +22,11 @@ PARAMETERS = {
     "light-memory": "1Gi",
     "augment-cpu": "300m",
     "augment-memory": "1Gi",
-    "train-cpu": "500m",
+    "train-cpu": "400m",
     "train-memory": "1Gi",
-    "infer-cpu": "500m",
+    "infer-cpu": "400m",
     "infer-memory": "1Gi",
-    "evaluate-cpu": "500m",
+    "evaluate-cpu": "400m",
     "evaluate-memory": "1Gi",
     "gpus": "1",
 }
@@ -47,11 +47,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A namespace in which its user has installed the chart."""
-    _advertise_gpus(_only_node())
+    _advertise_gpus(working_node())
     made = Lab(tmp_path_factory.mktemp("lab"))
     try:
         settings = {f"parameters.{name}": value for name, value in PARAMETERS.items()}
-        settings |= {"gpuSlots": str(SLOTS), "storage.claim.size": "1Gi", **_storage(_only_node())}
+        settings |= {"gpuSlots": str(SLOTS), "storage.claim.size": "1Gi", **_storage(working_node())}
         made.helm("install", "vemseg", CHART, *(f"--set={key}={value}" for key, value in settings.items()))
         yield made
     finally:
@@ -79,10 +79,6 @@ def laptop() -> Laptop:
         return place
 
     return run
-
-
-def _only_node() -> str:
-    return administrator("get", "nodes", "--output", "jsonpath={.items[0].metadata.name}")
 
 
 def _advertise_gpus(node: str) -> None:

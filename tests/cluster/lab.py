@@ -26,6 +26,12 @@ def administrator(*words: str | Path, stdin: str | bytes | None = None) -> str:
     return _succeed(["kubectl", *words], dict(os.environ), stdin).decode()
 
 
+def working_node() -> str:
+    """The node that takes pods; a cluster under test may have others that only seem to be there."""
+    nodes = json.loads(administrator("get", "nodes", "--output", "json"))["items"]
+    return next(node["metadata"]["name"] for node in nodes if not node["spec"].get("taints"))
+
+
 class Lab:
     """One such namespace. The user's commands see no other cluster and no Argo server."""
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import Lab, administrator, apply_as_administrator
+from lab import Lab, administrator, apply_as_administrator, working_node
 from observing import wait_for
 
 CONTROLLER = "workflow-controller"
@@ -47,7 +47,7 @@ def restart_controller() -> None:
 @contextmanager
 def small_claim(lab: Lab, name: str, size_mib: int) -> Iterator[None]:
     """A claim whose volume really ends after so many MiB: a file system in memory, on the cluster's node."""
-    node = administrator("get", "nodes", "--output", "jsonpath={.items[0].metadata.name}")
+    node = working_node()
     volume, folder = f"{lab.namespace}-{name}", f"/var/tmp/{lab.namespace}-{uuid.uuid4().hex[:6]}"
     size = f"{size_mib}Mi"
     _run_on(node, "mkdir", "-p", folder)
