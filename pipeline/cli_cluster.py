@@ -122,6 +122,30 @@ def pull(
     print(f"{destination}: {received.files} files, {received.size_bytes / 1e6:.1f} MB{already}")
 
 
+@app.command(rich_help_panel=PANEL, epilog="helm template charts/vemseg | vemseg check --site nrp -")
+def check(
+    files: Annotated[list[str], typer.Argument(help="Workflows, manifests, rendered charts; - is standard input")],
+    site: Annotated[str, typer.Option(help="Whose rules: nrp, generic or restricted")] = "generic",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="Value of a workflow parameter, name=value")
+    ] = None,
+) -> None:
+    """Name every rule of a cluster that manifests break, and what to write instead; ends with 2 where one is."""
+    from pipeline.cli_values import pairs
+    from pipeline.workflow.sites import check_manifests, load_site, read_manifests
+
+    rules = load_site(site)
+    texts = {file: sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8") for file in files}
+    manifests = read_manifests(texts)
+    findings = check_manifests(manifests, rules, pairs(parameter, "--parameter"))
+    for finding in findings:
+        print(finding)
+    if findings:
+        print(f"{len(findings)} findings; the rules of {rules.title}: {rules.source}", file=sys.stderr)
+        raise typer.Exit(2)
+    print(f"{len(manifests)} objects break none of the {len(rules.rules)} rules of {rules.title}")
+
+
 def _connect(namespace: str | None) -> Workflows:
     from pipeline.workflow.cluster import connect
 
