@@ -17,7 +17,7 @@ from pipeline.steps.inspect import TargetState, target_states
 from pipeline.steps.run import Run
 
 SUMMARY_JSON, SUMMARY_MD = "summary.json", "summary.md"
-# What Argo says of a node only because of another node that failed.
+# What Argo says, where it says anything, of a node that failed because of another one.
 CONSEQUENCES = ("child ", "retryStrategy.expression evaluated to false", "No more retries left")
 
 
@@ -84,7 +84,7 @@ def _failures(text: str) -> tuple[Failure, ...]:
         raise InputError(
             f"--failures: not a list of failed nodes as Argo's workflow.failures is: {text[:200]}"
         ) from error
-    first_causes = [failure for failure in found if not failure.message.startswith(CONSEQUENCES)]
+    first_causes = [each for each in found if each.message and not each.message.startswith(CONSEQUENCES)]
     return tuple(sorted(first_causes, key=lambda failure: failure.finished))
 
 

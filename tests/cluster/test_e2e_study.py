@@ -88,7 +88,7 @@ def test_nodes_and_phases_are_those_of_the_laptop(
 
 
 def test_two_studies_never_hold_more_than_the_semaphore_has(ended: dict[str, dict[str, Object]]) -> None:
-    """Of thirteen trainings and two inferences of each, on a node that has one GPU more than the semaphore has places."""
+    """Of thirteen trainings and two inferences of each, where there is one GPU more than the semaphore has places."""
     pods = [node for nodes in ended.values() for node in nodes.values() if node["type"] == "Pod"]
     held = [seconds_between(node) for node in pods if node["templateName"] in ("train", "infer")]
     assert len(held) == 13 + 2 * 13
