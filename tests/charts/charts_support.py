@@ -19,6 +19,7 @@ SITES = ("kind", "nrp", "generic")
 Manifest = dict[str, Any]
 
 needs_helm = pytest.mark.skipif(shutil.which("helm") is None, reason="helm is not installed")
+needs_argo = pytest.mark.skipif(shutil.which("argo") is None, reason="argo is not installed")
 needs_kubectl = pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 
 

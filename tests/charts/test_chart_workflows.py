@@ -6,7 +6,20 @@ from pathlib import Path
 
 import pytest
 import yaml
-from charts_support import CHART, WORKFLOWS, kustomized, manifests, needs_helm, needs_kubectl, pick, render, succeed
+from charts_support import (
+    CHART,
+    SITES,
+    WORKFLOWS,
+    kustomized,
+    manifests,
+    needs_argo,
+    needs_helm,
+    needs_kubectl,
+    pick,
+    render,
+    site_values,
+    succeed,
+)
 
 LINKS = CHART / "files/workflows"
 
@@ -38,3 +51,15 @@ def test_kustomize_changes_nothing_below_a_workflows_spec(path: Path) -> None:
     written = yaml.safe_load(path.read_text())
     built = manifests(kustomized("base"))
     assert pick(built, written["kind"], written["metadata"]["name"])["spec"] == written["spec"]
+
+
+@needs_helm
+@needs_argo
+@pytest.mark.parametrize("site", SITES)
+def test_argo_finds_nothing_wrong_with_what_the_chart_renders(site: str, tmp_path: Path) -> None:
+    for each in render("--values", site_values(site)):
+        if each["apiVersion"].startswith("argoproj.io/"):
+            name = f"{each['kind']}-{each['metadata']['name']}.yaml"
+            (tmp_path / name).write_text(yaml.safe_dump(each))
+    assert len(list(tmp_path.iterdir())) == len(WORKFLOWS) + 1  # and the Workflow of `helm test`
+    succeed("env", "-u", "ARGO_SERVER", "argo", "lint", "--offline", tmp_path)
