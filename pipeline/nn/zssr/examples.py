@@ -1,8 +1,9 @@
 """A stack's own examples of the loss of detail: its slices (fathers), and what coarsening makes of them (sons).
 
 A father is a slice, or a tile of one, at its own scale or made smaller (which shows the same structures finer and with
-less noise). From a random crop of it, in one of eight orientations, the son is made with the kernel by which the stack
-is believed to have lost its detail; the network learns to get from the interpolated son back to the father.
+less noise). From a random crop of it, in one of eight orientations and in some contrast, the son is made with the
+kernel by which the stack is believed to have lost its detail; the network learns to get from the interpolated son back
+to the father.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from pipeline.nn.zssr.resampling import Downsampling, Upsampling, mirrored
 
 SMALLEST_SIDE = 8
 """Pixels; a smaller slice holds no crop from which anything could be learnt."""
+
+MIDDLE_GREY = 0.5
+CONTRAST_LEAST, CONTRAST_MOST = 0.5, 1.5
 
 
 class Examples:
@@ -70,6 +74,7 @@ class Examples:
         generator = torch.Generator().manual_seed((self._seed << 32) + step)
         chosen = torch.multinomial(self._areas, size, replacement=True, generator=generator)
         crops_NYX = torch.stack([self._crop(self._fathers[index], generator) for index in chosen.tolist()])
+        crops_NYX = _with_other_contrast(crops_NYX, generator)
         side = crops_NYX.shape[-1]
         fine: Window = (Span.whole(side), Span.whole(side))
         coarse_side = self._downsampling.scaling.coarse_length(side)
@@ -95,6 +100,14 @@ class Examples:
     def _inner(self, images_NYX: Tensor) -> Tensor:
         inside = slice(self._margin, self._margin + self.patch)
         return images_NYX[:, None, inside, inside].contiguous()
+
+
+def _with_other_contrast(crops_NYX: Tensor, generator: torch.Generator) -> Tensor:
+    """More or less contrast, and every other time dark for bright: detail is lost and found alike in all of them."""
+    crops = len(crops_NYX)
+    gain_N = CONTRAST_LEAST + (CONTRAST_MOST - CONTRAST_LEAST) * torch.rand(crops, generator=generator)
+    sign_N = 2 * torch.randint(0, 2, (crops,), generator=generator) - 1
+    return MIDDLE_GREY + (gain_N * sign_N)[:, None, None] * (crops_NYX - MIDDLE_GREY)
 
 
 def shrunk(image_YX: Tensor, factor: float) -> Tensor:

@@ -79,5 +79,6 @@ class Scaling:
 
 
 def _clipped(first: float, last: float, length: int) -> Span:
-    start = min(max(0, math.floor(first)), length - 1)
-    return Span(start, max(start + 1, min(length, math.ceil(last) + 1)), length)
+    """The pixels between two positions; for what lies beyond an edge of the axis, those whose mirror image it is."""
+    low, high = math.floor(first), math.ceil(last)
+    return Span(max(0, min(low, 2 * length - 1 - high)), min(length, max(high + 1, -low)), length)
