@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any
 
@@ -15,7 +15,7 @@ from pipeline.errors import InputError
 ABOUT = ("object", "pod", "container")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Rule:
     """One rule: `field` of each object, pod or container must fulfil all of `must`.
 
@@ -36,11 +36,11 @@ class Rule:
     must: Mapping[str, Any]
     cure: str
     kinds: tuple[str, ...] = ()
-    when: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    when: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     inherit: bool = False
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Site:
     """A named set of rules, those of the sites that it extends included; `source` is where they are written down."""
 
