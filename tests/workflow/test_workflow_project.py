@@ -25,6 +25,9 @@ for argument; do
     echo ${INFER_HERE:-3} > "$folder/infer-here"
     echo "${INFER_GROUPS:-[]}" > "$folder/infer-groups"
     echo membrane > "$folder/target"
+    echo ${BOOSTING:-false} > "$folder/boosting"
+    echo "${BOOST_METHODS:-[]}" > "$folder/boost-methods"
+    echo 2 > "$folder/boost-workers"
   esac
 done
 """
@@ -51,7 +54,9 @@ def test_study(notes: Path, tmp_path: Path) -> None:
     assert sorted(lines[1:3]) == [f"augment --run=runs/a --worker={i} --workers=2" for i in range(2)]
     targets = ("membrane", "multilabel")
     expected = [f"train --run=runs/a --target={target}" for target in targets]
-    expected += [f"infer --run=runs/a --target={t} --worker={i} --workers=3" for t in targets for i in range(3)]
+    expected += [
+        f"infer --run=runs/a --target={t} --variant=native --worker={i} --workers=3" for t in targets for i in range(3)
+    ]
     assert sorted(lines[3:-2]) == sorted(expected)
     assert lines[-2] == "evaluate --run=runs/a"
     assert lines[-1].startswith("summary --run=runs/a --workflow=vemseg-study --status=Succeeded --duration=")
@@ -66,6 +71,43 @@ def test_a_target_is_predicted_as_soon_as_it_is_trained(notes: Path, tmp_path: P
         predicted = nodes[f"vemseg-study.target({index}:{target}).infer(0:0)"].created_at
         assert trained is not None
         assert 0 <= predicted - trained < 1
+
+
+def test_study_boosts_by_each_method(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOOSTING", "true")
+    monkeypatch.setenv("BOOST_METHODS", '["bicubic", "zssr"]')
+    parameters = {"config": "study.yaml", "run": "runs/a"}
+    result = run(load(WORKFLOWS / "study.yaml"), parameters, state_dir=tmp_path / "state", jobs=2)
+    assert result.phase == "Succeeded"
+    nodes = result.nodes
+    assert nodes["vemseg-study.boost(0:bicubic).train"].phase == "Skipped"
+    lines = notes.read_text().splitlines()
+    assert lines.count("boost train --run=runs/a") == 1
+    assert lines.index("boost degrade --run=runs/a") < lines.index("boost train --run=runs/a")
+    for method in ("bicubic", "zssr"):
+        for worker in range(2):
+            applied = f"boost apply --run=runs/a --method={method} --worker={worker} --workers=2"
+            predicted = f"infer --run=runs/a --target=multilabel --variant={method} --worker={worker} --workers=2"
+            assert lines.index(applied) < lines.index(predicted) < lines.index("boost compare --run=runs/a")
+
+
+def test_study_without_boosting(notes: Path, tmp_path: Path) -> None:
+    parameters = {"config": "study.yaml", "run": "runs/a"}
+    nodes = run(load(WORKFLOWS / "study.yaml"), parameters, state_dir=tmp_path / "state", jobs=4).nodes
+    tasks = ("degrade", "boost", "infer-boosted", "compare")
+    assert {nodes[f"vemseg-study.{task}"].phase for task in tasks} == {"Skipped"}
+
+
+def test_boost(notes: Path, tmp_path: Path) -> None:
+    for method, trained in (("zssr", ["boost train --run=runs/c"]), ("bicubic", [])):
+        parameters = {"input": "stack.tif", "run": "runs/c", "method": method}
+        result = run(load(WORKFLOWS / "boost.yaml"), parameters, state_dir=tmp_path / method, jobs=1)
+        assert result.phase == "Succeeded"
+        lines = notes.read_text().splitlines()
+        notes.unlink()
+        assert lines[0].startswith(f"boost prepare --input=stack.tif --run=runs/c --method={method} --settings=")
+        applied = [f"boost apply --run=runs/c --method={method} --worker={i} --workers=2" for i in range(2)]
+        assert lines[1:-1] == [*trained, *applied, "boost finish --run=runs/c"]
 
 
 def test_study_without_augmentation_workers(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pipeline.nn.zssr.kernel import Averaging, Kernel
 from pipeline.nn.zssr.network import DetailNetwork, DetailPlan
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
 from pipeline.nn.zssr.training import Schedule, ZssrTrainer
-from pipeline.nn.zssr.upscalers import ZeroShot
+from pipeline.nn.zssr.upscalers import Upscaler, ZeroShot
 
 
 @dataclass(frozen=True)
@@ -84,9 +84,8 @@ class Lesson:
         return Downsampling(self.scaling, self.kernel)
 
 
-def enlarged(image_YX: Tensor, upscaler: ZeroShot) -> Tensor:
+def enlarged(image_YX: Tensor, upscaler: Upscaler, scaling: Scaling) -> Tensor:
     """The whole of an image, upscaled."""
-    scaling = upscaler.upsampling.scaling
     rows, columns = (Span.whole(length) for length in image_YX.shape)
     fine: Window = (Span.whole(scaling.fine_length(len(rows))), Span.whole(scaling.fine_length(len(columns))))
     return upscaler(image_YX[None], (rows, columns), fine)[0]

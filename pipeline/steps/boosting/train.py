@@ -104,7 +104,8 @@ def _earlier_results(run: Run, task: Task, pool: NDArray[np.float32], low: float
     results = []
     for earlier in earlier_tasks(run, task):
         upscaler = learnt_upscaler(run, earlier)
-        results += [(enlarged(torch.from_numpy(tile), upscaler) - low) / (high - low) for tile in pool]
+        scaling = upscaler.upsampling.scaling
+        results += [(enlarged(torch.from_numpy(tile), upscaler, scaling) - low) / (high - low) for tile in pool]
     return results
 
 

@@ -1,0 +1,183 @@
+"""What boosting a stack costs beside the published algorithm, and how much neighbouring slices flicker.
+
+    published   a network for each slice: 3000 steps on crops of 128 x 128, eight layers of 64 channels at full size
+    stack       one network for all slices, which folds squares of 2 x 2 pixels; as `vemseg boost` does with fold: 2
+
+Both learn from slices made coarse by area averaging, and boost them by 2 with the self-ensemble of eight and ten
+back-projections. Printed are PSNR against processor seconds a megapixel of output, training and application apart; then
+the flicker of one network for all slices and of one for each, taught for equally many steps.
+
+    python -m tests.bench.bench_boosting                                   # on the generated phantom
+    python -m tests.bench.bench_boosting --raw FOLDER --slices 16-19       # on a real stack
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.nn.training import autocast_dtype
+from pipeline.nn.zssr.grids import Scaling, Span, Window
+from pipeline.nn.zssr.lesson import Lesson, enlarged
+from pipeline.nn.zssr.network import DetailPlan
+from pipeline.nn.zssr.resampling import Downsampling, Upsampling
+from pipeline.nn.zssr.training import Schedule
+from pipeline.nn.zssr.upscalers import Interpolator, ZeroShot
+from pipeline.scoring.image_quality import Quality, QualityMeter, psnr_db
+from pipeline.volume.phantom import make_phantom
+from pipeline.volume.sources import open_source
+
+FACTOR = 2
+SCALING = Scaling.centred(FACTOR)
+LOW, HIGH = 0.0, 255.0
+DEVICE = torch.device("cpu")
+PRECISION = autocast_dtype("auto", DEVICE)
+STACK = Lesson(
+    scaling=SCALING,
+    kernel="area",
+    plan=DetailPlan(64, 8, 2),
+    schedule=Schedule(most_steps=1000),
+    shrinkings=(1.1, 1.25, 1.4, 1.6, 1.8, 2.0),
+    patch=64,
+    noise=0.0,
+    back_projections=10,
+    self_ensemble=True,
+    seed=0,
+)
+# It never ends early: its learning rate may fall as low as it likes.
+PUBLISHED = replace(
+    STACK,
+    plan=DetailPlan(64, 8, 1),
+    schedule=Schedule(most_steps=3000, batch_size=1, lowest_learning_rate=0.0),
+    patch=128,
+)
+FLICKER_STEPS = 300
+
+Slices = NDArray[np.uint8]
+
+
+def phantom_slices(count: int, side: int) -> Slices:
+    """Neighbouring slices of the generated tissue."""
+    raw: Slices = make_phantom((count, side, side), seed=0).raw
+    return raw
+
+
+def real_slices(location: Path, numbers: tuple[int, int], side: int) -> Slices:
+    """The middle of slices of a stack, from the first to the last number."""
+    with open_source(str(location), Path.cwd()) as source:
+        raw = source.read(numbers[0], numbers[1] + 1)
+    top, left = ((length - side) // 2 for length in raw.shape[1:])
+    middle: Slices = raw[:, top : top + side, left : left + side]
+    return middle
+
+
+def coarse(native: Slices) -> Tensor:
+    """The slices (n, y, x) as a microscope with coarser pixels had recorded them."""
+    fine: Window = (Span.whole(native.shape[1]), Span.whole(native.shape[2]))
+    small: Window = (Span.whole(SCALING.coarse_length(len(fine[0]))), Span.whole(SCALING.coarse_length(len(fine[1]))))
+    values = Downsampling(SCALING, "area")(torch.from_numpy(native.astype(np.float32)), fine, small)
+    return values.round()
+
+
+def taught(
+    lesson: Lesson, images: Tensor, look: Callable[[ZeroShot, int, float], None], every: int
+) -> tuple[ZeroShot, float]:
+    """A trained upscaler and the processor seconds of its training; ``look`` is called on the way, off the clock."""
+    start = time.process_time()
+    trainer = lesson.trainer(list(images / HIGH), device=DEVICE, precision=PRECISION)
+    seconds = time.process_time() - start
+    while not trainer.progress.ended:
+        start = time.process_time()
+        trainer.step()
+        seconds += time.process_time() - start
+        if trainer.progress.step % every == 0 or trainer.progress.ended:
+            look(_upscaler(lesson, trainer.network()), trainer.progress.step, seconds)
+    return _upscaler(lesson, trainer.network()), seconds
+
+
+def _upscaler(lesson: Lesson, network: torch.nn.Module) -> ZeroShot:
+    return lesson.upscaler(network, low=LOW, high=HIGH, device=DEVICE, precision=PRECISION)  # type: ignore[arg-type]
+
+
+def cost(native: Slices, chosen: int) -> None:
+    """PSNR of one slice against the seconds a megapixel of output, by both ways."""
+    low, original = coarse(native), native[chosen].astype(np.float32)
+    megapixels = native[0].size / 1e6
+    print("| way | steps | PSNR, dB | training, s a megapixel | application, s a megapixel | together |")
+    print("| :--- | ---: | ---: | ---: | ---: | ---: |")
+    for method in ("bilinear", "bicubic"):
+        interpolator = Interpolator(Upsampling(SCALING, method))  # type: ignore[arg-type]
+        image = enlarged(low[chosen], interpolator, SCALING).numpy().clip(LOW, HIGH)
+        print(f"| {method} | | {psnr_db(original, image, data_range=255):.2f} | | | |")
+    ways = {"published": (PUBLISHED, low[chosen : chosen + 1], 1), "stack": (STACK, low, len(native))}
+    for name, (lesson, images, shared) in ways.items():
+
+        def look(upscaler: ZeroShot, step: int, seconds: float, name: str = name, shared: int = shared) -> None:
+            start = time.process_time()
+            image = enlarged(low[chosen], upscaler, SCALING).numpy().clip(LOW, HIGH)
+            applied = (time.process_time() - start) / megapixels
+            trained = seconds / shared / megapixels
+            quality = psnr_db(original, image, data_range=255)
+            print(
+                f"| {name} | {step} | {quality:.2f} | {trained:.1f} | {applied:.1f} | {trained + applied:.1f} |",
+                flush=True,
+            )
+
+        taught(lesson, images, look, every=lesson.schedule.most_steps // 6)
+
+
+def flicker(native: Slices) -> None:
+    """How much the slices flicker with one network for all, and with one for each."""
+    low = coarse(native)
+    lesson = replace(STACK, schedule=replace(STACK.schedule, most_steps=FLICKER_STEPS))
+    one, _ = taught(lesson, low, lambda *_: None, every=FLICKER_STEPS)
+    each = [taught(lesson, low[z : z + 1], lambda *_: None, every=FLICKER_STEPS)[0] for z in range(len(native))]
+    print("\n| networks | PSNR, dB | flicker, % of range | error flicker, % of range | sharpness flicker, % |")
+    print("| :--- | ---: | ---: | ---: | ---: |")
+    for name, upscalers in (("one for all slices", [one] * len(native)), ("one for each slice", each)):
+        quality = _quality(native, low, upscalers)
+        print(
+            f"| {name} | {quality.psnr_db:.2f} | {100 * quality.flicker:.3f} | {100 * quality.error_flicker:.3f} | "
+            f"{100 * quality.sharpness_flicker:.2f} |"
+        )
+
+
+def _quality(native: Slices, low: Tensor, upscalers: Sequence[ZeroShot]) -> Quality:
+    meter = QualityMeter(255)
+    for z, upscaler in enumerate(upscalers):
+        image = enlarged(low[z], upscaler, SCALING).numpy().round().clip(LOW, HIGH)
+        meter.update(native[z], image.astype(np.uint8), z)
+    return meter.quality()
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--raw", type=Path, help="a real stack instead of the phantom")
+    parser.add_argument("--slices", default="0-3", help="first and last slice")
+    parser.add_argument("--side", type=int, default=512, help="edge of the slices in native pixels")
+    parser.add_argument("--only", choices=("cost", "flicker"))
+    arguments = parser.parse_args()
+    first, last = (int(number) for number in arguments.slices.split("-"))
+    torch.set_num_threads(1)
+    native = (
+        real_slices(arguments.raw, (first, last), arguments.side)
+        if arguments.raw
+        else phantom_slices(last - first + 1, arguments.side)
+    )
+    if arguments.only != "flicker":
+        cost(native, len(native) // 2)
+    if arguments.only != "cost":
+        flicker(native)
+
+
+if __name__ == "__main__":
+    main()
