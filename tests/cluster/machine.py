@@ -34,14 +34,8 @@ def restart_controller() -> None:
     log = (process / "fd/1").resolve()
     os.kill(int(process.name), signal.SIGKILL)
     with log.open("ab") as output:
-        subprocess.Popen(
-            [*_on_node(), *command],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        detached = ["setsid", "--fork", *_on_node(), *command]
+        subprocess.run(detached, env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=True)
 
 
 @contextmanager
