@@ -70,6 +70,14 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
+def _print_fields(asked: bool) -> None:
+    if asked:
+        from pipeline.workflow.fieldlist import markdown
+
+        print(markdown(), end="")
+        raise typer.Exit
+
+
 @app.command(
     rich_help_panel=STUDY, epilog="vemseg run workflows/study.yaml -p config=study.yaml -p run=runs/mine --jobs 2"
 )
@@ -90,6 +98,15 @@ def run(
         bool, typer.Option("--fresh", help="Forget what an earlier, unfinished run of it has done")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and stop")] = False,
+    _fields: Annotated[
+        bool,
+        typer.Option(
+            "--fields",
+            help="Print what becomes of each field of a file, and stop",
+            callback=_print_fields,
+            is_eager=True,
+        ),
+    ] = False,
 ) -> None:
     """Run an Argo workflow on this machine, without a cluster; the same command later goes on where it stopped."""
     from rich.console import Console
