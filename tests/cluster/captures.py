@@ -23,6 +23,10 @@ def write_nine(folder: Path) -> Path:
         "network": {"features": [4, 8], "z_context_slices": 1},
         "training": {"patch_zyx": [4, 32, 32], "steps": 6, "binary_steps": 3, "validations": 1},
         "inference": {"block_zyx": [8, 48, 64], "shard_zyx": [8, 48, 64], "workers": 2},
+        "boosting": {
+            "methods": ["zssr"],
+            "zssr": {"most_steps": 4, "features": 4, "layers": 2, "patch": 16, "shrinkings": [1.25]},
+        },
         "evaluation": {"figure_slices": [1]},
     }
     path = folder / "study.yaml"
