@@ -10,10 +10,12 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from pipeline.errors import RunConflictError
-from pipeline.scoring import tables
+from pipeline.scoring import ablation_tables, tables
+from pipeline.steps.boosting.apply import boosted_works
 from pipeline.steps.evaluate import is_scored
 from pipeline.steps.infer import shard_works
 from pipeline.steps.run import Run
+from pipeline.steps.runplan import BoostingPlan
 
 OUTDATED = "of an earlier plan"
 
@@ -39,11 +41,16 @@ def overview(run_url: str) -> Iterator[RenderableType]:
     run = Run.open(run_url)
     yield f"[bold]{run.config.name}[/bold] at {run.store.url}"
     yield _captures(run)
-    yield _targets(run)
+    if run.plan.targets:
+        yield _targets(run)
+    if run.plan.boosting:
+        yield _boosting(run, run.plan.boosting)
     if run.store.exists("evaluation/scores.json"):
         if not is_scored(run):
             yield f"[yellow]The scores and figures are {OUTDATED}; run the study again.[/yellow]"
         yield tables.to_rich(tables.from_json(run.evaluation_store.read("scores.json").decode()))
+    if run.store.exists("evaluation/ablation.json"):
+        yield ablation_tables.headline(ablation_tables.from_json(run.evaluation_store.read("ablation.json").decode()))
     figures = [key for key in run.evaluation_store.list("figures") if key.endswith(".png")]
     if figures:
         yield f"figures: {len(figures)} in {run.evaluation_store.child('figures').url}"
@@ -90,6 +97,18 @@ def _targets(run: Run) -> Table:
     for state in target_states(run):
         score = state.validation_macro_f1
         table.add_row(state.target, state.trained, "-" if score is None else tables.decimals(score), state.shards_text)
+    return table
+
+
+def _boosting(run: Run, plan: BoostingPlan) -> Table:
+    table = Table(f"boosted by {plan.factor:g}", "shards done")
+    for method in plan.methods:
+        try:
+            works = boosted_works(run, method)
+        except RunConflictError:
+            table.add_row(method, "-")
+            continue
+        table.add_row(method, f"{sum(work.marker.done for work in works)} of {len(works)}")
     return table
 
 
