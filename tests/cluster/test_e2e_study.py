@@ -88,7 +88,7 @@ def test_nodes_and_phases_are_those_of_the_laptop(
 
 
 def test_two_studies_never_hold_more_than_the_semaphore_has(ended: dict[str, dict[str, Object]], lab: Lab) -> None:
-    """Of thirteen trainings and all that they bring about, where there is one GPU more than the semaphore has places."""
+    """Of thirteen trainings and what comes of them, where there is one GPU more than the semaphore has places."""
     templates = lab.get("workflowtemplate", "vemseg-study")["spec"]["templates"]
     sharing = {template["name"] for template in templates if "synchronization" in template}
     pods = [node for nodes in ended.values() for node in nodes.values() if node["type"] == "Pod"]
