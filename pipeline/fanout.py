@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-# The object must stay under a megabyte; a pod is two nodes in it, of together about 2 kB (docs/scale.md).
+# The object must stay under a megabyte; a worker takes about 2.7 kB of it (docs/scale.md).
 PODS_PER_WORKFLOW = 300
 
 
