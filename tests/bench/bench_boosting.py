@@ -118,7 +118,7 @@ def cost(native: Slices, chosen: int) -> None:
         interpolator = Interpolator(Upsampling(SCALING, method))  # type: ignore[arg-type]
         image = enlarged(low[chosen], interpolator, SCALING).numpy().clip(LOW, HIGH)
         print(f"| {method} | | {psnr_db(original, image, data_range=255):.2f} | | | |")
-    ways = {"published": (PUBLISHED, low[chosen : chosen + 1], 1), "stack": (STACK, low, len(native))}
+    ways = {"stack": (STACK, low, len(native)), "published": (PUBLISHED, low[chosen : chosen + 1], 1)}
     for name, (lesson, images, shared) in ways.items():
 
         def look(upscaler: ZeroShot, step: int, seconds: float, name: str = name, shared: int = shared) -> None:
