@@ -83,7 +83,7 @@ def test_nodes_and_phases_are_those_of_the_laptop(
     assert saved is not None
     theirs = {each.name.removeprefix(saved.name) or ".": (each.type, each.phase) for each in saved.nodes.values()}
     assert phases(ended[name]) == theirs
-    trainings = [node for node in theirs if node.endswith(".train")]
+    trainings = [node for node in theirs if node.startswith(".target(") and node.endswith(".train")]
     assert len(trainings) == {"nine": 9, "tiny": 4}[name]
 
 
