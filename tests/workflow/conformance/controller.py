@@ -14,7 +14,7 @@ from kubernetes import client, config
 _GROUP, _VERSION, _KIND = "argoproj.io", "v1alpha1", "workflows"
 _ENDED = ("Succeeded", "Failed", "Error")
 _AT_ONCE = 8  # more do not end sooner on two cores, and a cluster that is flooded with pods answers nobody
-_PATIENCE_SECONDS = 540.0  # below the limit of a test
+_PATIENCE_SECONDS = 1000.0  # below the limit of the test
 _EXECUTOR = {"apiGroups": [_GROUP], "resources": ["workflowtaskresults"], "verbs": ["create", "patch"]}
 
 

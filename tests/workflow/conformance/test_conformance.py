@@ -17,7 +17,11 @@ from workflow_cases import CASES, CONFIG_MAPS
 
 from pipeline.workflow import load, run
 
-pytestmark = pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster: KUBECONFIG is not set")
+pytestmark = [
+    pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster: KUBECONFIG is not set"),
+    pytest.mark.cluster,
+    pytest.mark.timeout(1200),
+]
 
 
 def _run_here(folder: Path) -> dict[str, Outcome]:

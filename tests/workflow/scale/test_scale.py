@@ -25,6 +25,7 @@ from pipeline.fanout import PODS_PER_WORKFLOW
 
 pytestmark = [
     pytest.mark.skipif("KUBECONFIG" not in os.environ, reason="needs a cluster: KUBECONFIG is not set"),
+    pytest.mark.cluster,
     pytest.mark.slow,
     pytest.mark.timeout(3600),
 ]
