@@ -24,6 +24,8 @@ SMALLEST_SIDE = 8
 
 MIDDLE_GREY = 0.5
 CONTRAST_LEAST, CONTRAST_MOST = 0.5, 1.5
+_SEED_STRIDE = 2654435761
+"""Keeps the steps of one seed apart from those of another within 32 bits: a generator on the CPU heeds no more."""
 
 
 class Examples:
@@ -71,7 +73,7 @@ class Examples:
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
         """Interpolated sons and fathers of a step, both (N, 1, patch, patch)."""
-        generator = torch.Generator().manual_seed((self._seed << 32) + step)
+        generator = torch.Generator().manual_seed((self._seed * _SEED_STRIDE + step) % 2**32)
         chosen = torch.multinomial(self._areas, size, replacement=True, generator=generator)
         crops_NYX = torch.stack([self._crop(self._fathers[index], generator) for index in chosen.tolist()])
         crops_NYX = _with_other_contrast(crops_NYX, generator)
