@@ -164,6 +164,7 @@ def test_parameters_come_from_the_caller_the_file_or_the_config_map(make: Make) 
 
 
 PROJECT = {
+    "boost.yaml": {"input": "stack.tif", "run": "runs/c"},
     "study.yaml": {"config": "c.yaml", "run": "runs/a"},
     "segment.yaml": {"model": "runs/a/models/multilabel", "input": "stack.tif", "run": "runs/b"},
 }
@@ -172,7 +173,7 @@ PROJECT = {
 @pytest.mark.parametrize("name", sorted(PROJECT))
 def test_the_projects_workflows_can_be_read_and_described(name: str) -> None:
     text = describe(load(WORKFLOWS / name), PROJECT[name], state_dir="state")
-    assert "$ vemseg infer --run=" in text
+    assert "$ vemseg summary --run=" in text
     assert "--outputs=/tmp/outputs" not in text  # the mount became a directory of this machine
     assert sorted(path.name for path in WORKFLOWS.glob("*.yaml")) == sorted(PROJECT)
 
