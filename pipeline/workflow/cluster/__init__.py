@@ -14,10 +14,11 @@ from pipeline.workflow.cluster.connection import connect, kubernetes
 from pipeline.workflow.cluster.logs import print_logs
 from pipeline.workflow.cluster.pull import pull
 from pipeline.workflow.cluster.stopping import resume, stop
-from pipeline.workflow.cluster.submit import from_file, from_template, submit
+from pipeline.workflow.cluster.submit import Source, from_file, from_template, submit
 from pipeline.workflow.cluster.watch import watch
 
 __all__ = [
+    "Source",
     "Workflows",
     "connect",
     "from_file",

@@ -143,9 +143,9 @@ def _check_claims(spec: Object, values: Mapping[str, str], around: Cluster) -> N
 
 
 def _only_one_node(claim: str, modes: list[str], task: str) -> str:
+    pin = """, or pin all pods to one node: -p node-selector='{"kubernetes.io/hostname": "<node>"}'"""
     return (
-        f"claim {claim} is {', '.join(modes)}: it can be mounted on one node at a time, but task {task!r} runs as "
+        f"claim {claim} is {', '.join(modes)}: it can be mounted in one place at a time, but task {task!r} runs as "
         "several pods, which may be put on several nodes and would wait for the volume for ever. Use a ReadWriteMany "
-        "claim (-p claim=...) or s3:// URLs, or pin all pods to one node: "
-        """-p node-selector='{"kubernetes.io/hostname": "<node>"}'"""
+        f"claim (-p claim=...) or s3:// URLs{'' if 'ReadWriteOncePod' in modes else pin}"
     )

@@ -85,7 +85,7 @@ class Line:
     def cut(self) -> int:
         """Break all connections; returns how many there were."""
         cut, self._open = self._open, []
-        for end in cut:
+        for end in cut:  # their threads close them
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
         return len(cut)
@@ -101,7 +101,11 @@ class Line:
                 if self.dead:
                     near.close()
                     continue
-                far = socket.create_connection(self.target)
+                try:
+                    far = socket.create_connection(self.target)
+                except OSError:
+                    near.close()
+                    continue
                 self._open += [near, far]
                 threading.Thread(target=self._pass_on, args=(near, far), daemon=True).start()
 

@@ -315,7 +315,7 @@ def test_a_misspelt_rule_is_refused() -> None:
 @pytest.mark.parametrize("gpus", ["0", "1"])
 @pytest.mark.parametrize("site", site_names())
 def test_the_projects_workflows_break_no_rule(site: str, gpus: str) -> None:
-    texts = {str(path): path.read_text() for path in sorted((REPOSITORY / "workflows").glob("*.yaml"))}
+    texts = {str(path): path.read_text() for path in sorted((REPOSITORY / "workflows").rglob("*.yaml"))}
     assert texts
     assert check_manifests(read_manifests(texts), load_site(site), {"gpus": gpus}) == []
 
