@@ -122,7 +122,7 @@ def pull(
     print(f"{destination}: {received.files} files, {received.size_bytes / 1e6:.1f} MB{already}")
 
 
-@app.command(rich_help_panel=PANEL, epilog="helm template charts/vemseg | vemseg check --site nrp -")
+@app.command(rich_help_panel=PANEL, epilog="vemseg check --site nrp workflows/study.yaml")
 def check(
     files: Annotated[list[str], typer.Argument(help="Workflows, manifests, rendered charts; - is standard input")],
     site: Annotated[str, typer.Option(help="Whose rules: nrp, generic or restricted")] = "generic",
