@@ -82,7 +82,9 @@ def _create(run: Run, variant: str, capture: CapturePlan, geometry: Geometry, dt
     if made.done:
         return
     made.clear()
-    run.store.delete_all(f"done/boost/{variant}/{capture.name}")
+    # The last two wrote the coarser levels, which go with the arrays.
+    for work in (f"boost/{variant}/{capture.name}", "compare", "finish"):
+        run.store.delete_all(f"done/{work}")
     store.delete_all()
     name = f"{capture.name}, {variant}"
     create_image(store, geometry=geometry, dtype=dtype, name=name, chunk_zyx=chunk_within(shard), shard_zyx=shard)
