@@ -21,7 +21,12 @@ import yaml
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from pipeline.config import MULTILABEL, BoostMethod
 from pipeline.steps.augment import augment
+from pipeline.steps.boosting.apply import apply
+from pipeline.steps.boosting.compare import compare
+from pipeline.steps.boosting.degrade import degrade
+from pipeline.steps.boosting.train import train as train_zssr
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.infer import infer
 from pipeline.steps.plan import plan
@@ -59,6 +64,19 @@ CONFIG: dict[str, Any] = {
     "boosting": {"methods": []},
     "evaluation": {"figure_slices": [1]},
 }
+ZSSR: dict[str, Any] = {
+    "most_steps": 20,
+    "features": 8,
+    "layers": 3,
+    "patch": 16,
+    "shrinkings": [1.25],
+    "back_projections": 2,
+}
+"""Learnt in a second; what it learns is of no matter."""
+BOOSTING: dict[str, Any] = {
+    "boosting": {"methods": ["bilinear", "bicubic", "zssr"], "comparison_block_zyx": [1, 16, 16], "zssr": ZSSR}
+}
+"""Changes that make the tiny study boost its test part."""
 
 
 def tissue(shape_zyx: Sequence[int] = SHAPE_ZYX, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -104,9 +122,25 @@ def run_chain(config: Path, run_url: str | Path, *, workers: int = 1, update: bo
         train(url, target=target)
         for worker in range(workers):
             infer(url, target=target, worker=worker, workers=workers)
+    if decided.boosting:
+        boost(url, decided.boosting.methods, workers=workers)
     if score:
         evaluate(url)
+    if score and decided.boosting:
+        compare(url)
     return Run.open(url)
+
+
+def boost(url: str, methods: Sequence[BoostMethod], *, workers: int = 1) -> None:
+    """The steps from a planned study to predictions of its boosted test part."""
+    degrade(url)
+    if "zssr" in methods:
+        train_zssr(url)
+    for method in methods:
+        for worker in range(workers):
+            apply(url, method=method, worker=worker, workers=workers)
+        for worker in range(workers):
+            infer(url, target=MULTILABEL, variant=method, worker=worker, workers=workers)
 
 
 def place(run: Run) -> Path:
@@ -121,7 +155,10 @@ def whole(volume: Volume) -> NDArray[Any]:
     return volume.read(volume.geometry.block)
 
 
-def files(root: Path, *, without: Sequence[str] = ("events", "metrics", "workflow")) -> dict[str, bytes]:
+TELLING_TIMES = ("events", "metrics", "workflow", "summary.json", "summary.md")
+
+
+def files(root: Path, *, without: Sequence[str] = TELLING_TIMES) -> dict[str, bytes]:
     """Every file below a folder, but for what tells times."""
     paths = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {
@@ -170,7 +207,8 @@ _CONTEXT.set_forkserver_preload(
         "__main__",
         "tinystudy",
         "torch._dynamo",  # the optimiser's first step imports it
-        *("pipeline.nn.calibration", "pipeline.nn.model", "pipeline.steps.samples", "pipeline.scoring.slice_figure"),
+        *("pipeline.nn.calibration", "pipeline.nn.model", "pipeline.nn.zssr.lesson"),
+        *("pipeline.steps.samples", "pipeline.scoring.slice_figure"),
     ]
 )
 
