@@ -69,7 +69,7 @@ def test_a_disturbed_study_ends_with_the_files_of_one_in_peace(
 
 
 def test_a_training_deleted_in_mid_epoch_goes_on_where_it_was(disturbed: Disturbed, files: Files) -> None:
-    assert exit_codes(disturbed.workflow, TRAIN) == ["75", "0"]
+    assert was_asked_to_stop_once(disturbed.workflow, TRAIN)
     told = events(files, "/data/runs/disturbed", "train-multilabel")
     assert [event["event"] for event in told if event["event"] in ("started", "resumed")] == [
         "started",
@@ -83,7 +83,7 @@ def test_a_training_deleted_in_mid_epoch_goes_on_where_it_was(disturbed: Disturb
 
 
 def test_an_inference_deleted_in_mid_shard_repeats_no_shard(disturbed: Disturbed, files: Files) -> None:
-    assert exit_codes(disturbed.workflow, INFER) == ["75", "0"]
+    assert was_asked_to_stop_once(disturbed.workflow, INFER)
     told = events(files, "/data/runs/disturbed", "infer-multilabel-0")
     found = [(event["shards"], event["done"]) for event in told if event["event"] == "found"]
     assert found[0] == (15, 0)
@@ -157,10 +157,9 @@ def test_a_wrong_configuration_fails_at_once(lab: Lab, files: Files, tmp_path: P
 
 
 def study(lab: Lab, name: str, **parameters: str) -> Workflow:
-    """Submit the slow study, with a run of this name."""
-    return Workflow(
-        lab, "vemseg-study", **{"config": "/data/slow/study.yaml", "run": f"/data/runs/{name}", **parameters}
-    )
+    """Submit the slow study, with a run of this name and an inference that has time to be disturbed."""
+    mine = {"config": "/data/slow/study.yaml", "run": f"/data/runs/{name}", "infer_cpu": "200m"}
+    return Workflow(lab, "vemseg-study", **{**mine, **parameters})
 
 
 def differences(run: Path, expected: dict[str, bytes]) -> list[str]:
@@ -169,9 +168,14 @@ def differences(run: Path, expected: dict[str, bytes]) -> list[str]:
     return sorted(key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key))
 
 
-def exit_codes(workflow: Workflow, node: str) -> list[str]:
-    """How the tries of a node ended."""
-    return [each["outputs"]["exitCode"] for each in workflow.tries(node)]
+def was_asked_to_stop_once(workflow: Workflow, node: str) -> bool:
+    """Whether a node was tried twice, since its first pod was deleted.
+
+    The pod ends with 75; a controller that looks only after it is gone says no more than `pod deleted`.
+    """
+    first, second = workflow.tries(node)
+    told = first.get("outputs", {}).get("exitCode") == "75" or first["message"] == "pod deleted"
+    return told and second["phase"] == "Succeeded"
 
 
 def events(files: Files, run: str, step: str) -> list[Object]:
