@@ -15,6 +15,8 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 QUIET_SECONDS = 60.0  # a stream that says nothing for so long may be dead: it is opened anew
 
+_NEVER_SECURE = ("CERTIFICATE_VERIFY_FAILED", "WRONG_VERSION_NUMBER")  # TLS errors that do not pass
+
 _NO_ARGO = (
     "the cluster does not know Argo Workflows (its CRDs, such as workflows.argoproj.io, are missing); ask its "
     "administrator to install Argo Workflows 4: https://argo-workflows.readthedocs.io/en/latest/installation/"
@@ -61,21 +63,23 @@ class Workflows(Protocol):
         `follow` goes on until the pod ends; `last` lines at most; of the last `seconds` only.
         """
 
+    def close(self) -> None:
+        """Close the connections that are kept open for the next request."""
+
 
 @contextmanager
 def connection_errors(what: str) -> Iterator[None]:
     """Turn the errors of a connection into ours."""
-    from urllib3.exceptions import HTTPError, MaxRetryError, SSLError
+    from urllib3.exceptions import HTTPError
 
     try:
         yield
     except VemsegError:
         raise
     except HTTPError as error:
-        cause = error.reason if isinstance(error, MaxRetryError) else error
-        if isinstance(cause, SSLError):
-            raise InputError(f"{what}: {cause}; is it https at all (ARGO_SECURE), is its certificate known?") from error
-        raise ClusterError(f"{what}: the cluster does not answer ({cause})") from error
+        if any(reason in str(error) for reason in _NEVER_SECURE):
+            raise InputError(f"{what}: {error}; is it https at all (ARGO_SECURE), is its certificate known?") from error
+        raise ClusterError(f"{what}: the cluster does not answer ({error})") from error
     except OSError as error:
         raise ClusterError(f"{what}: the connection to the cluster broke ({error})") from error
 
@@ -91,6 +95,8 @@ def refused(what: str, status: int, body: bytes | str | None, reason: str | None
         return InputError(f"{what}: the cluster does not know you (401: {message}); renew ARGO_TOKEN or KUBECONFIG")
     if status == 403:
         return InputError(f"{what}: the cluster does not allow it: {message}; ask for a Role that does")
+    if any(permanent in message for permanent in _NEVER_SECURE):
+        return InputError(f"{what}: {message}; is the cluster's certificate known?")
     if status in (0, 429) or status >= 500:
         return ClusterError(f"{what}: the cluster failed ({status} {message})")
     return InputError(f"{what}: {message}")

@@ -127,6 +127,9 @@ class Cluster:
             finally:
                 answer.close()
 
+    def close(self) -> None:
+        self.core.api_client.rest_client.pool_manager.clear()
+
     # What a workflow finds around it
 
     def access_modes(self, claim: str) -> list[str]:
@@ -172,6 +175,11 @@ def errors(what: str) -> Iterator[None]:
             yield
     except ApiException as error:
         raise refused(what, error.status or 0, error.body, error.reason) from error
+    except AttributeError as error:
+        # The client fails on its own report of a broken TLS connection, which has no body to decode.
+        if not isinstance(error.__context__, ApiException):
+            raise
+        raise refused(what, error.__context__.status or 0, None, error.__context__.reason) from error
 
 
 def _expanded(workflow: Object) -> Object:

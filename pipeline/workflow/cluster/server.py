@@ -78,6 +78,9 @@ class ServerWorkflows:
         for entry in self._stream(f"log of {pod}", "workflows", workflow, "log", options=options):
             yield entry.get("content", "")
 
+    def close(self) -> None:
+        self._pool.clear()
+
     def _answer(self, what: str, method: str, *path: str, body: Object | None = None) -> Object:
         full_body = None if body is None else {"namespace": self.namespace, **body}
         with connection_errors(what):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,9 @@ def environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.fixture
-def workflows(environment: dict[str, str], namespace: str) -> Workflows:
-    return connect(environment, namespace)
+def workflows(environment: dict[str, str], namespace: str) -> Iterator[Workflows]:
+    with closing(connect(environment, namespace)) as connected:
+        yield connected
 
 
 @pytest.fixture

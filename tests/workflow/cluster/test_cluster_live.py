@@ -9,7 +9,9 @@ import io
 import os
 import threading
 import time
-from collections.abc import Callable
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import kubernetes
@@ -31,8 +33,9 @@ WRITE_RESULTS = """cd {{workflow.parameters.run}}; mkdir -p evaluation/figures m
 
 
 @pytest.fixture
-def around(environment: dict[str, str], namespace: str) -> Cluster:
-    return cluster.kubernetes(environment, namespace)
+def around(environment: dict[str, str], namespace: str) -> Iterator[Cluster]:
+    with closing(cluster.kubernetes(environment, namespace)) as connected:
+        yield connected
 
 
 def _start(workflows: cluster.Workflows, source: cluster.Source, **parameters: str) -> str:
@@ -139,27 +142,40 @@ def test_an_installed_template_is_submitted(workflows: cluster.Workflows, small:
     assert (name.startswith("small-"), outcome.phase) == (True, "Succeeded")
 
 
+@pytest.mark.parametrize("way", ["server", "kubernetes"])
 def test_a_broken_connection_is_survived(
-    environment: dict[str, str], namespace: str, small: Path, tmp_path: Path, line: Callable[[str], Line]
+    way: str, namespace: str, small: Path, tmp_path: Path, line: Callable[[str], Line]
 ) -> None:
     """The line is cut again and again, and dead for a while; the end is seen, and each line of the logs once."""
-    if "ARGO_SERVER" not in environment:
-        pytest.skip("the Kubernetes API speaks TLS for its own address only")
-    cut = line(environment["ARGO_SERVER"])
-    workflows = cluster.connect({**environment, "ARGO_SERVER": f"127.0.0.1:{cut.port}"}, namespace)
-    name = _start(workflows, cluster.from_file(small), run=f"/data/{tmp_path.name}", seconds="4")
-    cuts: list[int] = []
-    threading.Thread(target=_trouble, args=(cut, cuts), daemon=True).start()
-    printed = io.StringIO()
-    reader = threading.Thread(target=lambda: lines.extend(_logs(workflows, name, "work", follow_on=True)), daemon=True)
-    lines: Written = []
-    reader.start()
-    outcome = cluster.watch(workflows, name, for_console(Console(file=printed, width=200)))
-    reader.join(60)
+    configuration = _configuration()
+    cut = line(configuration.host.removeprefix("https://") if way == "kubernetes" else os.environ["ARGO_SERVER"])
+    configuration.host = f"https://127.0.0.1:{cut.port}"
+    cable = {**os.environ, "ARGO_SERVER": f"127.0.0.1:{cut.port}"}
+    over_it = cluster.connect(cable, namespace) if way == "server" else _cluster(configuration, namespace)
+    printed, lines, cuts = io.StringIO(), Written(), list[int]()
+    with closing(over_it) as workflows:
+        name = _start(workflows, cluster.from_file(small), run=f"/data/{tmp_path.name}", seconds="4")
+        threading.Thread(target=_trouble, args=(cut, cuts), daemon=True).start()
+        target = lambda: lines.extend(_logs(workflows, name, "work", follow_on=True))  # noqa: E731
+        reader = threading.Thread(target=target, daemon=True)
+        reader.start()
+        outcome = cluster.watch(workflows, name, for_console(Console(file=printed, width=200)))
+        reader.join(60)
     assert outcome.phase == "Succeeded"
     assert sum(cuts) > 0
     assert "the cluster answers again" in printed.getvalue()
     assert sorted(lines) == sorted(f"{node}: line {i}" for node in ("work(0:1)", "work(1:2)") for i in (1, 2, 3))
+
+
+def _configuration() -> kubernetes.client.Configuration:
+    configuration = kubernetes.client.Configuration()
+    kubernetes.config.load_kube_config(client_configuration=configuration)
+    configuration.retries = False
+    return configuration
+
+
+def _cluster(configuration: kubernetes.client.Configuration, namespace: str) -> Cluster:
+    return Cluster(kubernetes.client.ApiClient(configuration), namespace)
 
 
 def _trouble(line: Line, cuts: list[int]) -> None:
@@ -175,7 +191,7 @@ def test_a_cluster_out_of_reach_is_given_up(namespace: str, line: Callable[[str]
     gone = line("127.0.0.1:9")
     gone.dead = True
     workflows = cluster.connect({"ARGO_SERVER": f"127.0.0.1:{gone.port}", "ARGO_SECURE": "false"}, namespace)
-    with pytest.raises(ConnectionError, match="does not answer"):
+    with closing(workflows), pytest.raises(ConnectionError, match="does not answer"):
         cluster.watch(workflows, "any", Silent(), patience_seconds=1.0)
 
 
@@ -184,8 +200,12 @@ def test_a_claim_for_one_node_is_refused_unless_pinned(around: Cluster, namespac
     workflows, given = around, {"run": "/data/x", "claim": "block"}
     with pytest.raises(InputError, match="no volume claim 'none'"):
         cluster.submit(workflows, cluster.from_file(small), {**given, "claim": "none"}, around)
-    lab = _as_somebody_with_rights_here_only(namespace)
     assert around.has_one_node()
+    with closing(_as_somebody_with_rights_here_only(namespace)) as lab:
+        _check_as(lab, small, given)
+
+
+def _check_as(lab: Cluster, small: Path, given: dict[str, str]) -> None:
     assert not lab.has_one_node()
     with pytest.raises(InputError, match="ReadWriteOnce"):
         cluster.submit(lab, cluster.from_file(small), given, lab)
@@ -196,18 +216,16 @@ def test_a_claim_for_one_node_is_refused_unless_pinned(around: Cluster, namespac
 
 
 def _as_somebody_with_rights_here_only(namespace: str) -> Cluster:
-    kubectl("-n", namespace, "create", "serviceaccount", f"lab-{os.getpid()}")
-    account = f"{namespace}:lab-{os.getpid()}"
-    kubectl("-n", namespace, "create", "rolebinding", "lab", "--clusterrole=admin", f"--serviceaccount={account}")
-    verbs = "--verb=create,get,list,watch,patch"
-    kubectl("-n", namespace, "create", "role", "lab", verbs, "--resource=workflows.argoproj.io")
-    kubectl("-n", namespace, "create", "rolebinding", "lab-workflows", "--role=lab", f"--serviceaccount={account}")
-    configuration = kubernetes.client.Configuration()
-    kubernetes.config.load_kube_config(client_configuration=configuration)
+    name, where = f"lab-{uuid.uuid4().hex[:8]}", ("-n", namespace, "create")
+    account = f"--serviceaccount={namespace}:{name}"
+    kubectl(*where, "serviceaccount", name)
+    kubectl(*where, "rolebinding", name, "--clusterrole=admin", account)
+    kubectl(*where, "role", name, "--verb=create,get,list,watch,patch", "--resource=workflows.argoproj.io")
+    kubectl(*where, "rolebinding", f"{name}-workflows", f"--role={name}", account)
+    configuration = _configuration()
     configuration.cert_file = configuration.key_file = None
-    token = kubectl("-n", namespace, "create", "token", f"lab-{os.getpid()}").strip()
-    configuration.api_key = {"authorization": f"Bearer {token}"}
-    return Cluster(kubernetes.client.ApiClient(configuration), namespace)
+    configuration.api_key = {"authorization": f"Bearer {kubectl(*where, 'token', name).strip()}"}
+    return _cluster(configuration, namespace)
 
 
 def test_results_are_pulled_off_the_claim(

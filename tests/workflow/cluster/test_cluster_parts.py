@@ -124,7 +124,7 @@ def test_wrong_parameters_are_refused(tmp_path: Path, given_values: dict[str, st
         cluster.submit(Created(), _source(tmp_path), given_values, None)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("text", ["a: [", "", "kind: Pod", SPEC.replace("name: small", "name: small, namespace: there")])
+@pytest.mark.parametrize("text", ["a: [", "", "kind: Pod", SPEC.replace("name: small", "name: s, namespace: there")])
 def test_files_that_cannot_be_submitted(tmp_path: Path, text: str) -> None:
     with pytest.raises(WorkflowError, match=r"w\.yaml"):
         _source(tmp_path, text)
