@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -325,7 +326,7 @@ def test_the_command_ends_with_2_and_reads_standard_input() -> None:
     _in_made("priorityClassName", "high")(broken)
     for text, code, word in ((_job(), 0, "none"), (broken, 2, "[priority-class]")):
         done = subprocess.run(
-            ["vemseg", "check", "--site", "nrp", "-"],
+            [sys.executable, "-m", "pipeline", "check", "--site", "nrp", "-"],
             input=yaml.safe_dump(text),
             capture_output=True,
             text=True,
