@@ -9,11 +9,11 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from lab import CHART, IMAGE, REPOSITORY, Files, Lab, administrator, working_node
+from lab import CHART, IMAGE, REPOSITORY, SLOTS, Files, Lab, Laptop, administrator, working_node
 
 # What the steps of such small studies need, on a machine of two cores; one thread each, as on the laptop.
 PARAMETERS = {
@@ -30,9 +30,6 @@ PARAMETERS = {
     "evaluate-memory": "1Gi",
     "gpus": "1",
 }
-SLOTS = 3
-
-Laptop = Callable[[Path], Path]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

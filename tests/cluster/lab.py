@@ -8,6 +8,7 @@ import os
 import subprocess
 import tarfile
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,10 @@ REPOSITORY = Path(__file__).parents[2]
 CHART = REPOSITORY / "charts/vemseg"
 IMAGE = "vemseg-worker:0.1.0"
 USER = "lab-user"
+SLOTS = 3  # places of the semaphore that all studies of the namespace share
 
 Object = dict[str, Any]
+Laptop = Callable[[Path], Path]  # runs the study in a folder without any cluster; returns the run
 
 
 def administrator(*words: str | Path, stdin: str | bytes | None = None) -> str:

@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 from captures import write_slow
-from conftest import Laptop
-from lab import Files, Lab
+from lab import Files, Lab, Laptop
 from machine import restart_controller, small_claim
 from observing import Object, Workflow, wait_for
 from test_e2e_study import OF_ITS_OWN

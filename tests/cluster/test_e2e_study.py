@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 from captures import write_nine, write_tiny
-from conftest import SLOTS, Laptop
-from lab import Files, Lab
+from lab import SLOTS, Files, Lab, Laptop
 from observing import Object, Workflow, most_at_once, phases, seconds_between
 from tinystudy import files as contents
 
