@@ -6,6 +6,7 @@ import io
 import json
 import os
 import subprocess
+import sys
 import tarfile
 import uuid
 from collections.abc import Callable
@@ -73,7 +74,7 @@ class Lab:
 
     def vemseg(self, *words: str | Path) -> str:
         """The output of a vemseg command."""
-        return _succeed(["vemseg", *words], self.environment).decode()
+        return _succeed([sys.executable, "-m", "pipeline", *words], self.environment).decode()
 
     def get(self, kind: str, *words: str) -> Object:
         """An object, or a list of them."""
