@@ -7,26 +7,19 @@ works on it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pipeline.config import Capture, Classes, Config, Data, Inference
+from pipeline.config import Classes, Config, Inference
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.fanout import PODS_PER_WORKFLOW
-from pipeline.steps.digest import digest
 from pipeline.steps.outputs import write_outputs
 from pipeline.steps.plan import infer_workers, prepare_outputs
 from pipeline.steps.run import Run
 from pipeline.steps.runplan import CapturePlan, RunPlan, fit
-from pipeline.volume.fingerprint import fingerprint
+from pipeline.steps.unlabelled import claim, only_capture, stated_geometry, take_in, untrained_plan
 from pipeline.volume.geometry import Geometry
-from pipeline.volume.ingest import ingest_capture
-from pipeline.volume.sources import open_source
 from pipeline.volume.stores import Store
 
-if TYPE_CHECKING:
-    from pipeline.telemetry import Reporter
-
-VOLUME = "volume"
 MODEL_FILES = ("model.safetensors", "model.json")
 # Beyond this ratio, things have another size in voxels than the network has learnt.
 VOXEL_SIZE_TOLERANCE = 1.25
@@ -66,52 +59,17 @@ def prepare(
     settings = (inference or Inference()).model_copy(update={"region": "all"})
     config = _config(volume, base, description, settings)
     run = Run.open(run_url, create=True)
-    _claim(run, config, description)
+    claim(run, config, f"weights {description['weights_sha256']}")
     with run.reporter("prepare") as report:
-        made_from = take_in(run, volume, base, geometry, report)
+        capture = take_in(run, volume, base, geometry, report)
         for name in MODEL_FILES:
             run.model_store(description["target"]["name"]).write(name, model.read(name))
-        decided = _plan(geometry, made_from, settings.model_copy(update={"workers": workers}), description)
+        decided = _plan(capture, geometry, settings.model_copy(update={"workers": workers}), description)
         run.store.write("plan.json", decided.model_dump_json(indent=1).encode())
         prepare_outputs(Run(run.store))
     if outputs:
         write_outputs(outputs, decided, pods_per_workflow)
     return decided
-
-
-def take_in(run: Run, volume: str, base: Path, geometry: Geometry, report: Reporter) -> str:
-    """Ingest a volume without labels, unless it is there; returns the digest of what it was made from."""
-    made_from = digest(fingerprint(volume, base), geometry.voxel_size_nm)
-    marker = run.marker("plan", f"{VOLUME}/ingest", made_from)
-    if marker.done:
-        return made_from
-    # Until this plan is made, no step may take the new voxels for those of the old plan.
-    run.store.delete("plan.json")
-    marker.clear()
-    report.say(f"taking in {volume}: {' x '.join(map(str, geometry.shape_zyx))} voxels")
-    ingest_capture(
-        run.capture_store(VOLUME),
-        name=VOLUME,
-        raw=volume,
-        base=base,
-        voxel_size_nm=geometry.voxel_size_nm,
-        count_voxels=report.metrics.voxels,
-    )
-    marker.write()
-    return made_from
-
-
-def stated_geometry(volume: str, base: Path, voxel_size_nm: tuple[float, float, float] | None) -> Geometry:
-    """Shape and voxel size of a volume. Raises ConfigError when neither its file nor the caller states the latter."""
-    with open_source(volume, base) as source:
-        size = voxel_size_nm or source.voxel_size_nm
-        shape = source.shape_zyx
-    if size is None:
-        raise ConfigError(
-            f"{volume} does not state its voxel size; give --voxel-size-nm z,y,x (with a workflow: -p "
-            "voxel-size-nm=z,y,x)"
-        )
-    return Geometry(shape, size)
 
 
 def _description(model: Store) -> dict[str, Any]:
@@ -138,43 +96,22 @@ def _geometry(
 
 
 def _config(volume: str, base: Path, description: dict[str, Any], settings: Inference) -> Config:
-    location = volume if "://" in volume else str(base / volume)
     return Config(
         name="segment",
-        data=Data(captures=(Capture(name=VOLUME, raw=location),)),
+        data=only_capture(volume, base),
         classes=Classes.model_validate(description["classes"]),
         inference=settings,
     )
 
 
-def _claim(run: Run, config: Config, description: dict[str, Any]) -> None:
-    text = config.to_yaml() + f"# weights {description['weights_sha256']}\n"
-    if run.store.exists("config.yaml") and run.store.read("config.yaml").decode() != text:
-        raise RunConflictError(
-            f"{run.store.url} holds another study or segmentation; choose another run URL, or remove what is there"
-        )
-    run.store.write("config.yaml", text.encode())
-
-
-def _plan(geometry: Geometry, made_from: str, settings: Inference, description: dict[str, Any]) -> RunPlan:
-    capture = CapturePlan(
-        name=VOLUME,
-        shape_zyx=geometry.shape_zyx,
-        voxel_size_nm=geometry.voxel_size_nm,
-        digest=made_from,
-        parts={},
-        class_voxels={},
-    )
-    return RunPlan(
-        captures=(capture,),
-        targets=(description["target"]["name"],),
-        networks={},
-        intensity_mean=description["normalisation"]["mean"],
-        intensity_std=description["normalisation"]["std"],
-        receptive_field_zyx=tuple(description["receptive_field_zyx"]),
-        guard_zyx=(0, 0, 0),
-        patch_zyx=(1, 1, 1),
-        block_zyx=fit(settings.block_zyx, geometry.shape_zyx),
-        augment_workers=0,
-        infer_workers=infer_workers(settings, [geometry]),
+def _plan(capture: CapturePlan, geometry: Geometry, settings: Inference, description: dict[str, Any]) -> RunPlan:
+    return untrained_plan(capture).model_copy(
+        update={
+            "targets": (description["target"]["name"],),
+            "intensity_mean": description["normalisation"]["mean"],
+            "intensity_std": description["normalisation"]["std"],
+            "receptive_field_zyx": tuple(description["receptive_field_zyx"]),
+            "block_zyx": fit(settings.block_zyx, geometry.shape_zyx),
+            "infer_workers": infer_workers(settings, [geometry]),
+        }
     )

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config import Boosting, BoostMethod, Capture, Classes, ClassSettings, Config, Data, parse_boosting
-from pipeline.errors import RunConflictError
+from pipeline.config import Boosting, BoostMethod, Classes, ClassSettings, Config, parse_boosting
 from pipeline.fanout import PODS_PER_WORKFLOW
 from pipeline.steps.boosting.decide import plan_boosting
 from pipeline.steps.boosting.layout import create_variants
 from pipeline.steps.outputs import write_outputs
-from pipeline.steps.prepare import VOLUME, stated_geometry, take_in
 from pipeline.steps.run import Run
-from pipeline.steps.runplan import CapturePlan, RunPlan
-from pipeline.volume.geometry import Geometry
+from pipeline.steps.runplan import RunPlan
+from pipeline.steps.unlabelled import claim, only_capture, stated_geometry, take_in, untrained_plan
 
 # A run tells classes apart; this one has nobody to tell them.
 _NO_CLASSES = Classes(exclusive=False, members=(ClassSettings(name="anything", color="#808080"),))
@@ -53,10 +51,10 @@ def prepare(
     plan = plan_boosting(boosting, boosting.methods, base, [geometry], downsampled=False)
     config = _config(volume, base, boosting)
     run = Run.open(run_url, create=True)
-    _claim(run, config)
+    claim(run, config)
     with run.reporter("prepare") as report:
-        made_from = take_in(run, volume, base, geometry, report)
-        decided = _plan(geometry, made_from).model_copy(update={"boosting": plan})
+        capture = take_in(run, volume, base, geometry, report)
+        decided = untrained_plan(capture).model_copy(update={"boosting": plan})
         run.store.write("plan.json", decided.model_dump_json(indent=1).encode())
         create_variants(Run(run.store))
     if outputs:
@@ -65,44 +63,4 @@ def prepare(
 
 
 def _config(volume: str, base: Path, boosting: Boosting) -> Config:
-    location = volume if "://" in volume else str(base / volume)
-    return Config(
-        name="boost",
-        data=Data(captures=(Capture(name=VOLUME, raw=location),)),
-        classes=_NO_CLASSES,
-        boosting=boosting,
-    )
-
-
-def _claim(run: Run, config: Config) -> None:
-    text = config.to_yaml()
-    if run.store.exists("config.yaml") and run.store.read("config.yaml").decode() != text:
-        raise RunConflictError(
-            f"{run.store.url} holds another study, segmentation or boosting; choose another run URL, or remove what is "
-            "there"
-        )
-    run.store.write("config.yaml", text.encode())
-
-
-def _plan(geometry: Geometry, made_from: str) -> RunPlan:
-    capture = CapturePlan(
-        name=VOLUME,
-        shape_zyx=geometry.shape_zyx,
-        voxel_size_nm=geometry.voxel_size_nm,
-        digest=made_from,
-        parts={},
-        class_voxels={},
-    )
-    return RunPlan(
-        captures=(capture,),
-        targets=(),
-        networks={},
-        intensity_mean=0.0,
-        intensity_std=1.0,
-        receptive_field_zyx=(1, 1, 1),
-        guard_zyx=(0, 0, 0),
-        patch_zyx=(1, 1, 1),
-        block_zyx=(1, 1, 1),
-        augment_workers=0,
-        infer_workers=0,
-    )
+    return Config(name="boost", data=only_capture(volume, base), classes=_NO_CLASSES, boosting=boosting)
