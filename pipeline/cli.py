@@ -45,7 +45,10 @@ Worker = Annotated[int, typer.Option(help="Number of this worker, from 0", min=0
 Workers = Annotated[int, typer.Option(help="How many workers share the work", min=1)]
 Target = Annotated[str, typer.Option(help="multilabel, or the name of a class", show_default=False)]
 Outputs = Annotated[Path | None, typer.Option(help="Directory for the values that a workflow goes on with")]
-PodsPerWorkflow = Annotated[int, typer.Option(help="More inference workers than these go to nested workflows", min=1)]
+PodsPerWorkflow = Annotated[
+    int,
+    typer.Option(help="Workers that one workflow holds; those of the inference beyond them go to nested ones", min=1),
+]
 
 
 def main() -> None:

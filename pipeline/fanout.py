@@ -1,20 +1,55 @@
-"""How the workers of a step are spread over workflows, so that no Workflow object grows too large for its cluster."""
+"""How the workers of a run are spread over workflows, so that no Workflow object grows too large for its cluster.
+
+Every worker walks each n-th piece of the work, so that their number can be cut. That of the inference is kept, since it
+is what a large volume needs: where one workflow does not hold its workers, they go to nested ones.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 
 # The object must stay under a megabyte; a worker takes about 2.7 kB of it (docs/scale.md).
 PODS_PER_WORKFLOW = 300
 
 
-def worker_groups(workers: int, targets: int, pods_per_workflow: int) -> list[tuple[int, int]]:
+@dataclass(frozen=True)
+class FanOut:
+    """How many pods of the run's own workflow augment, and boost by each method; `groups` as of `worker_groups`."""
+
+    augment_workers: int
+    boost_workers: int
+    groups: list[tuple[int, int]]
+
+
+def fan_out(
+    *,
+    augment_workers: int,
+    infer_workers: int,
+    targets: int,
+    boost_workers: int,
+    boost_methods: int,
+    pods_per_workflow: int,
+) -> FanOut:
+    """Spread the workers that are wanted: `infer_workers` a target, `boost_workers` a method.
+
+    Augmentation and boosting take a third of the workflow each at most. A worker that boosts is two pods: what one has
+    boosted, another segments.
+    """
+    third = max(1, pods_per_workflow // 3)
+    augment = min(augment_workers, third)
+    boost = min(boost_workers, max(1, third // (2 * boost_methods))) if boost_methods else 0
+    taken = augment + 2 * boost_methods * boost
+    return FanOut(augment, boost, worker_groups(infer_workers, targets, pods_per_workflow, taken))
+
+
+def worker_groups(workers: int, targets: int, pods_per_workflow: int, taken: int = 0) -> list[tuple[int, int]]:
     """The first worker and the number of workers of each nested workflow of a target.
 
-    None where one workflow holds the workers of all targets; else as few groups of at most `pods_per_workflow` as
-    there can be, which differ in size by one at most.
+    None where one workflow holds the workers of all targets beside the pods that are `taken`; else as few groups of at
+    most `pods_per_workflow` as there can be, which differ in size by one at most.
     """
-    if workers * targets <= pods_per_workflow:
+    if workers * targets + taken <= pods_per_workflow:
         return []
     groups = -(-workers // pods_per_workflow)
     bounds = [workers * index // groups for index in range(groups + 1)]

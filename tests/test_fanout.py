@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.fanout import worker_groups
+from pipeline.fanout import fan_out, worker_groups
 from pipeline.steps.outputs import write_outputs
 from pipeline.steps.runplan import RunPlan
 
@@ -25,6 +25,24 @@ def test_groups_hold_every_worker_once(workers: int, targets: int, limit: int) -
     assert max(sizes) <= limit
     assert max(sizes) - min(sizes) <= 1
     assert (len(groups) - 1) * limit < workers
+
+
+@given(st.integers(0, 5000), st.integers(1, 500), st.integers(1, 20), st.integers(1, 500), st.integers(0, 3))
+def test_no_workflow_has_more_pods_than_it_may(
+    augment: int, infer: int, targets: int, boost: int, methods: int
+) -> None:
+    spread = fan_out(
+        augment_workers=augment,
+        infer_workers=infer,
+        targets=targets,
+        boost_workers=boost,
+        boost_methods=methods,
+        pods_per_workflow=300,
+    )
+    here = 0 if spread.groups else infer * targets
+    assert spread.augment_workers + 2 * methods * spread.boost_workers + here <= 300
+    assert (spread.augment_workers > 0) == (augment > 0)
+    assert (spread.boost_workers > 0) == (methods > 0)
 
 
 def _plan(workers: int) -> RunPlan:
@@ -46,9 +64,9 @@ def _plan(workers: int) -> RunPlan:
 @pytest.mark.parametrize(
     ("workers", "here", "groups", "augment"),
     [
-        (5, 5, [], 5),
-        (6, 0, [{"first": 0, "count": 6}], 6),
-        (11, 0, [{"first": 0, "count": 5}, {"first": 5, "count": 6}], 10),
+        (3, 3, [], 3),
+        (4, 0, [{"first": 0, "count": 4}], 3),
+        (11, 0, [{"first": 0, "count": 5}, {"first": 5, "count": 6}], 3),
     ],
 )
 def test_a_workflow_is_told_where_its_workers_are(

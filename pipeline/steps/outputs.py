@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pipeline.fanout import worker_groups
+from pipeline.fanout import fan_out
 from pipeline.steps.runplan import RunPlan
 
 
@@ -21,17 +21,25 @@ def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int) -> Non
     boost-methods   a JSON list of names
     boost-workers   how many pods boost by each method
     """
-    groups, boosting = worker_groups(plan.infer_workers, len(plan.targets), pods_per_workflow), plan.boosting
+    boosting = plan.boosting
+    spread = fan_out(
+        augment_workers=plan.augment_workers,
+        infer_workers=plan.infer_workers,
+        targets=len(plan.targets),
+        boost_workers=boosting.workers if boosting else 0,
+        boost_methods=len(boosting.methods) if boosting else 0,
+        pods_per_workflow=pods_per_workflow,
+    )
     values = {
         "targets": json.dumps(list(plan.targets)),
         "target": plan.targets[0] if plan.targets else "",
-        "augment-workers": str(min(plan.augment_workers, pods_per_workflow)),
+        "augment-workers": str(spread.augment_workers),
         "infer-workers": str(plan.infer_workers),
-        "infer-here": str(0 if groups else plan.infer_workers),
-        "infer-groups": json.dumps([{"first": first, "count": count} for first, count in groups]),
+        "infer-here": str(0 if spread.groups else plan.infer_workers),
+        "infer-groups": json.dumps([{"first": first, "count": count} for first, count in spread.groups]),
         "boosting": str(boosting is not None).lower(),
         "boost-methods": json.dumps(boosting.methods if boosting else []),
-        "boost-workers": str(min(boosting.workers if boosting else 0, pods_per_workflow)),
+        "boost-workers": str(spread.boost_workers),
     }
     directory.mkdir(parents=True, exist_ok=True)
     for name, value in values.items():

@@ -77,7 +77,7 @@ def plan(
         config_location: path or URL of the configuration.
         run_url: where the run is kept; it is made if need be.
         outputs: directory for the small files that the workflow goes on with.
-        pods_per_workflow: more inference workers than these, of all targets, go to nested workflows.
+        pods_per_workflow: workers that one workflow holds; those of the inference beyond them go to nested ones.
         update: take a changed configuration; what it does not touch is not computed again.
 
     Raises:

@@ -35,15 +35,7 @@ class Host(Protocol):
     ledger: Ledger
     globals: dict[str, str | None]
 
-    def execute(
-        self,
-        name: str,
-        template_name: str,
-        arguments: tuple[Parameter, ...],
-        boundary: str | None = None,
-        parent: str | None = None,
-        upstream: str = "",
-    ) -> Node | None: ...
+    def execute(self, new: NewNode, arguments: tuple[Parameter, ...]) -> Node | None: ...
 
 
 class DagRun:
@@ -171,16 +163,16 @@ class DagRun:
         node = self._nodes.get(name)
         if node is not None and node.fulfilled:
             return node
+        new = NewNode(self._ledger, name, turn.template, self.name, parent, upstream)
         if node is None:
             self._connect(turn, name, parent)
-            new = NewNode(self._ledger, name, turn.template, self.name, parent, upstream)
             try:
                 if not loops.proceeds(turn.when):
                     skipped = new.make(SKIPPED_TYPE, SKIPPED)
                     return self._ledger.mark(skipped, SKIPPED, f"when '{turn.when}' evaluated false")
             except TemplateError as error:
                 return self._ledger.mark(new.make(SKIPPED_TYPE, ERROR), ERROR, str(error))
-        return self.host.execute(name, turn.template, turn.arguments, self.name, parent, upstream)
+        return self.host.execute(new, turn.arguments)
 
     def _put_aside(self, task: Task, phase: str, message: str) -> None:
         """End a task that never runs."""

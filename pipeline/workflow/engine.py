@@ -142,7 +142,7 @@ class Engine:
 
     def _walk(self) -> None:
         self.phase = RUNNING
-        root = self.execute(self.name, self.workflow.entrypoint, self._arguments)
+        root = self.execute(NewNode(self.ledger, self.name, self.workflow.entrypoint), self._arguments)
         if root is None or not root.fulfilled:
             return
         phase = root.phase if root.failed else SUCCEEDED
@@ -150,7 +150,8 @@ class Engine:
         if self.workflow.on_exit is not None:
             failed = [node for node in self.nodes.values() if node.failed and not self._is_after_exit(node.name)]
             self.globals |= scope.of_end(phase, failed, self.clock() - self._created_at)
-            handler = self.execute(f"{self.name}.onExit", self.workflow.on_exit, self._arguments)
+            new = NewNode(self.ledger, f"{self.name}.onExit", self.workflow.on_exit)
+            handler = self.execute(new, self._arguments)
             if handler is None or not handler.fulfilled:
                 return
             if phase == SUCCEEDED and handler.failed:
@@ -158,30 +159,21 @@ class Engine:
         self.phase = phase
         self.ledger.changes += 1
 
-    def execute(
-        self,
-        name: str,
-        template_name: str,
-        arguments: tuple[Parameter, ...],
-        boundary: str | None = None,
-        parent: str | None = None,
-        upstream: str = "",
-    ) -> Node | None:
+    def execute(self, new: NewNode, arguments: tuple[Parameter, ...]) -> Node | None:
         """Bring one node as far as it can get; `None` while it may not begin because of a parallelism limit."""
-        node = self.nodes.get(name)
+        node = self.nodes.get(new.name)
         if node is not None and (node.fulfilled or self._is_at_work(node)):
             return node
-        if node is None and not self._has_room(boundary):
+        if node is None and not self._has_room(new.boundary):
             return None
-        new = NewNode(self.ledger, name, template_name, boundary, parent or boundary, upstream)
         self._depth += 1
         try:
             if self._depth > _DEEPEST:
                 raise TemplateError(f"templates are nested more than {_DEEPEST} deep")
-            template = self._resolved(name, template_name, arguments)
+            template = self._resolved(new.name, new.template, arguments)
             return self._execute_locked(new, template)
         except TemplateError as error:
-            failed = self.nodes.get(name) or new.make(SKIPPED_TYPE, ERROR)
+            failed = self.nodes.get(new.name) or new.make(SKIPPED_TYPE, ERROR)
             return self.ledger.mark(failed, ERROR, str(error))
         finally:
             self._depth -= 1

@@ -67,14 +67,17 @@ class Ledger:
 
 @dataclass(frozen=True)
 class NewNode:
-    """What is known of a node before it is made. `upstream` identifies the runs of all that came before it."""
+    """What is known of a node before it is made. `upstream` identifies the runs of all that came before it.
+
+    `boundary` is the DAG that it is in, `parent` the node that it comes after; an entry point has neither.
+    """
 
     ledger: Ledger
     name: str
     template: str
-    boundary: str | None
-    parent: str | None
-    upstream: str
+    boundary: str | None = None
+    parent: str | None = None
+    upstream: str = ""
     created_at: float | None = None
     tries_of: tuple[str, Template] | None = None  # the node that is tried, and its template before the try is filled in
 
