@@ -68,7 +68,7 @@ kind-up:  ## Make a kind cluster with Argo Workflows and vemseg in it (docker, k
 	kubectl get namespace argo || kubectl create namespace argo
 	kubectl apply --server-side --namespace argo --filename $(ARGO_RELEASE)
 	kubectl rollout status --namespace argo deployment/workflow-controller --timeout 5m
-	kubectl apply --filename k8s/overlays/kind/namespace.yaml
+	kubectl apply --filename k8s/kind/namespace.yaml
 	helm upgrade --install vemseg charts/vemseg --namespace vemseg --values charts/vemseg/values-kind.yaml
 	helm test vemseg --namespace vemseg --timeout 10m
 	@echo "export KUBECONFIG=$(CURDIR)/$(KIND_KUBECONFIG)"

@@ -203,7 +203,7 @@ def test_the_values_of_a_site_install_what_its_overlay_applies(site: str, lab: C
     """The API server takes both from the same user. (Claims of classes that this cluster lacks stay pending.)"""
     chart, overlay = lab(), lab()
     succeed(*chart.helm("install", "vemseg", CHART, "--values", site_values(site)))
-    objects = [each for each in manifests(kustomized(f"overlays/{site}")) if each["kind"] != "Namespace"]
+    objects = manifests(kustomized(f"overlays/{site}"))
     here = yaml.safe_dump_all(objects).replace("namespace: vemseg\n", f"namespace: {overlay.namespace}\n")
     succeed("kubectl", "--as", overlay.user, "apply", "--filename", "-", stdin=here)
     for kind in (
