@@ -1,0 +1,134 @@
+"""Surfaces of labels: smooth, in nanometres, of a bounded number of triangles.
+
+The surface of a label is a surface net (Gibson, "Constrained elastic surface nets", 1998; VTK's vtkSurfaceNets3D):
+its vertices move within their voxel only, so that smoothing neither shrinks nor tears what is one voxel thin. It is
+smoothed in voxels and scaled afterwards, lest thick slices make the bound of the thin axes too wide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+
+MOST_TRIANGLES = 400_000
+"""Of all surfaces of a scene together: a phone still turns it, and the file is well below 15 MB."""
+MOST_VOXELS = 6_000_000
+"""Of an array to make surfaces of: more cost time and are decimated away again."""
+
+Pattern = Literal["plain", "striped"]
+Points = NDArray[np.float32]
+Triangles = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a surface looks and what it is called: `name` within `group`, such as "missed" in "mitochondria"."""
+
+    name: str
+    color: str
+    """#rrggbb"""
+    group: str = ""
+    opacity: float = 1.0
+    pattern: Pattern = "plain"
+    shown: bool = True
+    """Whether a scene shows it at first."""
+
+
+@dataclass(frozen=True)
+class Surface:
+    """Triangles around the voxels of a label."""
+
+    style: Style
+    points_nm: Points
+    """Corners (n, 3) as x, y, z; the origin is the first corner of voxel (0, 0, 0)."""
+    triangles: Triangles
+    """Three corners each, (m, 3), counter-clockwise seen from outside."""
+    voxels: int
+    """How many voxels of the array have the label."""
+
+
+def class_styles(class_names: Sequence[str], colors: Sequence[str], background: int = 0) -> dict[int, Style]:
+    """Return the style of each class of a segmentation by its id, which counts from 1. Colours are #rrggbb.
+
+    `background` is the id of the class that fills the volume, which a scene hides at first; 0 for none.
+    """
+    named = enumerate(zip(class_names, colors, strict=True), start=1)
+    return {index: Style(name, color, shown=index != background) for index, (name, color) in named}
+
+
+def surfaces(
+    ids: NDArray[np.integer[Any]],
+    styles: Mapping[int, Style],
+    voxel_size_nm: tuple[float, float, float],
+    *,
+    most_triangles: int = MOST_TRIANGLES,
+) -> list[Surface]:
+    """Return the surface of each label that has a style and occurs in the array (z, y, x).
+
+    `voxel_size_nm` is z, y, x. Together they have about `most_triangles`: the largest are decimated first, so that
+    small ones keep their shape. Surfaces are closed at the faces of the array.
+    Raises InputError for an array that is not three-dimensional or not of whole numbers.
+    """
+    if ids.ndim != 3 or ids.dtype.kind not in "bui":
+        raise InputError(f"surfaces of a {ids.dtype} array of shape {ids.shape}: give class ids (z, y, x)")
+    found = [mask_surface(ids == label, style, voxel_size_nm) for label, style in styles.items()]
+    return decimated([surface for surface in found if surface.voxels], most_triangles)
+
+
+def mask_surface(mask: NDArray[np.bool_], style: Style, voxel_size_nm: tuple[float, float, float]) -> Surface:
+    """Return the smooth surface of a mask (z, y, x), with all the triangles that it has."""
+    import pyvista
+
+    box = _bounding_box(mask)
+    if box is None:
+        return Surface(style, np.empty((0, 3), np.float32), np.empty((0, 3), np.int32), 0)
+    inside = mask[box].astype(np.uint8)
+    image = pyvista.ImageData(dimensions=inside.shape[::-1])
+    image.point_data["inside"] = inside.ravel()
+    mesh = image.contour_labels("strict_external", output_mesh_type="triangles", scalars="inside")
+    start_xyz = np.array([side.start for side in box[::-1]], np.float32)
+    # Points of the image are the centres of voxels.
+    points = (np.asarray(mesh.points, np.float32) + start_xyz + 0.5) * np.array(voxel_size_nm[::-1], np.float32)
+    triangles = np.asarray(mesh.faces, np.int32).reshape(-1, 4)[:, 1:]
+    return Surface(style, points, np.ascontiguousarray(triangles), int(np.count_nonzero(inside)))
+
+
+def decimated(found: Sequence[Surface], most_triangles: int) -> list[Surface]:
+    """Return the surfaces with at most about so many triangles together."""
+    allowed = shares([len(surface.triangles) for surface in found], most_triangles)
+    return [_simplified(surface, most) for surface, most in zip(found, allowed, strict=True)]
+
+
+def shares(wanted: Sequence[int], total: int) -> list[int]:
+    """Return how much of `total` each gets: all that it wants if that is little, else an equal part of the rest."""
+    given = [0] * len(wanted)
+    for place, index in enumerate(sorted(range(len(wanted)), key=wanted.__getitem__)):
+        given[index] = min(wanted[index], (total - sum(given)) // (len(wanted) - place))
+    return given
+
+
+def _simplified(surface: Surface, most: int) -> Surface:
+    """Collapse edges by the quadric error (Garland and Heckbert 1997)."""
+    import fast_simplification
+
+    if len(surface.triangles) <= most:
+        return surface
+    points, triangles = fast_simplification.simplify(surface.points_nm, surface.triangles, target_count=max(most, 4))
+    return Surface(surface.style, points.astype(np.float32), triangles.astype(np.int32), surface.voxels)
+
+
+def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
+    sides = []
+    for axis in range(3):
+        hit = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not len(hit):
+            return None
+        sides.append(slice(int(hit[0]), int(hit[-1]) + 1))
+    z, y, x = sides
+    return z, y, x
