@@ -14,6 +14,7 @@ from captures import write_slow
 from lab import Files, Lab, Laptop
 from machine import restart_controller, small_claim
 from observing import Object, Workflow, wait_for
+from prometheus_client.parser import text_string_to_metric_families
 from test_e2e_study import OF_ITS_OWN
 from tinystudy import files as contents
 
@@ -40,6 +41,7 @@ class Disturbed:
         self.workflow = study(lab, "disturbed")
         training = self.workflow.pod(TRAIN)
         self.workflow.wait_for_log(training, "/300 steps")
+        self.scraped = scrape(lab, training)
         lab.kubectl("delete", "pod", training, "--wait=false")
 
         wait_for(lambda: len(self.workflow.tries(TRAIN)) == 2, "a second try of the training", 120)
@@ -79,6 +81,14 @@ def test_a_training_deleted_in_mid_epoch_goes_on_where_it_was(disturbed: Disturb
     step = next(event["at_step"] for event in told if event["event"] == "resumed")
     assert 0 < step < 300
     assert f"step {step} of 300" in stopped
+
+
+def test_prometheus_finds_at_the_pods_port_how_far_a_training_is(disturbed: Disturbed) -> None:
+    families = {each.name: each.samples for each in text_string_to_metric_families(disturbed.scraped)}
+    assert [sample.value for sample in families["vemseg_step_running"]] == [1]
+    assert {sample.labels["target"] for sample in families["vemseg_voxels"]} == {"multilabel"}
+    assert 0 < families["vemseg_progress_ratio"][0].value < 1
+    assert {sample.labels["phase"] for sample in families["vemseg_phase_seconds"]} >= {"read", "compute"}
 
 
 def test_an_inference_deleted_in_mid_shard_repeats_no_shard(disturbed: Disturbed, files: Files) -> None:
@@ -159,6 +169,13 @@ def study(lab: Lab, name: str, **parameters: str) -> Workflow:
     """Submit the slow study, with a run of this name and an inference that has time to be disturbed."""
     mine = {"config": "/data/slow/study.yaml", "run": f"/data/runs/{name}", "infer_cpu": "200m"}
     return Workflow(lab, "vemseg-study", **{**mine, **parameters})
+
+
+def scrape(lab: Lab, pod: str) -> str:
+    """What a pod tells at the port that its container calls `metrics`."""
+    ports = [port for each in lab.get("pod", pod)["spec"]["containers"] for port in each.get("ports", [])]
+    (port,) = [port["containerPort"] for port in ports if port["name"] == "metrics"]
+    return lab.kubectl("get", "--raw", f"/api/v1/namespaces/{lab.namespace}/pods/{pod}:{port}/proxy/metrics")
 
 
 def differences(run: Path, expected: dict[str, bytes]) -> list[str]:
