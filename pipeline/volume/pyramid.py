@@ -58,7 +58,7 @@ def mean_of_windows(data: np.ndarray, factors_zyx: Zyx) -> np.ndarray:
 
     A window cut off by the end of the data is the mean of what it holds.
     """
-    parts = _window_parts(data, factors_zyx)
+    parts = window_parts(data, factors_zyx)
     if data.dtype.kind == "f":
         return np.mean(parts, axis=0, dtype=np.float64).astype(data.dtype)
     total = np.sum(parts, axis=0, dtype=np.uint64)
@@ -70,7 +70,7 @@ def mode_of_windows(data: np.ndarray, factors_zyx: Zyx) -> np.ndarray:
 
     Bit masks are compared as whole values, so that no combination of classes appears that was not there.
     """
-    parts = _window_parts(data, factors_zyx)
+    parts = window_parts(data, factors_zyx)
     best = parts[0]
     best_votes = np.zeros(best.shape, np.uint8)
     for part in parts:
@@ -82,7 +82,7 @@ def mode_of_windows(data: np.ndarray, factors_zyx: Zyx) -> np.ndarray:
     return best
 
 
-def _window_parts(data: np.ndarray, factors: Zyx) -> list[np.ndarray]:
+def window_parts(data: np.ndarray, factors: Zyx) -> list[np.ndarray]:
     """The first, second, ... voxel of every window; an array each, in C order of the window."""
     # With factors of 1 and 2, repeating the last voxel changes neither the mean nor the mode of a cut window.
     overhang = [(0, -n % f) for n, f in zip(data.shape[-3:], factors, strict=True)]
