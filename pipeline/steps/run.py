@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from pipeline.config import MULTILABEL, Config, parse_config
+from pipeline.config import MULTILABEL, Classes, Config, parse_config
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.steps.digest import Marker
 from pipeline.steps.runplan import RunPlan
@@ -158,9 +158,14 @@ def class_map(config: Config) -> ClassMap:
 
 def target_classes(config: Config, target: str) -> list[tuple[int, str, str]]:
     """Values, names and colours in the segmentation of a target."""
-    members = config.classes.members
+    return classes_of_target(config.classes, target)
+
+
+def classes_of_target(classes: Classes, target: str) -> list[tuple[int, str, str]]:
+    """The same, where only the classes are known: of a trained model."""
+    members = classes.members
     if target == MULTILABEL:
-        values = range(1, len(members) + 1) if config.classes.exclusive else (1 << k | 1 for k in range(1, 32))
+        values = range(1, len(members) + 1) if classes.exclusive else (1 << k | 1 for k in range(1, 32))
         return [(value, member.name, member.color) for value, member in zip(values, members, strict=False)]
-    member = members[config.classes.names.index(target)]
+    member = members[classes.names.index(target)]
     return [(1, member.name, member.color), (2, "rest", REST_COLOR)]

@@ -65,14 +65,14 @@ class PackedSource(Source):
 def _inner_location(location: Location, root: Path) -> str:
     if location.inner and location.suffix == ".npz":
         return f"{location.inner}.npy"
-    return location.inner or _only_volume(root, location.text)
+    return location.inner or only_volume(root, location.text)
 
 
-def _only_volume(root: Path, where: str) -> str:
+def only_volume(root: Path, where: str) -> str:
     """The place of the only volume below a folder: its single file, or the folder itself."""
     entries = [e for e in sorted(root.iterdir()) if e.name not in _CLUTTER and not e.name.startswith("._")]
     if len(entries) == 1 and entries[0].is_dir():
-        return _only_volume(entries[0], where)
+        return only_volume(entries[0], where)
     if len(entries) == 1:
         return str(entries[0])
     files = [entry for entry in entries if entry.is_file()]

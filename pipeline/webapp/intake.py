@@ -1,0 +1,214 @@
+"""Looking at what a user gives before anything is computed: what it is, and what is wrong with it, in plain words.
+
+An archive is unpacked once, beside itself; what is found there is what a job later reads. Messages name files as the
+user knows them, never folders of the server.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import DataError, InputError
+from pipeline.volume.archive import extract
+from pipeline.volume.geometry import Zyx
+from pipeline.volume.image_view import ImageView
+from pipeline.volume.objects import local_directory
+from pipeline.volume.sources import Source, open_source
+from pipeline.volume.sources.base import VoxelSize
+from pipeline.volume.sources.packed import only_volume
+from pipeline.webapp.limits import Limits, in_words
+from pipeline.webapp.references import refuse_references
+from pipeline.webapp.settings import Settings
+
+UNPACKED = "unpacked"
+SUFFIXES = (".zip", ".npz", ".tif", ".tiff", ".mrc", ".rec", ".map", ".mrcs", ".st", ".h5", ".hdf5", ".hdf", ".npy")
+"""Endings of files that can be uploaded."""
+PREVIEW_PIXELS = 1024
+"""Longest side of a preview."""
+PREVIEW_BYTES = 2**30
+"""A slice that takes more to decode has no preview."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A volume that can be segmented.
+
+    name: as the user calls it. location: as `vemseg prepare --input` takes it. kind: in words.
+    voxel_size_nm: z, y, x as the file states it; None where the user has to say it.
+    size_bytes: of the voxels. notes: what else the user should know.
+    preview: the middle slice (y, x), thinned to `PREVIEW_PIXELS`; None where a slice is too large to look at.
+    """
+
+    name: str
+    location: str
+    kind: str
+    shape_zyx: Zyx
+    dtype: str
+    voxel_size_nm: VoxelSize | None
+    size_bytes: int
+    notes: tuple[str, ...]
+    preview: NDArray[np.uint8] | None
+
+
+def inspect_upload(path_or_url: str | Path, limits: Limits) -> Found:
+    """Look at a file, a folder or an ``s3://`` URL; an archive is unpacked to a folder `UNPACKED` beside it.
+
+    Raises InputError (DataError) saying what is wrong in the user's words, StorageError when the disk is full.
+    """
+    text = str(path_or_url)
+    folder = local_directory(text)
+    if folder is None:
+        return _look(text, text.rstrip("/").rsplit("/", 1)[-1], text, limits)
+    if not folder.exists():
+        raise InputError(f"{folder.name}: there is no such file or folder")
+    try:
+        return _look_at(folder, limits)
+    except DataError as error:
+        raise DataError(_without_folders(str(error), folder)) from error
+
+
+def permitted(text: str, settings: Settings) -> str:
+    """A place that a user names instead of uploading, if the site allows it; links are followed before it is decided.
+
+    Raises InputError naming the places that are allowed.
+    """
+    wanted = text.strip()
+    directory = local_directory(wanted) if wanted else None
+    if directory is not None:
+        real = directory.resolve()
+        if any(real.is_relative_to(Path(each).resolve()) for each in settings.folders if "://" not in each):
+            return str(real)
+    elif any(_below(wanted, each) for each in settings.folders if "://" in each):
+        return wanted
+    places = ", ".join(settings.folders)
+    raise InputError(
+        f"{wanted or 'nothing'}: volumes are read from {places} only"
+        if places
+        else "this server reads no folders and buckets; upload the file"
+    )
+
+
+def _below(url: str, allowed: str) -> bool:
+    return ".." not in url.split("/") and f"{url.rstrip('/')}/".startswith(f"{allowed.rstrip('/')}/")
+
+
+def _look_at(place: Path, limits: Limits) -> Found:
+    if place.is_dir():
+        return _look(str(place), place.name, "folder of slices", limits)
+    _refuse_unreadable(place)
+    if place.suffix.lower() not in (".zip", ".npz"):
+        return _look(str(place), place.name, _KINDS[place.suffix.lower()], limits)
+    inside = only_volume(_unpacked(place, limits), place.name)
+    return _look(inside, place.name, f"archive of {_content(Path(inside))}", limits)
+
+
+_KINDS = {
+    ".tif": "TIFF stack",
+    ".tiff": "TIFF stack",
+    ".npy": "NumPy array",
+    ".h5": "HDF5 dataset",
+    ".hdf5": "HDF5 dataset",
+    ".hdf": "HDF5 dataset",
+    **dict.fromkeys((".mrc", ".rec", ".map", ".mrcs", ".st"), "MRC volume"),
+}
+
+
+def _content(inside: Path) -> str:
+    if inside.is_dir():
+        return "Zarr" if any((inside / mark).is_file() for mark in ("zarr.json", ".zarray", ".zgroup")) else "slices"
+    return f"one {_KINDS.get(inside.suffix.lower(), 'file')}"
+
+
+def _refuse_unreadable(file: Path) -> None:
+    """Say at once what no reader has to find out: an empty file, another kind of file, an archive that is none."""
+    suffix = file.suffix.lower()
+    if file.stat().st_size == 0:
+        raise DataError(f"{file.name} is empty (0 bytes); export the stack again")
+    if suffix not in SUFFIXES:
+        raise DataError(
+            f"{file.name} is no volume that can be read; give a zip of PNG or TIFF slices, a TIFF stack, MRC, HDF5, "
+            "NumPy, or a zipped OME-Zarr"
+        )
+    with file.open("rb") as content:
+        head = content.read(4)
+    if suffix in (".zip", ".npz") and not head.startswith(b"PK"):
+        raise DataError(
+            f"{file.name} is not a zip file, although its name ends in {suffix}; pack the slices with your computer's "
+            "own 'compress' or 'send to zip'"
+        )
+
+
+def _unpacked(archive: Path, limits: Limits) -> Path:
+    """The archive's content, unpacked once: a folder that is there is whole."""
+    folder = archive.with_name(UNPACKED)
+    if not folder.exists():
+        staged = archive.with_name(f".{UNPACKED}")
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        try:
+            extract(archive, staged, limits.of_archives)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)
+            raise
+        staged.rename(folder)
+    return folder
+
+
+def _look(location: str, name: str, kind: str, limits: Limits) -> Found:
+    with open_source(location, Path("/")) as source:
+        refuse_references(location)
+        image = ImageView(source, 0, source.shape_zyx[0])
+        size_bytes = prod(image.shape_zyx) * image.dtype.itemsize
+        if size_bytes > limits.volume_bytes:
+            raise DataError(
+                f"{name} holds {in_words(size_bytes)} of voxels, at most {in_words(limits.volume_bytes)} are taken; "
+                "cut it into parts"
+            )
+        return Found(
+            name=name,
+            location=location,
+            kind=kind,
+            shape_zyx=image.shape_zyx,
+            dtype=str(source.dtype),
+            voxel_size_nm=source.voxel_size_nm,
+            size_bytes=size_bytes,
+            notes=tuple(_notes(image, source)),
+            preview=_preview(image),
+        )
+
+
+def _notes(image: ImageView, source: Source) -> list[str]:
+    depth, height, width = image.shape_zyx
+    found = []
+    if depth == 1:
+        found.append("It is a single slice.")
+    if min(height, width) < 32:
+        found.append(f"Its slices are tiny ({height} × {width} pixels).")
+    if image.dtype != source.dtype:
+        found.append(f"Its {source.dtype} voxels are kept as {image.dtype}.")
+    return found
+
+
+def _preview(image: ImageView) -> NDArray[np.uint8] | None:
+    from pipeline.scoring.slices import grey_image
+
+    depth, height, width = image.shape_zyx
+    if height * width * image.dtype.itemsize > PREVIEW_BYTES:
+        return None
+    step = -(-max(height, width) // PREVIEW_PIXELS)
+    middle = image.read(depth // 2, depth // 2 + 1)[0]
+    return grey_image(middle[::step, ::step])[..., 0]
+
+
+def _without_folders(message: str, place: Path) -> str:
+    """The message with the user's file name for every path below its folder."""
+    unpacked = place.with_name(UNPACKED)
+    for path in (f"{unpacked}/", str(unpacked), f"{place.with_name('.' + UNPACKED)}/", f"{place.parent}/"):
+        message = message.replace(path, "")
+    return message.replace("below /;", ";")
