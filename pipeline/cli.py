@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from pipeline import __version__, cli_boost, cli_cluster
+from pipeline import __version__, cli_app, cli_boost, cli_cluster
 from pipeline.cli_values import check_worker, count, pairs, triple
 from pipeline.fanout import PODS_PER_WORKFLOW
 
@@ -37,6 +37,7 @@ app = typer.Typer(
 )
 config_app = typer.Typer(help="Write, explain and check configurations.", no_args_is_help=True)
 app.add_typer(cli_cluster.app)
+app.add_typer(cli_app.app)
 app.add_typer(cli_boost.app, name="boost", rich_help_panel=STEPS)
 app.add_typer(config_app, name="config", rich_help_panel=SETTINGS)
 

@@ -1,0 +1,23 @@
+"""The script that Streamlit runs for every visit and every click: find out who it is, then show the page."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from pipeline.webapp.pages import history, job, start
+from pipeline.webapp.pages.frame import PAGES, visitor
+
+st.set_page_config(page_title="vemseg", page_icon=Path(__file__).with_name("icon.png"), layout="wide")
+PAGES.update(
+    start=st.Page(start.show, title="New segmentation", icon=":material/add_circle:", default=True),
+    history=st.Page(history.show, title="My segmentations", icon=":material/history:", url_path="history"),
+    job=st.Page(job.show, title="Segmentation", url_path="job", visibility="hidden"),
+)
+page = st.navigation(list(PAGES.values()), position="top")
+if visitor() is None:
+    st.error(
+        "Nobody is signed in. Come through your institution's sign-on page, and allow this site to set cookies; then "
+        "load the page again."
+    )
+else:
+    page.run()

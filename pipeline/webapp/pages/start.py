@@ -1,0 +1,126 @@
+"""The first page: give a volume, see what was found in it, choose a model, start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import streamlit as st
+
+from pipeline.webapp import services
+from pipeline.webapp.intake import Found, inspect_upload, permitted
+from pipeline.webapp.limits import in_words
+from pipeline.webapp.pages.frame import explained, open_job, owner
+from pipeline.webapp.pages.modelcards import choose_model
+from pipeline.webapp.pages.words import size_zyx, voxel_nm
+from pipeline.webapp.uploads import Upload
+from pipeline.webapp.widgets import upload_widget
+
+KINDS = "A zip of PNG or TIFF slices, a TIFF stack, MRC or HDF5; up to {limit}."
+Edges = tuple[float, float, float]
+
+
+def show() -> None:
+    """The page."""
+    st.title("Segment a volume")
+    st.write(
+        "Give a stack of electron microscopy slices; a trained network marks the structures in it. You can look at the "
+        "result here, turn it around in 3D, and download it."
+    )
+    if "upload" not in st.query_params and "location" not in st.session_state:
+        _ask_for_volume()
+        return
+    with explained():
+        found, upload = _given()
+        _describe(found)
+        voxel_size_nm = found.voxel_size_nm or _ask_voxel_size()
+        _segment(found, upload, voxel_size_nm)
+    st.button("Use another file", icon=":material/undo:", on_click=_forget, type="tertiary")
+
+
+def _ask_for_volume() -> None:
+    settings = services.current().settings
+    st.header("1. Your volume", divider="gray")
+    kinds = KINDS.format(limit=in_words(settings.upload_bytes))
+    identifier = upload_widget(f"{settings.base_path}/api/uploads", kinds=kinds, key="upload")
+    if identifier:
+        st.query_params["upload"] = identifier
+        st.rerun()
+    if settings.folders:
+        _ask_for_location()
+
+
+def _ask_for_location() -> None:
+    settings = services.current().settings
+    with st.expander("Too large to upload? Name a place that this server can read"), st.form("place", border=False):
+        text = st.text_input("Folder, file or s3:// URL", help=f"Below {', '.join(settings.folders)}")
+        if st.form_submit_button("Look at it"):
+            with explained():
+                st.session_state["location"] = permitted(text, settings)
+                st.rerun()
+
+
+def _given() -> tuple[Found, Upload | None]:
+    """What the user gave, looked at once."""
+    shared = services.current()
+    location: str | None = st.session_state.get("location")
+    upload = None if location else shared.uploads.get(owner(), st.query_params["upload"])
+    place = str(upload.path) if upload else location or ""
+    if st.session_state.get("looked_at") != place:
+        with st.spinner("Looking at your file"):
+            st.session_state["found"] = inspect_upload(place, shared.settings.limits)
+        st.session_state["looked_at"] = place
+    return st.session_state["found"], upload
+
+
+def _forget() -> None:
+    """Start anew; a file that was uploaded goes."""
+    for name in ("location", "looked_at", "found"):
+        st.session_state.pop(name, None)
+    identifier = st.query_params.pop("upload", None)
+    if identifier:
+        with explained():
+            services.current().uploads.discard(owner(), identifier)
+
+
+def _describe(found: Found) -> None:
+    st.header("1. Your volume", divider="gray")
+    words, picture = st.columns([3, 2], gap="large")
+    with words:
+        st.subheader(Path(found.name).name)
+        rows = {
+            "Kind": found.kind,
+            "Size": size_zyx(found.shape_zyx),
+            "Voxels": f"{found.dtype}, {in_words(found.size_bytes)} in all",
+            "Voxel size": voxel_nm(found.voxel_size_nm) if found.voxel_size_nm else "the file does not say",
+        }
+        st.table(rows, border="horizontal")
+        for note in found.notes:
+            st.info(note, icon=":material/info:")
+    if found.preview is not None:
+        picture.image(found.preview, caption="The slice in the middle", width="stretch")
+
+
+def _ask_voxel_size() -> Edges | None:
+    """The voxel size in nm, z, y, x, as the user states it; None until all of it is."""
+    st.write("**How large is a voxel?** The file does not say; your microscope's settings do.")
+    in_plane, across = st.columns(2)
+    x_nm = in_plane.number_input("Pixel size in a slice (x and y), nm", 0.1, 1e5, None, step=0.1, format="%.2f")
+    z_nm = across.number_input("Distance between slices (z), nm", 0.1, 1e5, None, step=1.0, format="%.2f")
+    return (z_nm, x_nm, x_nm) if x_nm and z_nm else None
+
+
+def _segment(found: Found, upload: Upload | None, voxel_size_nm: Edges | None) -> None:
+    st.header("2. The model", divider="gray")
+    card, treatment = choose_model(voxel_size_nm)
+    st.header("3. Segment", divider="gray")
+    if voxel_size_nm is None:
+        st.info("Enter the voxel size above, then you can start.", icon=":material/straighten:")
+    if st.button(
+        "Start the segmentation", type="primary", disabled=voxel_size_nm is None, icon=":material/play_arrow:"
+    ):
+        created = services.current().jobs.create(
+            owner(), found, card, voxel_size_nm=voxel_size_nm, treatment=treatment, upload=upload
+        )
+        for name in ("location", "looked_at", "found"):
+            st.session_state.pop(name, None)
+        open_job(created.id)

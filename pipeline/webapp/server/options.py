@@ -1,0 +1,30 @@
+"""Streamlit's own options, as this application needs them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pipeline.webapp.settings import Settings
+
+LIGHT = {"primaryColor": "#0f6b72", "linkColor": "#0f6b72", "borderColor": "#c9d1d3"}
+DARK = {"primaryColor": "#4fc3c8", "linkColor": "#7fd6da", "borderColor": "#44525a"}
+
+
+def streamlit_options(settings: Settings) -> dict[str, Any]:
+    """What is fixed for every site, and what follows from its settings."""
+    return {
+        "browser.gatherUsageStats": False,
+        "browser.serverAddress": settings.host,  # else it asks a service outside for this machine's address
+        "client.showErrorDetails": "none",  # a traceback helps no user; the log has it
+        "client.toolbarMode": "minimal",
+        "logger.hideWelcomeMessage": True,
+        "runner.magicEnabled": False,
+        "server.address": settings.host,
+        "server.baseUrlPath": settings.base_path.strip("/"),
+        "server.fileWatcherType": "none",
+        "server.headless": True,
+        "server.maxUploadSize": 1,  # MB; files come by our own route
+        "server.port": settings.port,
+        **{f"theme.light.{name}": value for name, value in LIGHT.items()},
+        **{f"theme.dark.{name}": value for name, value in DARK.items()},
+    }

@@ -1,0 +1,54 @@
+"""The components, registered once a process."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from streamlit.components.v2.types import BidiComponentKey, ComponentRenderer
+
+FOLDER = Path(__file__).parent
+
+
+def upload_widget(url: str, *, kinds: str, key: BidiComponentKey) -> str | None:
+    """Let the user upload a file to ``url``; the upload's id in the one run of the page after it has arrived."""
+    answer = _component("upload")(data={"url": url, "kinds": kinds}, key=key, on_uploaded_change=_nothing)
+    identifier: str | None = answer.uploaded
+    return identifier
+
+
+def viewer_widget(
+    url: str,
+    *,
+    shape_zyx: tuple[int, int, int],
+    voxel_size_nm: tuple[float, float, float],
+    classes: list[dict[str, Any]],
+    overlapping: bool,
+    key: BidiComponentKey,
+) -> None:
+    """Show the slices that are served below ``url`` as ``<axis>/<index>.png``, grey value and class id in one.
+
+    Args:
+        url: Where the slices are.
+        shape_zyx: Voxels of the volume.
+        voxel_size_nm: Size of a voxel, z, y, x.
+        classes: ``id``, ``name``, ``color`` (#rrggbb) and ``share`` (text) of each.
+        overlapping: Whether an id is a sum of classes' ids, each a power of two, rather than one of them.
+        key: Name of this widget on its page.
+    """
+    data = {"url": url, "shape_zyx": shape_zyx, "voxel_size_nm": voxel_size_nm, "classes": classes}
+    _component("viewer")(data=data | {"overlapping": overlapping}, key=key)
+
+
+def _nothing() -> None:
+    """Streamlit tells of a trigger only where something listens."""
+
+
+@cache
+def _component(name: str) -> ComponentRenderer:
+    from streamlit.components.v2 import component
+
+    html, css, js = ((FOLDER / f"{name}.{kind}").read_text(encoding="utf-8") for kind in ("html", "css", "js"))
+    return component(f"vemseg_{name}", html=html, css=css, js=js)

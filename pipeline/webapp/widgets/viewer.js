@@ -1,0 +1,238 @@
+// Shows a segmentation slice by slice. A slice comes as one picture: red is its grey value, green and blue are the low
+// and the high byte of its class id. It is coloured here, so that the controls ask the server for nothing.
+
+const KEPT_SLICES = 48;
+const MOST_ZOOM = 16;
+const PLANES = [["z", 1, 2], ["y", 0, 2], ["x", 1, 0]]; // for each view: the axis across it, its rows, its columns
+const SCALE_BARS_NM = [1, 2, 5].flatMap((n) => [10, 100, 1e3, 1e4, 1e5].map((unit) => n * unit)).sort((a, b) => a - b);
+
+const viewers = new WeakMap();
+
+export default function ({ data, parentElement }) {
+  if (!viewers.has(parentElement)) viewers.set(parentElement, new Viewer(parentElement));
+  viewers.get(parentElement).open(data);
+}
+
+class Viewer {
+  constructor(root) {
+    this.part = (name) => root.querySelector(`.${name}`);
+    this.canvas = root.querySelector("canvas");
+    this.axes = [...root.querySelectorAll("[name=axis]")];
+    this.axes.forEach((radio) => (radio.onchange = () => this.turn(Number(radio.value))));
+    this.part("slice").oninput = () => this.go(Number(this.part("slice").value));
+    this.part("opacity").oninput = () => this.paint();
+    this.part("all").onclick = () => this.toggle(true);
+    this.part("none").onclick = () => this.toggle(false);
+    this.listen(this.canvas);
+    new ResizeObserver(() => this.paint()).observe(this.canvas);
+  }
+
+  open(data) {
+    if (this.data?.url === data.url) return; // the page ran again, with the same result
+    this.data = data;
+    this.slices = new Map();
+    this.positions = data.shape_zyx.map((length) => Math.floor(length / 2));
+    this.part("list").replaceChildren(...data.classes.map(classRow));
+    this.boxes = [...this.part("list").querySelectorAll("input")];
+    this.boxes.forEach((box) => (box.onchange = () => this.paint()));
+    this.turn(0);
+  }
+
+  turn(axis) {
+    this.axis = axis;
+    [this.across, this.rowAxis, this.columnAxis] = PLANES[axis];
+    this.reset();
+    const slider = this.part("slice");
+    slider.max = this.data.shape_zyx[axis] - 1;
+    this.go(this.positions[axis]);
+  }
+
+  async go(index) {
+    const last = this.data.shape_zyx[this.axis] - 1;
+    index = Math.max(0, Math.min(index, last));
+    this.positions[this.axis] = index;
+    this.part("slice").value = index;
+    this.part("which").textContent = `${this.across} = ${index} of 0–${last}`;
+    this.canvas.setAttribute("aria-label", `Slice ${this.across} = ${index}, grey values with classes in colour`);
+    const axis = this.axis;
+    try {
+      const slice = await this.fetched(axis, index);
+      if (axis !== this.axis || index !== this.positions[axis]) return; // the user has moved on
+      this.slice = slice;
+      this.part("problem").textContent = "";
+      this.paint();
+      [index - 1, index + 1].filter((i) => i >= 0 && i <= last).forEach((i) => this.fetched(axis, i).catch(() => {}));
+    } catch {
+      this.part("problem").textContent = "This slice could not be loaded; is the connection to the server lost?";
+    }
+  }
+
+  fetched(axis, index) {
+    const key = `${axis}/${index}`;
+    const kept = this.slices.get(key);
+    this.slices.delete(key);
+    const slice = kept ?? load(`${this.data.url}/${key}.png`);
+    this.slices.set(key, slice); // now the youngest
+    slice.catch(() => this.slices.delete(key));
+    if (this.slices.size > KEPT_SLICES) this.slices.delete(this.slices.keys().next().value);
+    return slice;
+  }
+
+  toggle(on) {
+    this.boxes.forEach((box) => (box.checked = on));
+    this.paint();
+  }
+
+  // Colour the slice, then draw the part that is in view, each voxel as large as it is in the tissue.
+  paint() {
+    if (!this.slice) return;
+    const { width, height } = this.slice;
+    const picture = new OffscreenCanvas(width, height);
+    picture.getContext("2d").putImageData(this.coloured(), 0, 0);
+    const [heightNm, widthNm] = this.sizeNm();
+    this.canvas.style.aspectRatio = `${widthNm} / ${Math.max(heightNm, widthNm / 6)}`;
+    this.canvas.style.maxHeight = "80vh";
+    this.canvas.width = Math.round(this.canvas.clientWidth * devicePixelRatio);
+    this.canvas.height = Math.round(this.canvas.clientHeight * devicePixelRatio);
+    this.scale = Math.min(this.canvas.width / widthNm, this.canvas.height / heightNm) * this.zoom; // pixels a nm
+    const context = this.canvas.getContext("2d");
+    context.imageSmoothingEnabled = false;
+    const [left, top] = this.corner();
+    context.drawImage(picture, left, top, widthNm * this.scale, heightNm * this.scale);
+    this.drawScaleBar(context);
+  }
+
+  coloured() {
+    const { width, height, data } = this.slice;
+    const shown = this.data.classes.filter((_, i) => this.boxes[i].checked);
+    const colours = [];
+    const strength = Number(this.part("opacity").value) / 100;
+    const picture = new ImageData(width, height);
+    for (let i = 0; i < data.length; i += 4) {
+      const id = idAt(data, i);
+      const colour = (colours[id] ??= mean(this.classesAt(id, shown).map(({ color }) => rgb(color))));
+      const value = data[i];
+      for (let c = 0; c < 3; c++) picture.data[i + c] = colour ? value + (colour[c] - value) * strength : value;
+      picture.data[i + 3] = 255;
+    }
+    return picture;
+  }
+
+  // The classes of an id among some; where they overlap, ids are sums of the classes' own.
+  classesAt(id, among) {
+    return among.filter(({ id: own }) => (this.data.overlapping ? id & own : id === own));
+  }
+
+  sizeNm() {
+    return [this.rowAxis, this.columnAxis].map((axis) => this.data.shape_zyx[axis] * this.data.voxel_size_nm[axis]);
+  }
+
+  corner() {
+    const [heightNm, widthNm] = this.sizeNm();
+    return [this.canvas.width / 2 + (this.pan[0] - widthNm / 2) * this.scale, this.canvas.height / 2 + (this.pan[1] - heightNm / 2) * this.scale];
+  }
+
+  drawScaleBar(context) {
+    const lengthNm = SCALE_BARS_NM.filter((nm) => nm * this.scale < this.canvas.width / 4).pop();
+    if (!lengthNm) return;
+    const unit = devicePixelRatio;
+    const [x, y, length] = [12 * unit, this.canvas.height - 12 * unit, lengthNm * this.scale];
+    context.fillStyle = "rgb(0 0 0 / 75%)";
+    context.fillRect(x - 6 * unit, y - 24 * unit, Math.max(length, 44 * unit) + 12 * unit, 30 * unit);
+    context.fillStyle = "#fff";
+    context.fillRect(x, y - 4 * unit, length, 4 * unit);
+    context.font = `${12 * unit}px sans-serif`;
+    context.fillText(lengthNm < 1000 ? `${lengthNm} nm` : `${lengthNm / 1000} µm`, x, y - 9 * unit);
+  }
+
+  reset() {
+    this.zoom = 1;
+    this.pan = [0, 0];
+  }
+
+  magnify(factor) {
+    this.zoom = Math.max(1, Math.min(MOST_ZOOM, this.zoom * factor));
+    if (this.zoom === 1) this.pan = [0, 0];
+    this.paint();
+  }
+
+  listen(canvas) {
+    const steps = { ArrowRight: 1, ArrowUp: 1, ArrowLeft: -1, ArrowDown: -1, PageUp: 10, PageDown: -10 };
+    const zooms = { "+": 1.5, "=": 1.5, "-": 1 / 1.5 };
+    canvas.onkeydown = (event) => {
+      if (event.key in steps) this.go(this.positions[this.axis] + steps[event.key]);
+      else if (event.key in zooms) this.magnify(zooms[event.key]);
+      else return;
+      event.preventDefault();
+    };
+    canvas.ondblclick = () => {
+      this.reset();
+      this.paint();
+    };
+    canvas.addEventListener("wheel", (event) => this.wheel(event), { passive: false });
+    canvas.onpointerdown = (event) => canvas.setPointerCapture(event.pointerId);
+    canvas.onpointermove = (event) => (event.buttons ? this.drag(event) : this.tell(event));
+    canvas.onpointerleave = () => (this.part("readout").textContent = "");
+  }
+
+  // Zoom, but leave the wheel to the page unless the user means the picture.
+  wheel(event) {
+    if (!event.ctrlKey && !event.metaKey) return;
+    event.preventDefault();
+    this.magnify(event.deltaY < 0 ? 1.2 : 1 / 1.2);
+  }
+
+  drag(event) {
+    if (this.zoom === 1) return;
+    this.pan[0] += (event.movementX * devicePixelRatio) / this.scale;
+    this.pan[1] += (event.movementY * devicePixelRatio) / this.scale;
+    this.paint();
+  }
+
+  // What lies below the pointer: its position and class.
+  tell(event) {
+    if (!this.slice) return;
+    const { width, height, data } = this.slice;
+    const [left, top] = this.corner();
+    const [heightNm, widthNm] = this.sizeNm();
+    const column = Math.floor(((event.offsetX * devicePixelRatio - left) / (widthNm * this.scale)) * width);
+    const row = Math.floor(((event.offsetY * devicePixelRatio - top) / (heightNm * this.scale)) * height);
+    const inside = column >= 0 && row >= 0 && column < width && row < height;
+    const here = inside ? this.classesAt(idAt(data, 4 * (row * width + column)), this.data.classes) : [];
+    this.part("readout").textContent = here.map(({ name }) => name).join(", ");
+  }
+}
+
+async function load(url) {
+  const answer = await fetch(url);
+  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  const exact = { colorSpaceConversion: "none", premultiplyAlpha: "none" }; // these are numbers, not colours
+  const bitmap = await createImageBitmap(await answer.blob(), exact);
+  const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
+  context.drawImage(bitmap, 0, 0);
+  return context.getImageData(0, 0, bitmap.width, bitmap.height);
+}
+
+function idAt(data, i) {
+  return data[i + 1] + 256 * data[i + 2];
+}
+
+function classRow({ name, color, share }) {
+  const row = document.createElement("label");
+  const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true });
+  const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
+  swatch.style.background = color;
+  const called = Object.assign(document.createElement("span"), { className: "called", textContent: name });
+  const percent = Object.assign(document.createElement("span"), { className: "percent", textContent: share });
+  row.append(box, swatch, called, percent);
+  return row;
+}
+
+function rgb(color) {
+  return [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16));
+}
+
+function mean(colours) {
+  if (!colours.length) return false;
+  return [0, 1, 2].map((c) => colours.reduce((sum, colour) => sum + colour[c], 0) / colours.length);
+}
