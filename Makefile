@@ -30,7 +30,7 @@ demo: $(READY)  ## Run the whole study on a generated capture: nine U-Nets, F1 t
 test: $(READY)  ## Run all tests but those that need a cluster
 	$(BIN)/python -m pytest --numprocesses $(JOBS) -m 'not cluster'
 
-images:  ## Build the container image (docker, podman or buildah)
+images:  ## Build the container images (docker, podman or buildah)
 	containers/build
 
 e2e: $(READY)  ## Bring a cluster up, run whole studies and every fault in it, take it down
@@ -64,7 +64,7 @@ kind-up:  ## Make a kind cluster with Argo Workflows and vemseg in it (docker, k
 	mkdir -p build
 	kind get clusters | grep -qx vemseg || kind create cluster --config k8s/kind/cluster.yaml
 	kind export kubeconfig --name vemseg
-	kind load docker-image vemseg-worker:0.1.0 --name vemseg
+	kind load docker-image vemseg-worker:0.1.0 vemseg-web:0.1.0 --name vemseg
 	kubectl get namespace argo || kubectl create namespace argo
 	kubectl apply --server-side --namespace argo --filename $(ARGO_RELEASE)
 	kubectl rollout status --namespace argo deployment/workflow-controller --timeout 5m

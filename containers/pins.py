@@ -1,7 +1,7 @@
 """Cut the project's pins into files that change only when the layer of the image that is made of them must.
 
 Run in a folder that holds pyproject.toml and constraints.txt; writes torch.txt (torch and what it needs, each with its
-exact version) and libraries.txt (what the project asks for).
+exact version), libraries.txt (what the project asks for) and app.txt (what the application asks for beside it).
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ TORCH = ["torch", "filelock", "fsspec", "Jinja2", "MarkupSafe", "mpmath", "netwo
 
 
 def main() -> None:
-    """Write torch.txt and libraries.txt."""
+    """Write torch.txt, libraries.txt and app.txt."""
     pins = Path("constraints.txt").read_text(encoding="utf-8")
-    torch = [line for line in pins.splitlines() if line.partition("==")[0] in TORCH]
-    Path("torch.txt").write_text("\n".join(torch) + "\n", encoding="utf-8")
     project = tomllib.loads(Path("pyproject.toml").read_text(encoding="utf-8"))["project"]
-    Path("libraries.txt").write_text("\n".join(project["dependencies"]) + "\n", encoding="utf-8")
+    extras = project["optional-dependencies"]
+    files = {
+        "torch.txt": [line for line in pins.splitlines() if line.partition("==")[0] in TORCH],
+        "libraries.txt": project["dependencies"],
+        "app.txt": [*extras["app"], *extras["cluster"]],
+    }
+    for name, lines in files.items():
+        Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -38,3 +38,38 @@ affinity:
       - matchExpressions:
         - {key: {{ index .Values.parameters "gpu-node-label" }}, operator: NotIn, values: ["true"]}
 {{- end }}
+
+{{- /* What pods may connect to: name servers, and what is listed. */}}
+{{- define "vemseg.egress" -}}
+- ports:
+  - {protocol: UDP, port: 53}
+  - {protocol: TCP, port: 53}
+{{- range .Values.networkPolicy.egress }}
+- to:
+  - ipBlock: {cidr: {{ .cidr | quote }}}
+  ports:
+  {{- range .ports }}
+  - {protocol: TCP, port: {{ . }}}
+  {{- end }}
+{{- end }}
+{{- end }}
+
+{{- /* The application's VEMSEG_APP_* variables. */}}
+{{- define "vemseg.web.settings" -}}
+DATA: /data/{{ .Values.web.folder }}
+EXECUTOR: cluster
+MODELS: {{ join "," .Values.web.models | quote }}
+{{- with .Values.web.folders }}
+FOLDERS: {{ join "," . | quote }}
+{{- end }}
+JOBS_AT_ONCE: {{ .Values.web.jobsAtOnce | toJson | quote }}
+RETENTION_DAYS: {{ .Values.web.retentionDays | toJson | quote }}
+UPLOAD_BYTES: {{ .Values.web.uploadBytes | toJson | quote }}
+QUOTA_BYTES: {{ .Values.web.quotaBytes | toJson | quote }}
+{{- with .Values.web.userHeader }}
+USER_HEADER: {{ . }}
+{{- end }}
+{{- with .Values.web.basePath }}
+BASE_PATH: {{ . }}
+{{- end }}
+{{- end }}

@@ -5,6 +5,9 @@
 {{- include "vemseg.preflight.claim" . }}
 {{- include "vemseg.preflight.image" . }}
 {{- include "vemseg.preflight.monitoring" . }}
+{{- if .Values.web.enabled }}
+{{- include "vemseg.preflight.web" . }}
+{{- end }}
 {{- end }}
 
 {{- define "vemseg.preflight.argo" }}
@@ -68,17 +71,23 @@ storage.claim.create is false and there is no claim %s in the namespace %s. Make
 {{- end }}
 
 {{- define "vemseg.preflight.image" }}
-{{- $tag := .Values.parameters.image | splitList "/" | last }}
+{{- $images := dict "parameters.image" .Values.parameters.image }}
+{{- if .Values.web.enabled }}
+{{- $_ := set $images "web.image" .Values.web.image }}
+{{- end }}
+{{- range $value, $image := $images }}
+{{- $tag := $image | splitList "/" | last }}
 {{- if or (hasSuffix ":latest" $tag) (not (regexMatch "[:@]" $tag)) }}
 {{- fail (printf `
 
-parameters.image is %q: name a version (image:0.1.0) or a digest. Steps that are tried again days later must run the
-same code, and "latest" would be pulled for each pod.` .Values.parameters.image) }}
+%s is %q: name a version (image:0.1.0) or a digest. Steps that are tried again days later must run the
+same code, and "latest" would be pulled for each pod.` $value $image) }}
+{{- end }}
 {{- end }}
 {{- end }}
 
 {{- define "vemseg.preflight.monitoring" }}
-{{- range $value, $kind := dict "podMonitor" "PodMonitor" "alerts" "PrometheusRule" }}
+{{- range $value, $kind := dict "podMonitor" "PodMonitor" "serviceMonitor" "ServiceMonitor" "alerts" "PrometheusRule" }}
 {{- $wanted := (index $.Values.monitoring $value).enabled }}
 {{- $known := $.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" $kind) }}
 {{- if and $wanted (include "vemseg.online" $) (not $known) }}
@@ -86,6 +95,41 @@ same code, and "latest" would be pulled for each pod.` .Values.parameters.image)
 
 monitoring.%s.enabled is true, but the cluster does not know the kind %s. Ask the administrator for the Prometheus
 operator, or set monitoring.%s.enabled=false.` $value $kind $value) }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{- define "vemseg.preflight.web" }}
+{{- if eq .Values.storage.mode "s3" }}
+{{- fail `
+
+web.enabled is true and storage.mode is s3: the application keeps uploads and jobs on the claim that it shares with the
+workflows' pods. Set storage.mode=rwx (or rwo), or web.enabled=false. Runs and volumes can be s3:// URLs in any mode.` }}
+{{- end }}
+{{- if not .Values.web.models }}
+{{- fail `
+
+web.enabled is true and web.models is empty: name the trained models that the application offers, such as
+--set web.models={/data/runs/first}. A run need not be there yet.` }}
+{{- end }}
+{{- if and .Values.web.userHeader (not (and .Values.networkPolicy.enabled .Values.networkPolicy.proxyNamespace)) }}
+{{- fail (printf `
+
+web.userHeader is %s: whoever reaches the application past the proxy can name anybody in that header. Let the proxy
+alone reach it: networkPolicy.enabled=true and networkPolicy.proxyNamespace=NAMESPACE of the proxy.` .Values.web.userHeader) }}
+{{- end }}
+{{- if and .Values.web.ingress.enabled (not .Values.web.ingress.host) }}
+{{- fail "\n\nweb.ingress.enabled is true and there is no web.ingress.host: name the host, such as vemseg.example.org." }}
+{{- end }}
+{{- if .Values.web.route.enabled }}
+{{- if not (and .Values.web.route.gateway .Values.web.route.host) }}
+{{- fail "\n\nweb.route.enabled is true: name web.route.gateway, the Gateway that takes the requests, and web.route.host." }}
+{{- end }}
+{{- if and (include "vemseg.online" .) (not (.Capabilities.APIVersions.Has "gateway.networking.k8s.io/v1/HTTPRoute")) }}
+{{- fail `
+
+web.route.enabled is true, but the cluster does not know the kind HTTPRoute. Ask the administrator for the Gateway API,
+or set web.route.enabled=false and web.ingress.enabled=true.` }}
 {{- end }}
 {{- end }}
 {{- end }}
