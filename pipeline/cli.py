@@ -155,6 +155,19 @@ def inspect(run_url: Annotated[str, typer.Argument(metavar="RUN", help="Run URL"
     _show(run_url, Console())
 
 
+@app.command(rich_help_panel=STUDY, epilog="vemseg report runs/mine")
+def report(
+    run_url: Annotated[str, typer.Argument(metavar="RUN", help="Run URL: a path, file:// or s3://")],
+    unless_current: Annotated[
+        bool, typer.Option("--unless-current", help="Leave a report that shows the present results")
+    ] = False,
+) -> None:
+    """Write what a run holds, finished or not, as one page that opens anywhere: evaluation/report.html."""
+    from pipeline.steps.report import report as step
+
+    step(run_url, unless_current=unless_current)
+
+
 @app.command(rich_help_panel=STEPS, epilog="vemseg plan --config study.yaml --run runs/mine")
 def plan(
     config: Annotated[str, typer.Option(help="Configuration: a path or URL", show_default=False)],

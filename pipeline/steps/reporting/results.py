@@ -1,0 +1,142 @@
+"""The results that a run holds so far, and what of them is lacking, with the reason and the command that helps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+
+from pipeline.errors import DataError
+from pipeline.scoring import ablation_tables, tables
+from pipeline.scoring.ablation import Ablation
+from pipeline.scoring.report.contents import History, Lacking, TargetFacts
+from pipeline.steps.inspect import TargetState, target_states
+from pipeline.steps.run import Run
+from pipeline.steps.summary import SUMMARY_JSON
+
+SCORES, ABLATION = "scores.json", "ablation.json"
+RENDERS = "renders"
+GO_ON = "vemseg run workflows/study.yaml -p config=… -p run=RUN"
+
+
+def scores(run: Run) -> tables.ScoreTable | None:
+    """The table of scores; None before there is one."""
+    text = _evaluated(run, SCORES)
+    return None if text is None else tables.from_json(text)
+
+
+def ablation(run: Run) -> Ablation | None:
+    """What boosting did; None before that was compared."""
+    text = _evaluated(run, ABLATION)
+    return None if text is None else ablation_tables.from_json(text)
+
+
+def targets(run: Run) -> tuple[TargetFacts, ...]:
+    """Every network of the plan, with how its training went so far."""
+    return tuple(_target(run, state) for state in target_states(run))
+
+
+def lacking(run: Run, networks: Sequence[TargetFacts], *, has_regions: bool) -> Iterator[Lacking]:
+    """What cannot be shown, in the order of the page."""
+    if not run.plan.networks:
+        yield from _of_segmentation(run)
+        return
+    if not run.store.exists(f"evaluation/{SCORES}"):
+        reason, remedy = _unscored(networks)
+        for part in ("scores", "confusion", "regions"):
+            yield Lacking(part, reason, remedy)
+    elif not has_regions:
+        yield Lacking(
+            "regions",
+            "the confusion volumes that regions are found in are not there.",
+            "vemseg evaluate --run RUN",
+        )
+    if not any(network.history for network in networks):
+        yield Lacking("training", "no network has got as far as its first validation.", GO_ON)
+    yield from _of_boosting(run)
+    yield from _of_renders(run)
+
+
+def failures(run: Run) -> tuple[str, ...]:
+    """How the last workflow on this run failed, node by node; empty when it did not, or has not ended."""
+    if not run.store.exists(SUMMARY_JSON):
+        return ()
+    told = run.store.read_json(SUMMARY_JSON)
+    if told["status"] == "Succeeded":
+        return ()
+    nodes = [f"{failure['node']}: {failure['message']}" for failure in told["failures"]]
+    return (f"The workflow {told['workflow']} ended {told['status']} on {told['ended']}.", *nodes)
+
+
+def _evaluated(run: Run, key: str) -> str | None:
+    try:
+        return run.evaluation_store.read(key).decode()
+    except FileNotFoundError:
+        return None
+
+
+def _target(run: Run, state: TargetState) -> TargetFacts:
+    store = run.model_store(state.target)
+    ended = store.exists("history.json")
+    history = store.read_json("history.json") if ended else _validated(run, state.target)
+    model = store.read_json("model.json") if store.exists("model.json") else {}
+    return TargetFacts(
+        name=state.target,
+        trained=state.trained,
+        shards=state.shards_text,
+        history=history,
+        is_training=bool(history) and not ended,
+        weights_sha256=str(model.get("weights_sha256", "")),
+    )
+
+
+def _validated(run: Run, target: str) -> History:
+    """The history of a training that has not ended, from its events; of a step told twice, the later telling."""
+    try:
+        lines = run.store.read(f"events/train-{target}.jsonl").decode().splitlines()
+    except FileNotFoundError:
+        return []
+    try:
+        events = [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise DataError(f"{run.store.url}/events/train-{target}.jsonl: not valid JSON ({error}); delete it") from error
+    by_step = {event["step"]: event for event in events if event["event"] == "validated"}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def _unscored(networks: Sequence[TargetFacts]) -> tuple[str, str]:
+    trained = sum(network.trained != "no" for network in networks)
+    if trained < len(networks):
+        return f"{trained} of {len(networks)} networks are trained; scores need all of them.", GO_ON
+    unfinished = [network for network in networks if not _is_predicted(network)]
+    if unfinished:
+        names = ", ".join(f"{network.name} ({network.shards})" for network in unfinished)
+        return f"shards are not all predicted yet: {names}.", GO_ON
+    return "everything is predicted, but not scored.", "vemseg evaluate --run RUN"
+
+
+def _is_predicted(network: TargetFacts) -> bool:
+    done, _, of = network.shards.partition(" of ")
+    return done == of
+
+
+def _of_segmentation(run: Run) -> Iterator[Lacking]:
+    reason = "this run segments a volume without labels: there is nothing to score it against."
+    for part in ("scores", "confusion", "regions", "boosting"):
+        yield Lacking(part, reason, is_expected=False)
+    yield Lacking("training", "the network was trained in another run.", is_expected=False)
+    yield from _of_renders(run)
+
+
+def _of_boosting(run: Run) -> Iterator[Lacking]:
+    if run.plan.boosting is None:
+        reason = "this study boosts nothing: its configuration has no boosting.methods."
+        yield Lacking("boosting", reason, is_expected=False)
+    elif not run.store.exists(f"evaluation/{ABLATION}"):
+        yield Lacking(
+            "boosting", "the boosted versions of the test part are not compared yet.", "vemseg boost compare --run RUN"
+        )
+
+
+def _of_renders(run: Run) -> Iterator[Lacking]:
+    if not any(True for _ in run.evaluation_store.list(RENDERS)):
+        yield Lacking("renders", "no renders have been made.", "vemseg render RUN", is_expected=False)
