@@ -10,7 +10,7 @@ import yaml
 from captures import write_tiny
 from lab import REPOSITORY, Files, Lab, Object
 from observing import ENDED, Workflow, wait_for
-from tinystudy import tissue, write_tiff
+from tinystudy import VOXEL_SIZE_NM, tissue, write_tiff
 
 pytestmark = pytest.mark.timeout(1200)
 EXAMPLE = REPOSITORY / "workflows/examples/cron-segment.yaml"
@@ -24,7 +24,8 @@ def cron(lab: Lab, files: Files, tmp_path_factory: pytest.TempPathFactory) -> Ob
     files.put(folder, "/data/teacher")
     study = Workflow(lab, "vemseg-study", config="/data/teacher/study.yaml", run="/data/runs/teacher")
     example: Object = yaml.safe_load(EXAMPLE.read_text())
-    given = {"model": MODEL, "settled-seconds": "0"}
+    size = ",".join(map(str, VOXEL_SIZE_NM))
+    given = {"model": MODEL, "voxel-size-nm": size, "settled-seconds": "0"}
     for parameter in example["spec"]["workflowSpec"]["arguments"]["parameters"]:
         if parameter["name"] in given:
             parameter["value"] = given[parameter["name"]]
