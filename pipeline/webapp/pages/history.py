@@ -7,7 +7,7 @@ import streamlit as st
 from pipeline.webapp import services
 from pipeline.webapp.jobs import Job
 from pipeline.webapp.pages.frame import PAGES, explained, open_job, owner
-from pipeline.webapp.pages.words import badge, moment, size_zyx
+from pipeline.webapp.pages.words import badge, moment, plain, size_zyx
 
 EVERY_SECONDS = 3
 
@@ -33,27 +33,27 @@ def _list() -> None:
 def _row(job: Job) -> None:
     words, actions = st.columns([4, 2], vertical_alignment="center")
     with words:
-        st.markdown(f"**{job.name.replace('_', chr(92) + '_')}** {badge(job.state)}")
-        st.caption(
-            f"{size_zyx(job.record.shape_zyx)}; {job.record.model_name}; {moment(job.record.created_at, st.context.timezone_offset)}"
-        )
+        st.markdown(f"**{plain(job.name)}** {badge(job.state)}")
+        made = moment(job.record.created_at, st.context.timezone_offset)
+        st.caption(f"{size_zyx(job.record.shape_zyx)}; {plain(job.record.model_name)}; {made}")
     with actions, st.container(horizontal=True, horizontal_alignment="right"), explained():
-        if st.button("Open", key=f"open {job.id}", help=f"Open {job.name}"):
+        if st.button("Open", key=f"open {job.id}"):
             open_job(job.id)
-        if job.has_ended and st.button(
-            "Delete", key=f"delete {job.id}", icon=":material/delete:", help=f"Delete {job.name}"
-        ):
-            _confirm(job)
-        if not job.has_ended and st.button(
-            "Cancel", key=f"cancel {job.id}", icon=":material/cancel:", help=f"Cancel {job.name}"
-        ):
+        if job.has_ended:
+            _offer_deletion(job)
+        elif st.button("Cancel", key=f"cancel {job.id}", icon=":material/cancel:"):
             services.current().jobs.cancel(owner(), job.id)
             st.rerun(scope="fragment")
 
 
+def _offer_deletion(job: Job) -> None:
+    if st.button("Delete", key=f"delete {job.id}", icon=":material/delete:"):
+        _confirm(job)
+
+
 @st.dialog("Delete this segmentation?")
 def _confirm(job: Job) -> None:
-    st.write(f"{job.name}, its result and the uploaded file are removed from the server.")
+    st.write(f"{plain(job.name)}, its result and the uploaded file are removed from the server.")
     if st.button("Delete for good", type="primary"):
         with explained():
             services.current().jobs.delete(owner(), job.id)

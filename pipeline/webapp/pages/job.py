@@ -9,7 +9,7 @@ from pipeline.webapp import services
 from pipeline.webapp.jobs import Job
 from pipeline.webapp.pages.frame import PAGES, owner
 from pipeline.webapp.pages.result import show_result
-from pipeline.webapp.pages.words import badge, duration, moment, size_zyx, voxel_nm
+from pipeline.webapp.pages.words import badge, duration, moment, plain, size_zyx, voxel_nm
 from pipeline.webapp.steps import Step
 
 EVERY_SECONDS = 1.5
@@ -29,9 +29,9 @@ def show() -> None:
         st.error("There is no such segmentation; it may have been deleted, or belong to somebody else.")
         st.page_link(PAGES["history"], label="My segmentations", icon=":material/history:")
         return
-    st.title(job.name)
+    st.title(plain(job.name))
     st.caption(
-        f"{size_zyx(job.record.shape_zyx)}; voxels of {voxel_nm(job.record.voxel_size_nm)}; {job.record.model_name}; "
+        f"{size_zyx(job.record.shape_zyx)}; voxels of {voxel_nm(job.record.voxel_size_nm)}; {plain(job.record.model_name)}; "
         f"{moment(job.record.created_at, st.context.timezone_offset)}"
     )
     if job.state == "done":

@@ -6,14 +6,18 @@ import streamlit as st
 
 from pipeline.webapp.pages import history, job, start
 from pipeline.webapp.pages.frame import PAGES, visitor
+from pipeline.webapp.pages.names import HISTORY, JOB, NAMED, OPEN
 
 st.set_page_config(page_title="vemseg", page_icon=Path(__file__).with_name("icon.png"), layout="wide")
 PAGES.update(
     start=st.Page(start.show, title="New segmentation", icon=":material/add_circle:", default=True),
-    history=st.Page(history.show, title="My segmentations", icon=":material/history:", url_path="history"),
-    job=st.Page(job.show, title="Segmentation", url_path="job", visibility="hidden"),
+    history=st.Page(history.show, title="My segmentations", icon=":material/history:", url_path=HISTORY),
+    job=st.Page(job.show, title="Segmentation", url_path=JOB, visibility="hidden"),
 )
 page = st.navigation(list(PAGES.values()), position="top")
+if st.query_params.get(OPEN) in NAMED:
+    wanted = st.query_params.to_dict()
+    st.switch_page(PAGES[wanted.pop(OPEN)], query_params=wanted)
 if visitor() is None:
     st.error(
         "Nobody is signed in. Come through your institution's sign-on page, and allow this site to set cookies; then "

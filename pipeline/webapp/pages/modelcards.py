@@ -8,7 +8,7 @@ from pipeline.config import MULTILABEL
 from pipeline.webapp import catalogue, services
 from pipeline.webapp.catalogue import ModelCard
 from pipeline.webapp.fitting import Treatment, mismatch
-from pipeline.webapp.pages.words import chips, voxel_nm
+from pipeline.webapp.pages.words import chips, plain, voxel_nm
 
 COLUMNS = 2
 
@@ -37,7 +37,7 @@ def _grid(cards: list[ModelCard], chosen: ModelCard) -> None:
 
 def _card(card: ModelCard, *, is_chosen: bool) -> None:
     with st.container(border=True):
-        st.markdown(f"**{card.name}**")
+        st.markdown(f"**{plain(card.name)}**")
         st.html(chips([(each.name, each.color) for each in card.classes]))
         facts = [f"trained at {voxel_nm(card.voxel_size_nm)}"]
         if card.macro_f1 is not None:

@@ -3,34 +3,42 @@
 from __future__ import annotations
 
 import html
+from typing import Any
 
 import streamlit as st
 
 from pipeline.webapp import services
+from pipeline.webapp.counting import SPECK_VOXELS
 from pipeline.webapp.jobs import Job
-from pipeline.webapp.pages.words import percent
-from pipeline.webapp.results import DOWNLOADS, Result
+from pipeline.webapp.pages.elsewhere import show_viewers
+from pipeline.webapp.pages.frame import explained
+from pipeline.webapp.pages.words import percent, spaced, volume_um3
+from pipeline.webapp.results import DOWNLOADS, ClassCount, Result
 from pipeline.webapp.widgets import viewer_widget
 
-NEUROGLANCER = "https://neuroglancer-demo.appspot.com/"
-SCENE_HEIGHT_PX = 640
+SCENE_HEIGHT_PX = 680
 
 
 def show_result(job: Job) -> None:
-    """The result of a job that is done."""
-    result = Result.open(job)
-    slices, scene, numbers, files = st.tabs(
-        ["Slices", "3D", "Numbers", "Download"],
-    )
-    with slices:
-        _show_slices(job, result)
-    with scene:
-        _show_scene(job)
-    with numbers:
-        _show_numbers(result)
-    with files:
-        _show_downloads(job)
-        _show_viewers(job, result)
+    """The result of a job that is done; what takes long is made when its tab is opened."""
+    with explained():
+        result = Result.open(job)
+        slices, scene, numbers, files = st.tabs(
+            ["Slices", "3D", "Numbers", "Download"], on_change="rerun", key=f"part of {job.id}"
+        )
+        with slices:
+            if slices.open:
+                _show_slices(job, result)
+        with scene:
+            if scene.open:
+                _show_scene(job, result)
+        with numbers:
+            if numbers.open:
+                _show_numbers(result)
+        with files:
+            if files.open:
+                _show_downloads(job)
+                show_viewers(job, result)
 
 
 def _api(job: Job) -> str:
@@ -38,55 +46,47 @@ def _api(job: Job) -> str:
 
 
 def _show_slices(job: Job, result: Result) -> None:
-    shares = {share.name: share.share for share in result.class_shares()}
     viewer_widget(
         f"{_api(job)}/slices",
         shape_zyx=result.shape_zyx,
         voxel_size_nm=result.voxel_size_nm,
-        classes=[
-            {
-                "id": each.value,
-                "name": each.name.replace("_", " "),
-                "color": each.color,
-                "share": percent(shares[each.name]),
-            }
-            for each in result.classes
-        ],
-        overlapping=result.overlapping,
+        classes=[(spaced(name), color) for _, name, color in result.classes],
         key=f"viewer {job.id}",
     )
 
 
-def _show_scene(job: Job) -> None:
-    st.write("Drag to turn, scroll to come nearer. The class that fills the volume is hidden at first.")
+def _show_scene(job: Job, result: Result) -> None:
+    with st.spinner("Drawing the surfaces"):
+        result.scene()
     st.iframe(f"{_api(job)}/scene.html", height=SCENE_HEIGHT_PX, alt="Surfaces of the classes in 3D")
 
 
 def _show_numbers(result: Result) -> None:
-    st.dataframe(
-        [
-            {
-                "class": each.name.replace("_", " "),
-                "share of the volume, %": 100 * each.share,
-                "voxels": each.voxels,
-                "connected pieces": each.instances,
-            }
-            for each in result.class_shares()
-        ],
-        hide_index=True,
-        width="stretch",
+    with st.spinner("Counting"):
+        counts = result.class_counts()
+    st.table([_row(count) for count in counts], hide_index=True, border="horizontal", alt="What there is of each class")
+    st.caption(
+        f"A piece is a connected part of a class of at least {SPECK_VOXELS} voxels; smaller ones are specks, mostly "
+        "noise. Where two objects of a class touch they count as one."
     )
+
+
+def _row(count: ClassCount) -> dict[str, Any]:
+    return {
+        "Class": spaced(count.name),
+        "Share": percent(count.share),
+        "Volume": volume_um3(count.volume_um3),
+        "Pieces": f"{count.pieces:,}",
+        "Specks": f"{count.specks:,}",
+        "Median piece": volume_um3(count.median_piece_um3) if count.pieces else "",
+    }
 
 
 def _show_downloads(job: Job) -> None:
     rows = "".join(
-        f'<li style="margin:.4em 0"><a href="{_api(job)}/downloads/{kind}" download>{html.escape(each.label)}</a>: '
+        f'<li style="margin:.5em 0"><a href="{_api(job)}/downloads/{kind}" download>{html.escape(each.label)}</a>: '
         f"{html.escape(each.explanation)}</li>"
         for kind, each in DOWNLOADS.items()
     )
-    st.html(f"<ul>{rows}</ul>")
-
-
-def _show_viewers(job: Job, result: Result) -> None:
-    """Links that viewers elsewhere can read the volumes by."""
-    st.subheader("Open it elsewhere")
+    st.html(f'<ul style="padding-left:1.2em">{rows}</ul>')
+    st.caption("A file is made when it is asked for the first time; of a large volume that takes a while.")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import streamlit as st
 
 from pipeline.webapp import services
@@ -11,7 +9,7 @@ from pipeline.webapp.intake import Found, inspect_upload, permitted
 from pipeline.webapp.limits import in_words
 from pipeline.webapp.pages.frame import explained, open_job, owner
 from pipeline.webapp.pages.modelcards import choose_model
-from pipeline.webapp.pages.words import size_zyx, voxel_nm
+from pipeline.webapp.pages.words import plain, size_zyx, voxel_nm
 from pipeline.webapp.uploads import Upload
 from pipeline.webapp.widgets import upload_widget
 
@@ -86,7 +84,7 @@ def _describe(found: Found) -> None:
     st.header("1. Your volume", divider="gray")
     words, picture = st.columns([3, 2], gap="large")
     with words:
-        st.subheader(Path(found.name).name)
+        st.subheader(plain(found.name))
         rows = {
             "Kind": found.kind,
             "Size": size_zyx(found.shape_zyx),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -22,6 +23,11 @@ def badge(state: str) -> str:
     """A job's state as Markdown."""
     word, icon, color = STATES[state]
     return f":{color}-badge[{icon} {word}]"
+
+
+def plain(text: str) -> str:
+    """A user's own words for Markdown that is to show them as they are."""
+    return re.sub(r"([^\w\s])", r"\\\1", text)
 
 
 def size_zyx(shape_zyx: Sequence[int]) -> str:
@@ -58,7 +64,12 @@ def spaced(name: str) -> str:
 
 def percent(share: float) -> str:
     """A share of the volume."""
-    return f"{100 * share:.1f} %" if share >= 0.001 or share == 0 else "< 0.1 %"
+    return f"{100 * share:.1f} %" if share >= 0.0005 or share == 0 else "< 0.1 %"
+
+
+def volume_um3(volume: float) -> str:
+    """A volume in cubic micrometres, with three digits that count."""
+    return f"{volume:.3g} µm³"
 
 
 def chips(classes: Sequence[tuple[str, str]]) -> str:

@@ -11,6 +11,7 @@ from starlette.middleware import Middleware
 
 from pipeline.errors import VemsegError
 from pipeline.webapp import pages, services
+from pipeline.webapp.server.addresses import page_routes
 from pipeline.webapp.server.answers import failed
 from pipeline.webapp.server.identity import Identity
 from pipeline.webapp.server.options import streamlit_options
@@ -47,6 +48,7 @@ def application(shared: Services, announce: Callable[[str], None]) -> App:
             *result_routes(shared, f"{base}/api/jobs"),
             *viewer_routes(shared, f"{base}/volumes"),
             *state_routes(shared),
+            *page_routes(base),
         ],
         middleware=[Middleware(Identity, owners=shared.owners, path=base)],
         lifespan=_working(shared.settings, announce),

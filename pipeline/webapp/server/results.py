@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
@@ -34,8 +35,8 @@ class _Endpoints:
         self.jobs = services.jobs
 
     def slice(self, request: Request) -> Response:
-        grey, ids = self._result(request).slice(request.path_params["axis"], request.path_params["index"])
-        return Response(slice_png(grey, ids), media_type="image/png", headers=SETTLED)
+        grey, classes = self._result(request).slice(request.path_params["axis"], request.path_params["index"])
+        return Response(slice_png(grey, classes), media_type="image/png", headers=SETTLED)
 
     def scene(self, request: Request) -> Response:
         return FileResponse(self._result(request).scene(), media_type="text/html", headers=SETTLED)
@@ -48,14 +49,8 @@ class _Endpoints:
         return Result.open(self.jobs.get(owner_of(request), request.path_params["job"]))
 
 
-def slice_png(grey: np.ndarray, ids: np.ndarray) -> bytes:
-    """One picture of both, as the viewer expects it: red is the grey value, green and blue the id's low and high byte.
-
-    Args:
-        grey: uint8, rows by columns.
-        ids: Ids below 65536, of the same shape.
-    """
-    wide = ids.astype(np.uint16)
+def slice_png(grey: NDArray[np.uint8], classes: NDArray[np.uint8]) -> bytes:
+    """Grey values and class numbers (rows, columns) in one picture, as the viewer expects it: as red and as green."""
     file = io.BytesIO()
-    Image.fromarray(np.dstack([grey, wide & 255, wide >> 8]).astype(np.uint8)).save(file, "PNG", compress_level=1)
+    Image.fromarray(np.dstack([grey, classes, np.zeros_like(grey)])).save(file, "PNG", compress_level=1)
     return file.getvalue()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from streamlit.components.v2.types import BidiComponentKey, ComponentRenderer
@@ -24,22 +24,21 @@ def viewer_widget(
     *,
     shape_zyx: tuple[int, int, int],
     voxel_size_nm: tuple[float, float, float],
-    classes: list[dict[str, Any]],
-    overlapping: bool,
+    classes: list[tuple[str, str]],
     key: BidiComponentKey,
 ) -> None:
-    """Show the slices that are served below ``url`` as ``<axis>/<index>.png``, grey value and class id in one.
+    """Show the slices that are served below ``url`` as ``<axis>/<index>.png``.
 
     Args:
         url: Where the slices are.
         shape_zyx: Voxels of the volume.
         voxel_size_nm: Size of a voxel, z, y, x.
-        classes: ``id``, ``name``, ``color`` (#rrggbb) and ``share`` (text) of each.
-        overlapping: Whether an id is a sum of classes' ids, each a power of two, rather than one of them.
+        classes: Name and colour (#rrggbb) of each; the k-th is number k, from 1, in the slices.
         key: Name of this widget on its page.
     """
-    data = {"url": url, "shape_zyx": shape_zyx, "voxel_size_nm": voxel_size_nm, "classes": classes}
-    _component("viewer")(data=data | {"overlapping": overlapping}, key=key)
+    named = [{"name": name, "color": color} for name, color in classes]
+    data = {"url": url, "shape_zyx": shape_zyx, "voxel_size_nm": voxel_size_nm, "classes": named}
+    _component("viewer")(data=data, key=key)
 
 
 def _nothing() -> None:

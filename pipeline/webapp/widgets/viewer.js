@@ -1,9 +1,9 @@
-// Shows a segmentation slice by slice. A slice comes as one picture: red is its grey value, green and blue are the low
-// and the high byte of its class id. It is coloured here, so that the controls ask the server for nothing.
+// Shows a segmentation slice by slice. A slice comes as one picture: red is its grey value, green the number of
+// its class, from 1. It is coloured here, so that the controls of colours ask the server for nothing.
 
 const KEPT_SLICES = 48;
 const MOST_ZOOM = 16;
-const PLANES = [["z", 1, 2], ["y", 0, 2], ["x", 1, 0]]; // for each view: the axis across it, its rows, its columns
+const PLANES = [["z", 1, 2], ["y", 0, 2], ["x", 0, 1]]; // for each view: the axis across it, its rows, its columns
 const SCALE_BARS_NM = [1, 2, 5].flatMap((n) => [10, 100, 1e3, 1e4, 1e5].map((unit) => n * unit)).sort((a, b) => a - b);
 
 const viewers = new WeakMap();
@@ -104,23 +104,16 @@ class Viewer {
 
   coloured() {
     const { width, height, data } = this.slice;
-    const shown = this.data.classes.filter((_, i) => this.boxes[i].checked);
-    const colours = [];
+    const colours = [null, ...this.data.classes.map(({ color }, i) => (this.boxes[i].checked ? rgb(color) : null))];
     const strength = Number(this.part("opacity").value) / 100;
     const picture = new ImageData(width, height);
     for (let i = 0; i < data.length; i += 4) {
-      const id = idAt(data, i);
-      const colour = (colours[id] ??= mean(this.classesAt(id, shown).map(({ color }) => rgb(color))));
       const value = data[i];
+      const colour = colours[data[i + 1]];
       for (let c = 0; c < 3; c++) picture.data[i + c] = colour ? value + (colour[c] - value) * strength : value;
       picture.data[i + 3] = 255;
     }
     return picture;
-  }
-
-  // The classes of an id among some; where they overlap, ids are sums of the classes' own.
-  classesAt(id, among) {
-    return among.filter(({ id: own }) => (this.data.overlapping ? id & own : id === own));
   }
 
   sizeNm() {
@@ -198,8 +191,8 @@ class Viewer {
     const column = Math.floor(((event.offsetX * devicePixelRatio - left) / (widthNm * this.scale)) * width);
     const row = Math.floor(((event.offsetY * devicePixelRatio - top) / (heightNm * this.scale)) * height);
     const inside = column >= 0 && row >= 0 && column < width && row < height;
-    const here = inside ? this.classesAt(idAt(data, 4 * (row * width + column)), this.data.classes) : [];
-    this.part("readout").textContent = here.map(({ name }) => name).join(", ");
+    const number = inside ? data[4 * (row * width + column) + 1] : 0;
+    this.part("readout").textContent = number ? this.data.classes[number - 1].name : "";
   }
 }
 
@@ -213,26 +206,16 @@ async function load(url) {
   return context.getImageData(0, 0, bitmap.width, bitmap.height);
 }
 
-function idAt(data, i) {
-  return data[i + 1] + 256 * data[i + 2];
-}
-
-function classRow({ name, color, share }) {
+function classRow({ name, color }) {
   const row = document.createElement("label");
   const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: true });
   const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
   swatch.style.background = color;
   const called = Object.assign(document.createElement("span"), { className: "called", textContent: name });
-  const percent = Object.assign(document.createElement("span"), { className: "percent", textContent: share });
-  row.append(box, swatch, called, percent);
+  row.append(box, swatch, called);
   return row;
 }
 
 function rgb(color) {
   return [1, 3, 5].map((start) => parseInt(color.slice(start, start + 2), 16));
-}
-
-function mean(colours) {
-  if (!colours.length) return false;
-  return [0, 1, 2].map((c) => colours.reduce((sum, colour) => sum + colour[c], 0) / colours.length);
 }
