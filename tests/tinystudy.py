@@ -159,12 +159,12 @@ TELLING_TIMES = ("events", "metrics", "workflow", "summary.json", "summary.md")
 
 
 def files(root: Path, *, without: Sequence[str] = TELLING_TIMES) -> dict[str, bytes]:
-    """Every file below a folder, but for what tells times."""
+    """Every file below a folder, but for files and folders that tell times."""
     paths = (path for path in sorted(root.rglob("*")) if path.is_file())
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in paths
-        if path.relative_to(root).parts[0] not in without
+        if not any(path.relative_to(root).is_relative_to(name) for name in without)
     }
 
 

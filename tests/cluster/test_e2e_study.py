@@ -19,7 +19,7 @@ from pipeline.workflow.state import StateDirectory
 pytestmark = pytest.mark.timeout(1800)
 STUDIES = {"nine": write_nine, "tiny": write_tiny}
 # What tells of times, or of the machine that did it.
-OF_ITS_OWN = ("events", "metrics", "workflow", "summary.json", "summary.md")
+OF_ITS_OWN = ("events", "metrics", "workflow", "summary.json", "summary.md", "evaluation/report.html")
 
 
 @pytest.fixture(scope="module")

@@ -57,8 +57,8 @@ def test_study(notes: Path, tmp_path: Path) -> None:
     expected += [
         f"infer --run=runs/a --target={t} --variant=native --worker={i} --workers=3" for t in targets for i in range(3)
     ]
-    assert sorted(lines[3:-2]) == sorted(expected)
-    assert lines[-2] == "evaluate --run=runs/a"
+    assert sorted(lines[3:-3]) == sorted(expected)
+    assert lines[-3:-1] == ["evaluate --run=runs/a", "report --unless-current runs/a"]
     assert lines[-1].startswith("summary --run=runs/a --workflow=vemseg-study --status=Succeeded --duration=")
 
 
@@ -89,6 +89,7 @@ def test_study_boosts_by_each_method(notes: Path, tmp_path: Path, monkeypatch: p
             applied = f"boost apply --run=runs/a --method={method} --worker={worker} --workers=2"
             predicted = f"infer --run=runs/a --target=multilabel --variant={method} --worker={worker} --workers=2"
             assert lines.index(applied) < lines.index(predicted) < lines.index("boost compare --run=runs/a")
+    assert lines.index("boost compare --run=runs/a") < lines.index("report --unless-current runs/a")
 
 
 def test_study_without_boosting(notes: Path, tmp_path: Path) -> None:

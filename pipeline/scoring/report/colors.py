@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from pipeline.scoring.volumes import mix
 
-INKS = ("#10161d", "#ffffff")
+INKS = ("#000000", "#ffffff")
+"""No colour is nearer than 4.58 to both."""
 LIGHT_SCALE = ("#ffffff", "#08457e")
 DARK_SCALE = ("#171d26", "#7cc0ff")
 

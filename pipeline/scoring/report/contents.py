@@ -83,6 +83,8 @@ class ClassRegions:
     color: str
     network: str
     """Whose prediction is looked at."""
+    f1: float | None
+    """Of the class over the whole test part, by that network."""
     regions: tuple[RegionView, ...]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+NARROW_SPACE = "\u202f"
+"""One at which no line is broken."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -18,10 +20,10 @@ def duration(seconds: float) -> str:
 
 
 def amount(count: float) -> str:
-    """Return a count to three digits with thin thousands: 12, 1.23 k, 45.6 M, 7.89 G."""
+    """Return a count to three digits, which no line break parts from its unit: 12, 1.23 k, 45.6 M, 7.89 G."""
     for size, name in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(count) >= 0.9995 * size:
-            return f"{count / size:.3g} {name}"
+            return f"{count / size:.3g}{NARROW_SPACE}{name}"
     return f"{count:.3g}"
 
 
@@ -32,7 +34,7 @@ def memory(size_bytes: float) -> str:
 
 def whole(count: int) -> str:
     """Return a count in full, its thousands set apart: 626 688."""
-    return f"{count:,}".replace(",", "\u202f")
+    return f"{count:,}".replace(",", NARROW_SPACE)
 
 
 def share(part: int, of: int) -> str:

@@ -63,6 +63,11 @@ def breakable(name: str) -> Markup:
     return Markup("").join(escape(letter) + Markup("<wbr>") if letter in "_-/." else escape(letter) for letter in name)
 
 
+def capitalized(sentence: str) -> str:
+    """Return a sentence with a capital letter at its start, and the others as they are."""
+    return sentence[:1].upper() + sentence[1:]
+
+
 @dataclass(frozen=True)
 class ScaleBar:
     """A round length; `width` is its share of the picture."""
@@ -98,6 +103,7 @@ def _template() -> Template:
     )
     environment.filters.update(
         breakable=breakable,
+        capitalized=capitalized,
         decimals=decimals,
         percent=percent,
         whole=numbers.whole,

@@ -3,7 +3,7 @@
 A class is hardly there in most tiles, and one lost voxel out of one would make the worst of them all. So only tiles
 compete that hold at least as many voxels of it, found, missed or invented, as the average tile does. There always is
 one, and what the average is follows from the counts of the whole: one pass is enough, and no more tiles are kept than
-are asked for.
+are asked for. Neighbouring slices look alike: of the tiles above one another, only the first in rank is kept.
 """
 
 from __future__ import annotations
@@ -26,6 +26,14 @@ class Place(NamedTuple):
     rows: int
     columns: int
 
+    @property
+    def column(self) -> tuple[str, int, int]:
+        """The same for all tiles above and below."""
+        return self.capture, self.top, self.left
+
+
+Rank = tuple[float, int, Place]
+
 
 @dataclass(frozen=True)
 class Region:
@@ -47,7 +55,7 @@ class Region:
 
 @dataclass
 class Ranking:
-    """The best and the worst regions of a class among those that are added.
+    """The best and the worst regions of a class among those that are added, each of another column of tiles.
 
     Of regions with one F1, the one with more voxels of the class comes first, then the one that comes first in space:
     the order in which they are added does not matter.
@@ -65,10 +73,9 @@ class Ranking:
         """Rank a region."""
         if region.concerned < max(1, self.least_voxels):
             return
-        _keep(self._worst, region, self.worst_places, lambda one: (one.f1 or 0.0, -one.concerned, one.place))
+        _keep(self._worst, region, self.worst_places, _from_worst)
         # Of few regions, the worst are among the best as well.
-        reserve = self.worst_places + self.best_places
-        _keep(self._best, region, reserve, lambda one: (-(one.f1 or 0.0), -one.concerned, one.place))
+        _keep(self._best, region, self.worst_places + self.best_places, _from_best)
 
     @property
     def worst(self) -> tuple[Region, ...]:
@@ -97,6 +104,20 @@ def even_side(length: int, wanted: int) -> int:
     return -(-length // pieces)
 
 
-def _keep(ranked: list[Region], region: Region, places: int, key: Callable[[Region], tuple[float, int, Place]]) -> None:
-    insort(ranked, region, key=key)
+def _from_worst(region: Region) -> Rank:
+    return region.f1 or 0.0, -region.concerned, region.place
+
+
+def _from_best(region: Region) -> Rank:
+    return -(region.f1 or 0.0), -region.concerned, region.place
+
+
+def _keep(ranked: list[Region], region: Region, places: int, rank: Callable[[Region], Rank]) -> None:
+    """Add a region to the first ones in rank, each of another column of tiles."""
+    rival = next((one for one in ranked if one.place.column == region.place.column), None)
+    if rival is not None:
+        if rank(rival) <= rank(region):
+            return
+        ranked.remove(rival)
+    insort(ranked, region, key=rank)
     del ranked[places:]

@@ -14,6 +14,8 @@ from pipeline.scoring.bootstrap import Interval
 from pipeline.scoring.report.markup import element, percent
 
 HEIGHT_PX = 14
+WHISKER_HEIGHT_PX = 26
+"""That of a line of text: so the zero line of one row meets that of the next."""
 MARKS = (
     "M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0Z",
     "M-4,-4h8v8h-8Z",
@@ -44,9 +46,9 @@ def bar(value: float | None, look: str) -> Markup:
 
 def whisker(interval: Interval, axis: Range, mark: int) -> Markup:
     """Return a difference with its interval, and a line where there is none; `mark` is an index of `MARKS`."""
-    middle = HEIGHT_PX / 2
+    middle = WHISKER_HEIGHT_PX / 2
     zero = percent(axis.place(0.0))
-    parts = [element("line", class_="zero", x1=zero, x2=zero, y1=0, y2=HEIGHT_PX)]
+    parts = [element("line", class_="zero", x1=zero, x2=zero, y1=0, y2=WHISKER_HEIGHT_PX)]
     if interval.low is not None and interval.high is not None:
         low, high = (percent(axis.place(end)) for end in (interval.low, interval.high))
         parts.append(element("line", class_="whisker", x1=low, x2=high, y1=middle, y2=middle))
@@ -54,7 +56,7 @@ def whisker(interval: Interval, axis: Range, mark: int) -> Markup:
     if interval.estimate is not None:
         shape = element("path", class_=f"mark mark-{mark}", d=MARKS[mark % len(MARKS)])
         parts.append(element("svg", shape, x=percent(axis.place(interval.estimate)), y=middle, class_="anchor"))
-    return _strip(*parts)
+    return _strip(*parts, height=WHISKER_HEIGHT_PX)
 
 
 def spans(times: Sequence[tuple[float, float]], axis: Range) -> Markup:
@@ -76,5 +78,5 @@ def _span(start: float, stop: float) -> Markup:
     return element("rect", class_="span", x=percent(min(start, 1 - width)), width=percent(width), height=HEIGHT_PX)
 
 
-def _strip(*parts: Markup) -> Markup:
-    return element("svg", *parts, class_="strip", width="100%", height=HEIGHT_PX, aria_hidden="true")
+def _strip(*parts: Markup, height: float = HEIGHT_PX) -> Markup:
+    return element("svg", *parts, class_="strip", width="100%", height=height, aria_hidden="true")

@@ -6,7 +6,7 @@ than a piece is in memory, however large the test part is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,17 +63,18 @@ class Piece:
 
 
 def class_regions(run: Run, table: ScoreTable, report: Reporter) -> tuple[ClassRegions, ...]:
-    """Return the regions of every class, of the multilabel network where there is one, in the classes' order."""
+    """Return the regions of every class, of the multilabel network where there is one; the weakest class first."""
     colors = dict(zip(class_map(run.config).names, class_map(run.config).colors, strict=True))
     found: dict[str, ClassRegions] = {}
     questions = compared(run)
     for number, question in enumerate(questions):
         report.progress(number, len(questions), f"looking for regions: {question.view}")
-        for name, ranking in rank(run, question, table).items():
+        totals = _totals(question, table)
+        for name, ranking in rank(run, question, totals).items():
             views = [_pictured(run, question, name, colors[name], "worst", region) for region in ranking.worst]
             views += [_pictured(run, question, name, colors[name], "best", region) for region in ranking.best]
-            found[name] = ClassRegions(name, colors[name], question.target, tuple(views))
-    return tuple(found[name] for name in colors if name in found)
+            found[name] = ClassRegions(name, colors[name], question.target, totals[name].scores(name).f1, tuple(views))
+    return tuple(sorted(found.values(), key=lambda one: one.f1 or 0.0))
 
 
 def compared(run: Run) -> list[Compared]:
@@ -86,9 +87,8 @@ def compared(run: Run) -> list[Compared]:
     return [Compared(f"{MULTILABEL}_{name}", MULTILABEL, (name, "rest"), (name,)) for name in classes.names]
 
 
-def rank(run: Run, question: Compared, table: ScoreTable) -> dict[str, Ranking]:
-    """The rankings of the classes of one confusion volume, from one pass over it."""
-    totals = _totals(question, table)
+def rank(run: Run, question: Compared, totals: Mapping[str, BinaryConfusion]) -> dict[str, Ranking]:
+    """The rankings of the classes of one confusion volume, from one pass over it; `totals` are their counts in it."""
     tiles = sum(
         block.shape_zyx[0] for capture in run.plan.captures for block in _columns_of_tiles(capture.split().test)
     )
