@@ -231,22 +231,13 @@ class JobStore:
         return {state: states.count(state) for state in get_args(State)}
 
     def read(self, folder: Path) -> Job | None:
-        """The job in a folder; None where there is none."""
+        """The job in a folder, as `read_job`; those that have ended are remembered."""
         if folder.name in self._ended and folder.is_dir():
             return self._ended[folder.name]
-        content = read_record(folder / RECORD)
-        if content is None:
+        job = read_job(folder)
+        if job is None:
             self._ended.pop(folder.name, None)
-            return None
-        steps = (read_record(folder / PROGRESS) or {}).get("steps", ())
-        job = Job(
-            id=folder.name,
-            folder=folder,
-            record=Record.parse(content),
-            cancel_requested=(folder / CANCEL).exists(),
-            steps=tuple(Step(**step) for step in steps),
-        )
-        if job.record.ended_at is not None:
+        elif job.record.ended_at is not None:
             self._ended[job.id] = job
         return job
 
@@ -277,3 +268,18 @@ def _input(found: Found, upload: Upload | None) -> str:
     if upload is None:
         return found.location
     return str(UPLOAD / Path(found.location).relative_to(upload.folder))
+
+
+def read_job(folder: Path) -> Job | None:
+    """The job in a folder; None where there is none."""
+    content = read_record(folder / RECORD)
+    if content is None:
+        return None
+    steps = (read_record(folder / PROGRESS) or {}).get("steps", ())
+    return Job(
+        id=folder.name,
+        folder=folder,
+        record=Record.parse(content),
+        cancel_requested=(folder / CANCEL).exists(),
+        steps=tuple(Step(**step) for step in steps),
+    )

@@ -1,0 +1,173 @@
+"""What came out of a job: slices to look at, counts, files to take home, volumes for viewers elsewhere.
+
+Slices are read where they lie. All that takes longer is made once, in a process of its own (`making`), so that the
+server's memory stays small and its pages answer meanwhile.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from pipeline.scoring.slices import topmost_class
+from pipeline.steps.run import Run, target_classes
+from pipeline.steps.unlabelled import VOLUME
+from pipeline.volume.geometry import Block, Geometry, Zyx
+from pipeline.volume.multiscale import Level
+from pipeline.volume.omezarr import Volume
+from pipeline.webapp.counting import ClassCount
+from pipeline.webapp.downloads import COUNTS, DOWNLOADS, SCENE, Download
+from pipeline.webapp.jobs import Job
+from pipeline.webapp.making import made
+
+SLICE_PIXELS = 2048
+"""Longest side of a slice; of a larger one a coarser level is shown."""
+_CONTRAST_PERCENTILES = (0.5, 99.5)
+
+
+@dataclass(frozen=True)
+class View:
+    """How slices across an axis (0: z, 1: y, 2: x) are shown: how many there are, and the size of their pixels."""
+
+    axis: int
+    slices: int
+    level: int
+    rows: int
+    columns: int
+    row_nm: float
+    column_nm: float
+
+
+class Result:
+    """The result of a job that is done; `Result.open` it. Its methods may be called from any thread."""
+
+    def __init__(self, job: Job) -> None:
+        self._job, self._run = job, Run.open(job.run)
+        self.target = job.record.target
+        self.image: Volume = self._run.image(VOLUME)
+        self.labels: Volume = self._run.segmentation(self.target, VOLUME)
+        self.classes: list[tuple[int, str, str]] = target_classes(self._run.config, self.target)
+        """Value in label volumes, name and colour of each class; the k-th is number k, from 1, in slices."""
+
+    @classmethod
+    def open(cls, job: Job) -> Result:
+        """The result of a job. Raises InputError when there is none."""
+        if job.state != "done":
+            raise InputError(f"{job.name} has no result: it is {job.state}")
+        return _opened(job.id, str(job.folder), job)
+
+    @property
+    def geometry(self) -> Geometry:
+        """Shape and voxel size of what was segmented; a volume that was made finer is finer than the upload."""
+        return self.labels.geometry
+
+    @property
+    def shape_zyx(self) -> Zyx:
+        """Voxels at full resolution."""
+        return self.geometry.shape_zyx
+
+    @property
+    def voxel_size_nm(self) -> tuple[float, float, float]:
+        """Of a voxel at full resolution, z, y, x."""
+        return self.geometry.voxel_size_nm
+
+    @property
+    def overlapping(self) -> bool:
+        """Whether a voxel may be of several classes; slices then show the last one in the order of the classes."""
+        return self.labels.dtype == np.uint32
+
+    @cached_property
+    def levels(self) -> tuple[tuple[Level, Level], ...]:
+        """Image and labels at each resolution that both have, the finest first."""
+        pairs = zip(self.image.levels, self.labels.levels, strict=False)
+        return tuple((image, labels) for image, labels in pairs if image.geometry == labels.geometry)
+
+    def view(self, axis: int, level: int | None = None) -> View:
+        """How slices across an axis are shown, at the level asked for or the finest that is not too large."""
+        others = [other for other in range(3) if other != axis]
+        if axis not in range(3) or not (level is None or 0 <= level < len(self.levels)):
+            raise InputError(f"there is no axis {axis} with a level {level} in this result")
+        number = self._level_for(others) if level is None else level
+        geometry = self.levels[number][0].geometry
+        rows, columns = (geometry.shape_zyx[other] for other in others)
+        row_nm, column_nm = (geometry.voxel_size_nm[other] for other in others)
+        return View(axis, self.shape_zyx[axis], number, rows, columns, row_nm, column_nm)
+
+    def slice(self, axis: int, index: int, level: int | None = None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Grey values and class numbers (0: none) of a slice; both uint8 (rows, columns), as `view` describes them.
+
+        index: of the slice at full resolution. Raises InputError for a slice outside the volume.
+        """
+        view = self.view(axis, level)
+        if not 0 <= index < view.slices:
+            raise InputError(f"there is no slice {index} across axis {axis}; the last one is {view.slices - 1}")
+        image, labels = self.levels[view.level]
+        there = min(index * image.geometry.shape_zyx[axis] // view.slices, image.geometry.shape_zyx[axis] - 1)
+        start, stop = [0, 0, 0], list(image.geometry.shape_zyx)
+        start[axis], stop[axis] = there, there + 1
+        block = Block((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
+        grey, values = (level.read(block).squeeze(axis) for level in (image, labels))
+        return self._as_grey(grey), self.class_numbers(values)
+
+    def class_numbers(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        """Stored labels as numbers of classes, from 1; 0 is none."""
+        if self.overlapping:
+            values = topmost_class(values, len(self.classes))
+        numbers: NDArray[np.uint8] = values.astype(np.uint8)  # classes that exclude each other are stored as numbers
+        return numbers
+
+    def class_counts(self) -> list[ClassCount]:
+        """Voxels, volume, share and pieces of each class; counted when it is first asked for."""
+        return ClassCount.read(made(self._job, COUNTS))
+
+    def scene(self) -> Path:
+        """A page with the classes' surfaces to turn around; made when it is first asked for."""
+        return made(self._job, SCENE)
+
+    def download(self, kind: str) -> Path:
+        """A file of `DOWNLOADS`; made when it is first asked for, and kept. Raises InputError for another kind."""
+        if kind not in DOWNLOADS:
+            raise InputError(f"there is no download {kind!r}; there are {', '.join(DOWNLOADS)}")
+        return made(self._job, DOWNLOADS[kind])
+
+    def volumes(self) -> dict[str, Path]:
+        """The folders of the OME-Zarr volumes, for viewers that read them piece by piece."""
+        return {"raw": _folder(self.image), "labels": _folder(self.labels)}
+
+    def _level_for(self, axes: list[int]) -> int:
+        for number, (image, _) in enumerate(self.levels):
+            if max(image.geometry.shape_zyx[axis] for axis in axes) <= SLICE_PIXELS:
+                return number
+        return len(self.levels) - 1
+
+    @cached_property
+    def _contrast(self) -> tuple[float, float]:
+        """The grey values shown as black and as white: the same for all slices, from the coarsest level."""
+        level = self.image.levels[-1]
+        low, high = np.percentile(level.read(level.geometry.block).astype(np.float32), _CONTRAST_PERCENTILES)
+        return float(low), float(max(high, low + 1e-6))
+
+    def _as_grey(self, values: NDArray[Any]) -> NDArray[np.uint8]:
+        low, high = self._contrast
+        stretched = np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
+        return np.rint(255 * stretched).astype(np.uint8)
+
+
+@lru_cache(maxsize=64)
+def _opened(_id: str, _folder: str, job: Job) -> Result:
+    return Result(job)
+
+
+def _folder(volume: Volume) -> Path:
+    path = volume.store.local_path()
+    assert path is not None  # a job's run lies in its folder
+    return path
+
+
+__all__ = ["DOWNLOADS", "ClassCount", "Download", "Result", "View"]
