@@ -12,6 +12,7 @@ import pytest
 from captures import write_nine, write_tiny
 from lab import SLOTS, Files, Lab, Laptop
 from observing import Object, Workflow, most_at_once, phases, seconds_between
+from tinystudy import TELLING_TIMES
 from tinystudy import files as contents
 
 from pipeline.workflow.state import StateDirectory
@@ -19,7 +20,7 @@ from pipeline.workflow.state import StateDirectory
 pytestmark = pytest.mark.timeout(1800)
 STUDIES = {"nine": write_nine, "tiny": write_tiny}
 # What tells of times, or of the machine that did it.
-OF_ITS_OWN = ("events", "metrics", "workflow", "summary.json", "summary.md", "evaluation/report.html")
+OF_ITS_OWN = (*TELLING_TIMES, "evaluation/report.html")
 
 
 @pytest.fixture(scope="module")
