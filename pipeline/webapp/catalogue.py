@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
 
 from pipeline.config import MULTILABEL, Classes
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, VemsegError
 from pipeline.scoring import tables
 from pipeline.steps.run import Run, classes_of_target
 from pipeline.volume.stores import Store
 
 MODELS = "models"
 SCORES = "evaluation/scores.json"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,9 +51,9 @@ class ModelCard:
 def models(urls: Sequence[str]) -> list[ModelCard]:
     """The cards of all models at run URLs and ``models/<target>`` URLs, those of all classes at once first.
 
-    Raises ConfigError naming a URL at which there is no model.
+    A place that holds no model (yet) is told in the log, and offers none: its study may still be at work.
     """
-    found = [card for url in urls for card in _cards(url)]
+    found = [card for url in urls for card in _cards_or_none(url)]
     return sorted(found, key=lambda card: card.target != MULTILABEL)
 
 
@@ -61,6 +63,14 @@ def model(urls: Sequence[str], url: str) -> ModelCard:
         if card.url == url:
             return card
     raise InputError("this model is not offered (any more); choose another one")
+
+
+def _cards_or_none(url: str) -> list[ModelCard]:
+    try:
+        return list(_cards(url))
+    except VemsegError as error:
+        logger.warning("no model is offered from %s: %s", url, error)
+        return []
 
 
 def _cards(url: str) -> Iterator[ModelCard]:

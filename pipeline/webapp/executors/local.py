@@ -15,7 +15,7 @@ from pathlib import Path
 
 from pipeline.errors import RunConflictError, StorageError
 from pipeline.webapp.executors.base import Handle, Look
-from pipeline.webapp.executors.reasons import reason_of
+from pipeline.webapp.executors.reasons import last_lines, reason_of
 from pipeline.webapp.jobs import SCRATCH, Job
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.stages import Stage
@@ -73,7 +73,7 @@ class LocalExecutor:
             return Look("succeeded", nodes)
         if (code is None or code < 0 or code == INTERRUPTED) and (saved is None or saved.phase not in (FAILED, ERROR)):
             return Look("lost", nodes)
-        return Look("failed", nodes, *reason_of(nodes, _state(stage), _log(stage), job.folder))
+        return Look("failed", nodes, *reason_of(nodes, _state(stage), last_lines(_log(stage)), job.folder))
 
     def stop(self, job: Job, stage: Stage, handle: Handle, *, at_once: bool) -> None:
         _, ended = self._exit_code(handle)

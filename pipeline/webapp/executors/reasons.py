@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.workflow.nodes import POD, Node
@@ -15,21 +15,24 @@ _KILLED = 137
 _NO_MEMORY = "it needed more memory than there is. Try a smaller volume, or ask whoever runs this server for more"
 
 
-def reason_of(nodes: Mapping[str, Node], logs: Logs, log: Path, folder: Path) -> tuple[str, tuple[str, ...]]:
+def reason_of(
+    nodes: Mapping[str, Node], logs: Logs, around: Sequence[str], folder: Path
+) -> tuple[str, tuple[str, ...]]:
     """The reason, and the last lines of the log that tells it; both without the server's folders.
 
-    nodes and logs: of the workflow. log: the runner's own. folder: the job's.
+    nodes and logs: of the workflow. around: what whoever runs it has said, for one that failed before any node.
+    folder: the job's, as its steps see it.
     """
     failed = [node for node in nodes.values() if node.type == POD and node.failed]
     failed.sort(key=lambda node: node.finished_at or 0.0)
-    tail = logs.last_lines(failed[-1], TAIL_LINES) if failed else _last_lines(log)
+    tail = logs.last_lines(failed[-1], TAIL_LINES) if failed else list(around)
     ends = [match["reason"] for line in tail if (match := _END.match(line))]
     if ends:
         reason = ends[-1]
     elif failed and failed[-1].exit_code == _KILLED:
         reason = _NO_MEMORY
     else:
-        last = tail[-1] if tail else (failed[-1].message if failed else "it ended without a word")
+        last = next((line for line in (failed[-1].message if failed else "", *tail[-1:]) if line), "it says no more")
         reason = f"something went wrong in vemseg itself ({last})"
     return without_folder(reason, folder), tuple(without_folder(line, folder) for line in tail)
 
@@ -41,7 +44,8 @@ def without_folder(text: str, folder: Path) -> str:
     return text
 
 
-def _last_lines(log: Path) -> list[str]:
+def last_lines(log: Path) -> list[str]:
+    """The last lines of a file; none where there is none."""
     try:
         with log.open("rb") as file:
             file.seek(max(0, file.seek(0, 2) - 16384))
