@@ -6,6 +6,8 @@ A step that never imports torch has no GPU, and must not wait for the import to 
 from __future__ import annotations
 
 import ctypes
+import os
+import platform
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -17,6 +19,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 _STATUS = Path("/proc/self/status")
+_PROCESSORS = Path("/proc/cpuinfo")
 
 Facts = dict[str, tuple[str, float]]
 """Name of a gauge -> what it is, and its value."""
@@ -38,6 +41,35 @@ class MachineCollector(Collector):
             gauge = GaugeMetricFamily(name, what, labels=names)
             gauge.add_metric(values, value)
             yield gauge
+
+
+def description() -> dict[str, str | int]:
+    """What this process runs on, for its diary: processor, cores and memory that it may use, versions, GPU.
+
+    Torch and the GPU are told of once they are in use; what the machine does not say is left out.
+    """
+    torch = sys.modules.get("torch")
+    found: dict[str, str | int] = {
+        "host": platform.node(),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        "python": platform.python_version(),
+    }
+    if torch is not None:
+        found["torch"] = str(torch.__version__)
+        with suppress(RuntimeError):  # the GPU is lost
+            found |= {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_initialized() else {}
+    return found
+
+
+def _processor() -> str:
+    """Its model; where the kernel does not say, its architecture."""
+    with suppress(OSError):
+        for line in _PROCESSORS.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
 
 
 def _memory() -> Facts:

@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from pipeline.machine import description
 from pipeline.metrics import StepMetrics, push, served
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ class Reporter:
             self._events.clear()
 
     def __enter__(self) -> Self:
-        self.event("started", command=sys.argv[1:], pid=os.getpid())
+        self.event("started", command=sys.argv[1:], pid=os.getpid(), machine=description())
         self.metrics.start()
         try:
             self._serving.enter_context(served(self.metrics.registry))
@@ -88,7 +89,8 @@ class Reporter:
     ) -> None:
         self._serving.close()
         self._keep_metrics()
-        self.event("ended", error=str(error) if error else None)
+        # Once more: only now is it known whether torch and a GPU were used.
+        self.event("ended", error=str(error) if error else None, machine=description())
         try:
             self.flush()
         except Exception:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from pipeline.machine import MachineCollector
+from pipeline.machine import MachineCollector, description
 
 NVML = r"""
 #include <string.h>
@@ -119,3 +119,17 @@ def test_cpu_time_grows_with_work_and_not_with_waiting() -> None:
     assert rested - before < 0.1
     while value("vemseg_cpu_seconds_total") < rested + 0.1:
         pass
+
+
+def test_a_machine_is_described_by_what_this_process_may_use() -> None:
+    told = description()
+    assert told["cores"] == len(os.sched_getaffinity(0))
+    total = next(line for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemTotal:"))
+    assert told["memory_bytes"] == 1024 * int(total.split()[1])
+    assert told["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert told["processor"]
+
+
+def test_a_step_without_torch_does_not_import_it_to_describe_its_machine() -> None:
+    code = "import sys; from pipeline.machine import description; assert 'torch' not in description(); "
+    subprocess.run([sys.executable, "-c", f"{code} assert 'torch' not in sys.modules"], check=True)
