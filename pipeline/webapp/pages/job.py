@@ -30,10 +30,9 @@ def show() -> None:
         st.page_link(PAGES["history"], label="My segmentations", icon=":material/history:")
         return
     st.title(plain(job.name))
-    st.caption(
-        f"{size_zyx(job.record.shape_zyx)}; voxels of {voxel_nm(job.record.voxel_size_nm)}; {plain(job.record.model_name)}; "
-        f"{moment(job.record.created_at, st.context.timezone_offset)}"
-    )
+    made = moment(job.record.created_at, st.context.timezone_offset)
+    size = f"{size_zyx(job.record.shape_zyx)}; voxels of {voxel_nm(job.record.voxel_size_nm)}"
+    st.caption(f"{size}; {plain(job.record.model_name)}; {made}")
     if job.state == "done":
         show_result(job)
     elif job.has_ended:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import streamlit as st
 
 from pipeline.config import MULTILABEL
 from pipeline.webapp import catalogue, services
 from pipeline.webapp.catalogue import ModelCard
-from pipeline.webapp.fitting import Treatment, mismatch
+from pipeline.webapp.fitting import Mismatch, Treatment, mismatch
 from pipeline.webapp.pages.words import chips, plain, voxel_nm
 
 COLUMNS = 2
 
 
-def choose_model(voxel_size_nm: tuple[float, float, float] | None) -> tuple[ModelCard, Treatment | None]:
+@dataclass(frozen=True)
+class Choice:
+    """A model, what is to be done to the volume before, and whether the volume can be segmented with it then."""
+
+    card: ModelCard
+    treatment: Treatment | None
+    fits: bool
+
+
+def choose_model(voxel_size_nm: tuple[float, float, float] | None) -> Choice:
     """Let the user choose; warn where the model was trained at another voxel size, and offer what helps."""
     cards = catalogue.models(services.current().settings.models)
     chosen = next((card for card in cards if card.url == st.session_state.get("model")), cards[0])
@@ -25,7 +36,11 @@ def choose_model(voxel_size_nm: tuple[float, float, float] | None) -> tuple[Mode
             _grid(single, chosen)
     else:
         _grid(single, chosen)
-    return chosen, _treatment(chosen, voxel_size_nm)
+    unlike = mismatch(voxel_size_nm, chosen) if voxel_size_nm else None
+    if unlike is None:
+        return Choice(chosen, None, fits=voxel_size_nm is not None)
+    treatment = _treatment(unlike)
+    return Choice(chosen, treatment, fits=treatment is not None)
 
 
 def _grid(cards: list[ModelCard], chosen: ModelCard) -> None:
@@ -60,21 +75,13 @@ def _choose(url: str) -> None:
     st.session_state["model"] = url
 
 
-def _treatment(card: ModelCard, voxel_size_nm: tuple[float, float, float] | None) -> Treatment | None:
-    found = mismatch(voxel_size_nm, card) if voxel_size_nm else None
-    if found is None:
+def _treatment(unlike: Mismatch) -> Treatment | None:
+    st.warning(unlike.text, icon=":material/straighten:")
+    if not unlike.treatments:
         return None
-    st.warning(found.text, icon=":material/straighten:")
-    if not found.treatments:
-        return None
-    choices: list[Treatment | None] = [*found.treatments, None]
-    chosen: Treatment | None = st.radio(
+    return st.radio(
         "What to do about it",
-        choices,
-        format_func=lambda each: each.label if each else "Segment it as it is",
-        captions=[
-            each.explanation if each else "Quick, but the model sees structures at a size it does not know."
-            for each in choices
-        ],
+        unlike.treatments,
+        format_func=lambda each: each.label,
+        captions=[each.explanation for each in unlike.treatments],
     )
-    return chosen

@@ -13,7 +13,7 @@ from pipeline.webapp.jobs import Job
 from pipeline.webapp.pages.elsewhere import show_viewers
 from pipeline.webapp.pages.frame import explained
 from pipeline.webapp.pages.words import percent, spaced, volume_um3
-from pipeline.webapp.results import DOWNLOADS, ClassCount, Result
+from pipeline.webapp.results import DOWNLOADS, ClassCount, Download, Result
 from pipeline.webapp.widgets import viewer_widget
 
 SCENE_HEIGHT_PX = 680
@@ -83,10 +83,11 @@ def _row(count: ClassCount) -> dict[str, Any]:
 
 
 def _show_downloads(job: Job) -> None:
-    rows = "".join(
-        f'<li style="margin:.5em 0"><a href="{_api(job)}/downloads/{kind}" download>{html.escape(each.label)}</a>: '
-        f"{html.escape(each.explanation)}</li>"
-        for kind, each in DOWNLOADS.items()
-    )
+    rows = "".join(_link(f"{_api(job)}/downloads/{kind}", each) for kind, each in DOWNLOADS.items())
     st.html(f'<ul style="padding-left:1.2em">{rows}</ul>')
     st.caption("A file is made when it is asked for the first time; of a large volume that takes a while.")
+
+
+def _link(url: str, download: Download) -> str:
+    label, explanation = html.escape(download.label), html.escape(download.explanation)
+    return f'<li style="margin:.5em 0"><a style="color:inherit" href="{url}" download>{label}</a>: {explanation}</li>'

@@ -72,8 +72,7 @@ def _given() -> tuple[Found, Upload | None]:
 
 def _forget() -> None:
     """Start anew; a file that was uploaded goes."""
-    for name in ("location", "looked_at", "found"):
-        st.session_state.pop(name, None)
+    _forget_what_was_given()
     identifier = st.query_params.pop("upload", None)
     if identifier:
         with explained():
@@ -109,16 +108,18 @@ def _ask_voxel_size() -> Edges | None:
 
 def _segment(found: Found, upload: Upload | None, voxel_size_nm: Edges | None) -> None:
     st.header("2. The model", divider="gray")
-    card, treatment = choose_model(voxel_size_nm)
+    choice = choose_model(voxel_size_nm)
     st.header("3. Segment", divider="gray")
     if voxel_size_nm is None:
         st.info("Enter the voxel size above, then you can start.", icon=":material/straighten:")
-    if st.button(
-        "Start the segmentation", type="primary", disabled=voxel_size_nm is None, icon=":material/play_arrow:"
-    ):
+    if st.button("Start the segmentation", type="primary", disabled=not choice.fits, icon=":material/play_arrow:"):
         created = services.current().jobs.create(
-            owner(), found, card, voxel_size_nm=voxel_size_nm, treatment=treatment, upload=upload
+            owner(), found, choice.card, voxel_size_nm=voxel_size_nm, treatment=choice.treatment, upload=upload
         )
-        for name in ("location", "looked_at", "found"):
-            st.session_state.pop(name, None)
+        _forget_what_was_given()
         open_job(created.id)
+
+
+def _forget_what_was_given() -> None:
+    for name in ("location", "looked_at", "found"):
+        st.session_state.pop(name, None)

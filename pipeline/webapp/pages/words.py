@@ -7,6 +7,8 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta, timezone
 
+import numpy as np
+
 STATES = {
     "queued": ("waiting", ":material/hourglass_empty:", "gray"),
     "running": ("running", ":material/autorenew:", "blue"),
@@ -68,8 +70,8 @@ def percent(share: float) -> str:
 
 
 def volume_um3(volume: float) -> str:
-    """A volume in cubic micrometres, with three digits that count."""
-    return f"{volume:.3g} µm³"
+    """A volume in cubic micrometres, with two digits that count, and no exponent."""
+    return f"{np.format_float_positional(volume, precision=2, fractional=False, trim='-')} µm³"
 
 
 def chips(classes: Sequence[tuple[str, str]]) -> str:
