@@ -48,6 +48,10 @@ class WorkflowError(InputError):
     """A workflow file is not valid, or uses what the local runner does not support."""
 
 
+class MissingLibraryError(InputError):
+    """A library of the operating system is not installed; the message names its package."""
+
+
 class StorageError(VemsegError, OSError):
     """Reading from or writing to the storage failed; the same call may succeed later."""
 

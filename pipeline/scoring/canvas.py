@@ -53,12 +53,22 @@ class Canvas:
         self.figure.add_artist(box)
         return box
 
-    def scale_bar(self, left: float, lower: float, panel_width: int, panel_width_nm: float) -> None:
-        """Draw a bar of about a quarter of a panel into the panel whose lower left corner is given."""
+    def scale_bar(
+        self, left: float, lower: float, panel_width: int, panel_width_nm: float, *, on_white: bool = False
+    ) -> None:
+        """Draw a bar of about a quarter of a panel into the panel whose lower left corner is given.
+
+        White with a black outline, which is seen on any picture; plain black where the ground is white.
+        """
         length_um = round_length(0.25 * panel_width_nm / 1000)
         left, lower = left + 0.7 * self.em, lower - 0.7 * self.em
         bar = self.box("white", left, lower, panel_width * length_um * 1000 / panel_width_nm, 0.35 * self.em)
         bar.set(edgecolor="black", linewidth=self.points / 15, gid="scale bar")
+        if on_white:
+            bar.set_facecolor("black")
+        if on_white:
+            self.text(f"{length_um:g} µm", left, lower - 0.8 * self.em)
+            return
         text = self.text(f"{length_um:g} µm", left, lower - 0.8 * self.em, scale=1.2, weight="bold")
         text.set_color("white")
         text.set_path_effects([patheffects.withStroke(linewidth=self.points / 4, foreground="black")])

@@ -65,7 +65,7 @@ def evaluate(run_url: str) -> tables.ScoreTable:
     run = Run.open(run_url)
     run.refuse_without_labels()
     with run.reporter("evaluate") as report:
-        marker = _marker(run)
+        marker = scores_marker(run)
         if marker.done:
             report.say("is done")
             return tables.from_json(run.evaluation_store.read("scores.json").decode())
@@ -94,12 +94,22 @@ def evaluate(run_url: str) -> tables.ScoreTable:
 def is_scored(run: Run) -> bool:
     """Whether the tables are those of the run's plan and of what is predicted now."""
     try:
-        return _marker(run).done
+        return scores_marker(run).done
     except RunConflictError:
         return False
 
 
-def _marker(run: Run) -> Marker:
+def views_to_draw(run: Run) -> list[View]:
+    """The questions whose answers are worth pictures: those of the multilabel network, where there is one."""
+    return _joint([view for target in run.plan.targets for view in _views(run, target)])
+
+
+def _joint(views: Sequence[View]) -> list[View]:
+    return [view for view in views if view.target == MULTILABEL] or list(views)
+
+
+def scores_marker(run: Run) -> Marker:
+    """Says that the tables are of these predictions. Raises RunConflictError when a prediction is missing."""
     config = run.config
     predictions = [work.marker.digest for work in predicted_works(run)]
     return run.marker("evaluate", "scores", digest(predictions, config.classes, config.evaluation))
@@ -211,8 +221,7 @@ def _write_figures(
     save("f1", f1_figure(table))
     histories = {target: json.loads(run.model_store(target).read("history.json")) for target in run.plan.targets}
     save("training", training_figure(histories))
-    joint = [view for view in views if view.target == MULTILABEL] or list(views)
-    for view in joint:
+    for view in _joint(views):
         save(f"confusion_{view.name}", confusion_figure(counted[view.name].matrix, f"{view.name}, test part"))
         for capture in run.plan.captures:
             for z, standing in _slices_to_draw(run, counted[view.name].slices[capture.name]):

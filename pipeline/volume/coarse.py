@@ -28,10 +28,14 @@ Ids = NDArray[np.unsignedinteger[Any]]
 
 @dataclass(frozen=True)
 class CoarseLabels:
-    """A label array (z, y, x) and the size of its voxels."""
+    """A label array (z, y, x), the size of its voxels, and how many voxels each label has in full resolution.
+
+    Where a coarser level of the pyramid was read, `voxels` are that level's, times what one of them covers.
+    """
 
     ids: Ids
     voxel_size_nm: tuple[float, float, float]
+    voxels: dict[int, int]
 
 
 def coarse_labels(
@@ -52,7 +56,8 @@ def coarse_labels(
     geometry = Geometry(start.shape_zyx, level.geometry.voxel_size_nm).coarser(factors)
     side = max(_BLOCK_SIDE, *factors)
     blocks = tile(start, [side // factor * factor for factor in factors], start.start_zyx)
-    ranks = _ranks_of_rarity(sum((_counts(as_ids(level.read(block))) for block in blocks), np.zeros(2**16, np.int64)))
+    counts = sum((_counts(as_ids(level.read(block))) for block in blocks), np.zeros(2**16, np.int64))
+    ranks = _ranks_of_rarity(counts)
     out: Ids | None = None
     for block in blocks:
         ids = as_ids(level.read(block))
@@ -62,7 +67,9 @@ def coarse_labels(
         begin = [(a - b) // f for a, b, f in zip(block.start_zyx, start.start_zyx, factors, strict=True)]
         out[tuple(slice(at, at + n) for at, n in zip(begin, ids.shape, strict=True))] = ids
     assert out is not None, "a region has at least one block"
-    return CoarseLabels(out, geometry.voxel_size_nm)
+    covered = round(prod(level.geometry.voxel_size_nm) / prod(volume.geometry.voxel_size_nm))
+    voxels = {int(label): int(counts[label]) * covered for label in np.flatnonzero(counts)}
+    return CoarseLabels(out, geometry.voxel_size_nm, voxels)
 
 
 def rarest_of_windows(data: Ids, factors_zyx: Zyx, ranks: NDArray[np.uint32]) -> Ids:

@@ -44,4 +44,5 @@ def polydata(surface: Surface) -> PolyData:
     """Return a surface as PyVista's mesh."""
     import pyvista
 
-    return pyvista.PolyData.from_regular_faces(surface.points_nm, surface.triangles)
+    mesh: PolyData = pyvista.make_tri_mesh(surface.points_nm.astype(np.float64), surface.triangles.astype(int))
+    return mesh

@@ -5,7 +5,6 @@
   const state = document.getElementById("state");
   const [width, height, depth] = data.size;
   const longest = Math.max(...data.size);
-  const STRIPES = 40; // dark and light bands over the longest side
   const START = { x: 0.85, y: -0.72, z: -1.5 };
   const VIEWS = { oblique: START, front: { x: 0, y: 0, z: -1.8 }, top: { x: 0, y: -1.8, z: 0 }, side: { x: -1.8, y: 0, z: 0 } };
   const UP = { x: 0, y: -1, z: 0 }; // y points down, as in an image
@@ -43,19 +42,12 @@
 
   // -- traces ---------------------------------------------------------------------------------------------------
 
-  function darker(color, share) {
-    const parts = [1, 3, 5].map((at) => Math.round(parseInt(color.slice(at, at + 2), 16) * (1 - share)));
-    return `rgb(${parts.join(",")})`;
-  }
-
-  // A pattern is bought with intensities along the body diagonal, looked up in bands of two shades.
-  function bands(color) {
-    const scale = [];
-    for (let band = 0; band < STRIPES; band++) {
-      const shade = band % 2 ? darker(color, 0.6) : darker(color, 0);
-      scale.push([band / STRIPES, shade], [(band + 1) / STRIPES, shade]);
-    }
-    return scale;
+  // A pattern is bought with intensities along the body diagonal, looked up in bands of two colours.
+  function bands(surface) {
+    return Array.from({ length: data.bands }, (_, band) => {
+      const color = band % 2 ? surface.band : surface.color;
+      return [[band / data.bands, color], [(band + 1) / data.bands, color]];
+    }).flat();
   }
 
   async function trace(surface) {
@@ -67,9 +59,9 @@
       lighting: { ambient: 0.55, diffuse: 0.65, specular: 0.12, roughness: 0.6, fresnel: 0.08 },
       lightposition: { x: 4e4, y: -8e4, z: -1e5 },
     };
-    if (surface.pattern === "plain") return { ...mesh, color: surface.color };
+    if (surface.band === surface.color) return { ...mesh, color: surface.color };
     const intensity = x.map((value, at) => value + y[at] + z[at]);
-    return { ...mesh, intensity, cmin: 0, cmax: 1.2 * longest, colorscale: bands(surface.color) };
+    return { ...mesh, intensity, cmin: 0, cmax: width + height + depth, colorscale: bands(surface) };
   }
 
   function frame() {
@@ -144,9 +136,9 @@
   function item(surface, index) {
     const label = document.createElement("label");
     const box = Object.assign(document.createElement("input"), { type: "checkbox", checked: surface.shown });
-    const swatch = Object.assign(document.createElement("span"), { className: `swatch ${surface.pattern}` });
+    const swatch = Object.assign(document.createElement("span"), { className: "swatch" });
     const count = Object.assign(document.createElement("span"), { className: "count", textContent: surface.voxels.toLocaleString("en") });
-    swatch.style.backgroundColor = surface.color;
+    swatch.style.background = `repeating-linear-gradient(135deg, ${surface.color} 0 4px, ${surface.band} 4px 8px)`;
     count.title = "voxels";
     box.addEventListener("change", () => show([index], box.checked));
     boxes[index] = box;

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError, StorageError
 from pipeline.scoring.canvas import round_length
-from pipeline.scoring.render.surfaces import Surface
+from pipeline.scoring.render.surfaces import BANDS, Surface
 
 MOST_BYTES = 15_000_000
 _STEPS = 2**16 - 1
@@ -47,6 +47,7 @@ def scene_html(found: Sequence[Surface], *, title: str, size_nm: tuple[float, fl
     data = {
         "size": box_xyz.tolist(),
         "bar": _scale_bar(box_xyz),
+        "bands": BANDS,
         "surfaces": [_packed(surface, box_xyz) for surface in found],
     }
     page = _filled(title, note, json.dumps(data, separators=(",", ":")))
@@ -109,7 +110,7 @@ def _packed(surface: Surface, box_xyz: NDArray[np.float64]) -> dict[str, Any]:
         "group": style.group,
         "color": style.color,
         "opacity": style.opacity,
-        "pattern": style.pattern,
+        "band": style.band_color,
         "shown": style.shown,
         "voxels": surface.voxels,
         "points": _deflated(fractions.T),

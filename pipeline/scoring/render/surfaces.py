@@ -15,13 +15,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from pipeline.scoring.volumes import mix
 
 MOST_TRIANGLES = 400_000
 """Of all surfaces of a scene together: a phone still turns it, and the file is well below 15 MB."""
 MOST_VOXELS = 6_000_000
 """Of an array to make surfaces of: more cost time and are decimated away again."""
 
-Pattern = Literal["plain", "striped"]
+BANDS = 80
+"""Of a banded surface along the volume's diagonal, one half of them in each colour."""
+
+Pattern = Literal["plain", "dark bands", "light bands"]
 Points = NDArray[np.float32]
 Triangles = NDArray[np.int32]
 
@@ -38,6 +42,12 @@ class Style:
     pattern: Pattern = "plain"
     shown: bool = True
     """Whether a scene shows it at first."""
+
+    @property
+    def band_color(self) -> str:
+        """The colour between which and its own a banded surface alternates; its own where it is plain."""
+        towards = {"plain": self.color, "dark bands": "#000000", "light bands": "#ffffff"}[self.pattern]
+        return mix(self.color, towards, 0.7)
 
 
 @dataclass(frozen=True)
