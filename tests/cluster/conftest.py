@@ -13,7 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from captures import write_tiny
 from lab import CHART, IMAGE, REPOSITORY, SLOTS, Files, Lab, Laptop, administrator, working_node
+from observing import Workflow
 
 # What the steps of such small studies need, on a machine of two cores; one thread each, as on the laptop.
 PARAMETERS = {
@@ -62,18 +64,26 @@ def files(lab: Lab) -> Files:
 
 
 @pytest.fixture(scope="session")
-def laptop() -> Laptop:
-    """Runs the study in a folder without any cluster, with one thread; returns the run, a folder beside it."""
+def teacher(lab: Lab, files: Files, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The run of a study in the cluster, whose networks other tests use."""
+    folder = write_tiny(tmp_path_factory.mktemp("teacher") / "capture")
+    files.put(folder, "/data/teacher")
+    study = Workflow(lab, "vemseg-study", config="/data/teacher/study.yaml", run="/data/runs/teacher")
+    assert study.wait()["phase"] == "Succeeded"
+    return "/data/runs/teacher"
 
-    def run(folder: Path) -> Path:
-        place = folder.with_name(f"{folder.name}-on-a-laptop")
-        words = ["run", REPOSITORY / "workflows/study.yaml", "-p", f"config={folder}/study.yaml", "-p", f"run={place}"]
-        command = [sys.executable, "-m", "pipeline", *map(str, words)]
+
+@pytest.fixture(scope="session")
+def laptop() -> Laptop:
+    """Runs a workflow without any cluster, with one thread."""
+
+    def run(workflow: str, **parameters: str | Path) -> None:
+        given = [word for name, value in parameters.items() for word in ("-p", f"{name.replace('_', '-')}={value}")]
+        command = [sys.executable, "-m", "pipeline", "run", str(REPOSITORY / f"workflows/{workflow}.yaml"), *given]
         done = subprocess.run(
             command, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
-        return place
 
     return run
 

@@ -22,7 +22,7 @@ USER = "lab-user"
 SLOTS = 3  # places of the semaphore that all studies of the namespace share
 
 Object = dict[str, Any]
-Laptop = Callable[[Path], Path]  # runs the study in a folder without any cluster; returns the run
+Laptop = Callable[..., None]  # runs a workflow without any cluster: its name, and its parameters by name
 
 
 def administrator(*words: str | Path, stdin: str | bytes | None = None) -> str:

@@ -31,7 +31,9 @@ def capture(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Path:
 
 @pytest.fixture(scope="module")
 def undisturbed(capture: Path, laptop: Laptop) -> dict[str, bytes]:
-    return contents(laptop(capture), without=OF_ITS_OWN)
+    run = capture.with_name("in-peace")
+    laptop("study", config=capture / "study.yaml", run=run)
+    return contents(run, without=OF_ITS_OWN)
 
 
 class Disturbed:

@@ -43,7 +43,10 @@ def workflows(lab: Lab, files: Files, captures: dict[str, Path]) -> dict[str, Wo
 @pytest.fixture(scope="module")
 def runs(workflows: dict[str, Workflow], captures: dict[str, Path], laptop: Laptop) -> dict[str, Path]:
     """The same studies on the laptop, while the cluster works on its own."""
-    return {name: laptop(captures[name]) for name in workflows}
+    runs = {name: folder.with_name(f"{name}-on-a-laptop") for name, folder in captures.items()}
+    for name, run in runs.items():
+        laptop("study", config=captures[name] / "study.yaml", run=run)
+    return runs
 
 
 @pytest.fixture(scope="module")
