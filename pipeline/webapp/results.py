@@ -60,7 +60,7 @@ class Result:
         """The result of a job. Raises InputError when there is none."""
         if job.state != "done":
             raise InputError(f"{job.name} has no result: it is {job.state}")
-        return _opened(job.id, str(job.folder), job)
+        return _opened(job)
 
     @property
     def geometry(self) -> Geometry:
@@ -156,11 +156,12 @@ class Result:
     def _as_grey(self, values: NDArray[Any]) -> NDArray[np.uint8]:
         low, high = self._contrast
         stretched = np.clip((values.astype(np.float32) - low) / (high - low), 0, 1)
-        return np.rint(255 * stretched).astype(np.uint8)
+        grey: NDArray[np.uint8] = np.rint(255 * stretched).astype(np.uint8)
+        return grey
 
 
 @lru_cache(maxsize=64)
-def _opened(_id: str, _folder: str, job: Job) -> Result:
+def _opened(job: Job) -> Result:
     return Result(job)
 
 

@@ -69,11 +69,11 @@ def _inner_location(location: Location, root: Path) -> str:
 
 
 def only_volume(root: Path, where: str) -> str:
-    """The place of the only volume below a folder: its single file, or the folder itself."""
+    """The place of the only volume below a folder: its single file, or the folder itself, as of PNG slices."""
     entries = [e for e in sorted(root.iterdir()) if e.name not in _CLUTTER and not e.name.startswith("._")]
     if len(entries) == 1 and entries[0].is_dir():
         return only_volume(entries[0], where)
-    if len(entries) == 1:
+    if len(entries) == 1 and entries[0].suffix.lower() != ".png":
         return str(entries[0])
     files = [entry for entry in entries if entry.is_file()]
     if not files:

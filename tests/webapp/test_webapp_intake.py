@@ -1,0 +1,356 @@
+"""What users give: every readable kind is understood; what is not is refused in plain words, and leaves nothing behind.
+
+Plain words: the file is named as the user knows it, no folder of the server is, and it says what to do. The readers
+themselves are tested in tests/volume.
+"""
+
+from __future__ import annotations
+
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
+import mrcfile
+import numpy as np
+import pytest
+import tifffile
+from conftest import MakeSettings, look, noise, png, slices, uploaded, zipped
+from tinystudy import tissue
+
+from pipeline.errors import InputError
+from pipeline.volume.omezarr import Geometry, create_image
+from pipeline.volume.stores import Store
+from pipeline.webapp.intake import PREVIEW_PIXELS, UNPACKED, permitted
+from pipeline.webapp.limits import Limits, in_words
+from pipeline.webapp.settings import Settings
+from pipeline.webapp.uploads import OutOfStepError, TooLargeError, UnknownUploadError, Uploads
+
+GREY, _ = tissue((3, 40, 56), seed=1)
+
+
+def tiff_file(**options: object) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, GREY, photometric="minisblack", **options)
+    return file.getvalue()
+
+
+def numpy_file() -> bytes:
+    file = io.BytesIO()
+    np.save(file, GREY)
+    return file.getvalue()
+
+
+def hdf5_file() -> bytes:
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        content["volume"] = GREY
+        content["volume"].attrs["element_size_um"] = (0.04, 0.008, 0.008)
+    return file.getvalue()
+
+
+def mrc_file(folder: Path) -> bytes:
+    with mrcfile.new(folder / "made.mrc") as file:
+        file.set_data(GREY.astype(np.uint16))  # the format has no unsigned bytes
+        file.voxel_size = (80, 80, 400)
+    return (folder / "made.mrc").read_bytes()
+
+
+def zarr_file(folder: Path) -> bytes:
+    store = Store.open(folder / "made.zarr", create=True)
+    geometry = Geometry(GREY.shape, (40, 8, 8))
+    image = create_image(store, geometry=geometry, dtype="uint8", name="made", chunk_zyx=(3, 8, 8), shard_zyx=(3, 8, 8))
+    image.write(geometry.block, GREY)
+    root = folder / "made.zarr"
+    return zipped({str(path.relative_to(folder)): path.read_bytes() for path in root.rglob("*") if path.is_file()})
+
+
+GOOD: dict[str, tuple[str, Callable[[Path], bytes], tuple[float, ...] | None]] = {
+    "zip of PNG slices": ("stack.zip", lambda _: zipped(slices(GREY)), None),
+    "zip of one TIFF": ("stack.zip", lambda _: zipped({"stack.tif": tiff_file()}), None),
+    "zip with a file manager's clutter": (
+        "stack.zip",
+        lambda _: zipped({**slices(GREY), "__MACOSX/._slice": b"x", "._stack": b"x"}),
+        None,
+    ),
+    "TIFF": ("stack.tif", lambda _: tiff_file(), None),
+    "ImageJ TIFF with its voxel size": (
+        "stack.tif",
+        lambda _: tiff_file(
+            imagej=True, resolution=(1 / 8, 1 / 8), metadata={"axes": "ZYX", "spacing": 40, "unit": "nm"}
+        ),
+        (40, 8, 8),
+    ),
+    "NumPy": ("stack.npy", lambda _: numpy_file(), None),
+    "HDF5": ("stack.h5", lambda _: hdf5_file(), (40, 8, 8)),
+    "MRC": ("stack.mrc", mrc_file, (40, 8, 8)),
+    "zipped OME-Zarr": ("stack.zip", zarr_file, (40, 8, 8)),
+}
+
+
+@pytest.mark.parametrize("kind", GOOD)
+def test_a_readable_volume_is_described(kind: str, make_settings: MakeSettings, tmp_path: Path) -> None:
+    name, make, voxel_size_nm = GOOD[kind]
+    settings = make_settings()
+    found = look(settings, uploaded(settings, make(tmp_path), name))
+    dtype = np.dtype("uint16" if kind == "MRC" else "uint8")
+    assert (found.name, found.shape_zyx, found.dtype) == (name, GREY.shape, dtype.name)
+    assert found.size_bytes == GREY.size * dtype.itemsize
+    assert found.voxel_size_nm is None if voxel_size_nm is None else found.voxel_size_nm == pytest.approx(voxel_size_nm)
+    assert found.preview is not None
+    assert found.preview.shape == GREY.shape[1:]
+    assert found.preview.std() > 10
+    assert Path(found.location).is_relative_to(settings.data)
+
+
+def encrypted() -> bytes:
+    """A zip whose entries say that they are encrypted, in both of their headers (APPNOTE 4.4.4, bit 0)."""
+    content = bytearray(zipped(slices(GREY)))
+    for mark, offset in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        at = content.find(mark)
+        while at >= 0:
+            content[at + offset] |= 1
+            at = content.find(mark, at + 4)
+    return bytes(content)
+
+
+def bomb() -> bytes:
+    return zipped({"slice_0.tif": bytes(50_000_000)})
+
+
+def lying_png(rows: int, columns: int) -> bytes:
+    """A PNG whose header claims a size that its data do not have."""
+    content = bytearray(png(GREY[0]))
+    content[16:24] = struct.pack(">II", columns, rows)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+def link() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        entry = zipfile.ZipInfo("slice_0.tif")
+        entry.external_attr = 0o120777 << 16
+        archive.writestr(entry, "/etc/passwd")
+    return file.getvalue()
+
+
+def external_hdf5() -> bytes:
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        content.create_dataset("volume", (1, 8, 8), "uint8", external=[("/etc/passwd", 0, 64)])
+    return file.getvalue()
+
+
+def virtual_hdf5() -> bytes:
+    layout = h5py.VirtualLayout((1, 8, 8), "uint8")
+    layout[:] = h5py.VirtualSource("/srv/other.h5", "volume", (1, 8, 8))
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        content.create_virtual_dataset("volume", layout)
+    return file.getvalue()
+
+
+def foreign_ome_tiff() -> bytes:
+    """One whose single plane lies, as it says, in a file of the folder above."""
+    xml = (
+        '<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06"><Image ID="Image:0"><Pixels ID="Pixels:0" '
+        'DimensionOrder="XYZCT" Type="uint8" SizeX="56" SizeY="40" SizeZ="1" SizeC="1" SizeT="1">'
+        '<Channel ID="Channel:0:0" SamplesPerPixel="1"/><TiffData FirstZ="0" PlaneCount="1">'
+        '<UUID FileName="../upload.json">urn:uuid:0</UUID></TiffData></Pixels></Image></OME>'
+    )
+    file = io.BytesIO()
+    tifffile.imwrite(file, GREY[0], photometric="minisblack", description=xml, metadata=None)
+    return file.getvalue()
+
+
+BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
+    "no zip": ("stack.zip", lambda: b"II*\0 not a zip file", "not a zip file"),
+    "a text": ("notes.txt", lambda: b"dear diary", "no volume"),
+    "a text called TIFF": ("stack.tif", lambda: b"dear diary, today", "not a TIFF"),
+    "a text called MRC": ("stack.mrc", lambda: b"dear diary" * 200, "stack.mrc"),
+    "a text called NumPy": ("stack.npy", lambda: b"dear diary" * 200, "stack.npy"),
+    "a text called HDF5": ("stack.h5", lambda: b"dear diary" * 200, "stack.h5"),
+    "a zip bomb": ("stack.zip", bomb, "times its size"),
+    "a zip in a zip": ("stack.zip", lambda: zipped({"inner.zip": zipped(slices(GREY))}), "another zip"),
+    "a password": ("stack.zip", encrypted, "password"),
+    "an empty zip": ("stack.zip", lambda: zipped({}), "nothing"),
+    "a damaged zip": ("stack.zip", lambda: zipped(slices(noise((3, 40, 56))))[:4000], "damaged"),
+    "a way out of the folder": ("stack.zip", lambda: zipped({"../../slice_0.png": png(GREY[0])}), "leads out"),
+    "a link": ("stack.zip", link, "link"),
+    "colours": ("stack.zip", lambda: zipped(slices(np.stack([GREY] * 3, -1))), "colour"),
+    "colours in a TIFF": ("stack.tif", lambda: rgb_tiff(), "colour"),
+    "slices of two sizes": (
+        "stack.zip",
+        lambda: zipped(slices(GREY) | {"stack/slice_003.png": png(GREY[0, :, :30])}),
+        "one size",
+    ),
+    "a missing slice": (
+        "stack.zip",
+        lambda: zipped({name: data for name, data in slices(GREY).items() if "001" not in name}),
+        "missing",
+    ),
+    "slices and their labels": (
+        "stack.zip",
+        lambda: zipped(slices(GREY) | {"stack/labels.tif": tiff_file()}),
+        "PNG",
+    ),
+    "documents": ("stack.zip", lambda: zipped({"a.docx": b"x", "b.docx": b"y"}), "not a volume"),
+    "a cut TIFF": ("stack.tif", lambda: tiff_file()[:3000], "truncated"),
+    "a gigantic image that is none": ("stack.zip", lambda: zipped({"s_0.png": lying_png(60_000, 60_000)}), "at most"),
+    "HDF5 with voxels in the server's files": ("stack.h5", external_hdf5, "other files"),
+    "HDF5 that borrows from other files": ("stack.h5", virtual_hdf5, "other files"),
+    "OME-TIFF that names other files": ("stack.tif", foreign_ome_tiff, "several files"),
+}
+
+
+def rgb_tiff() -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.stack([GREY] * 3, -1), photometric="rgb")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_file_is_refused_in_plain_words(kind: str, make_settings: MakeSettings, tmp_path: Path) -> None:
+    name, make, word = BAD[kind]
+    settings = make_settings(volume_bytes=10**9)
+    upload = uploaded(settings, make(), name)
+    before = files_of(tmp_path)
+    with pytest.raises(InputError) as refused:
+        look(settings, upload)
+    message = str(refused.value)
+    assert word in message
+    assert str(tmp_path) not in message
+    assert "/data/" not in message
+    assert UNPACKED not in message
+    grown = {path for path in files_of(tmp_path) - before if not path.is_relative_to(upload.folder)}
+    assert not grown
+
+
+def files_of(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def test_too_many_files_are_refused(make_settings: MakeSettings) -> None:
+    settings = make_settings(archive_entries=2)
+    with pytest.raises(InputError, match="at most 2"):
+        look(settings, uploaded(settings, zipped(slices(GREY))))
+
+
+def test_an_upload_is_looked_at_again_without_unpacking_again(make_settings: MakeSettings, stack: bytes) -> None:
+    settings = make_settings()
+    upload = uploaded(settings, stack)
+    first = look(settings, upload)
+    changed = {path: path.stat().st_mtime_ns for path in upload.folder.rglob("*")}
+    assert look(settings, upload).location == first.location
+    assert {path: path.stat().st_mtime_ns for path in upload.folder.rglob("*")} == changed
+
+
+def test_a_preview_is_thinned(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    content = zipped({"s_0.png": png(noise((50, 3 * PREVIEW_PIXELS - 1)))})
+    found = look(settings, uploaded(settings, content))
+    assert found.preview is not None
+    assert found.preview.shape == (17, PREVIEW_PIXELS)
+
+
+def test_only_permitted_places_are_read(make_settings: MakeSettings, tmp_path: Path) -> None:
+    lab, other = tmp_path / "lab", tmp_path / "lab-of-others"
+    for folder in (lab, other):
+        folder.mkdir()
+        (folder / "stack.tif").write_bytes(tiff_file())
+    (lab / "way out").symlink_to(other)
+    settings = make_settings(folders=(str(lab), "s3://lab/stacks"))
+    assert permitted(f" {lab}/stack.tif ", settings) == str(lab / "stack.tif")
+    assert permitted((lab / "stack.tif").as_uri(), settings) == str(lab / "stack.tif")
+    assert permitted("s3://lab/stacks/a.zarr", settings) == "s3://lab/stacks/a.zarr"
+    places = [
+        other,
+        lab / "way out/stack.tif",
+        f"{lab}/../lab-of-others",
+        settings.data,
+        "",
+        "s3://lab/stacks-of-others",
+    ]
+    for place in [
+        *map(str, places),
+        "s3://lab/stacks/../secret",
+        "s3://other/stacks",
+        "/etc/passwd",
+        "http://lab/stacks",
+    ]:
+        with pytest.raises(InputError, match="only"):
+            permitted(place, settings)
+    with pytest.raises(InputError, match="upload"):
+        permitted(str(lab), make_settings())
+
+
+def test_an_upload_comes_in_pieces_and_goes_on(make_settings: MakeSettings) -> None:
+    uploads, content = Uploads(make_settings()), noise((1000,)).tobytes()
+    upload = uploads.begin("anna", "C:\\data\\..\\my stack.zip", len(content))
+    assert upload.name == "my stack.zip"
+    assert uploads.append("anna", upload.id, 0, content[:400]).received_bytes == 400
+    for offset in (0, 399, 401):
+        with pytest.raises(OutOfStepError, match="400"):
+            uploads.append("anna", upload.id, offset, content[400:])
+    with pytest.raises(TooLargeError):
+        uploads.append("anna", upload.id, 400, content)
+    done = uploads.append("anna", upload.id, 400, content[400:])
+    assert done.complete
+    assert done.path.read_bytes() == content
+    assert uploads.append("anna", upload.id, 1000, b"more").received_bytes == 1000
+
+
+def test_an_upload_is_its_owners(make_settings: MakeSettings) -> None:
+    uploads = Uploads(make_settings())
+    upload = uploads.begin("anna", "stack.zip", 5)
+    for owner, name in (("bert", upload.id), ("anna", "../uploads"), ("anna", ""), ("anna", "0" * 32)):
+        with pytest.raises(UnknownUploadError):
+            uploads.append(owner, name, 0, b"12345")
+    uploads.discard("anna", upload.id)
+    with pytest.raises(UnknownUploadError):
+        uploads.get("anna", upload.id)
+
+
+@pytest.mark.parametrize("name", ["", "..", ".", "/", "part", "upload.json", "../../x", "a\0b.tif", "x" * 300 + ".tif"])
+def test_every_name_becomes_a_safe_one(name: str, make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    upload = uploaded(settings, b"12345", name)
+    assert upload.path.parent == upload.folder
+    assert upload.path.read_bytes() == b"12345"
+
+
+def test_what_is_empty_or_too_large_is_refused_before_it_comes(make_settings: MakeSettings) -> None:
+    uploads = Uploads(make_settings(upload_bytes=2_500_000_000))
+    with pytest.raises(InputError, match="empty"):
+        uploads.begin("anna", "stack.zip", 0)
+    with pytest.raises(TooLargeError, match=r"3\.0 GB.*2\.5 GB"):
+        uploads.begin("anna", "stack.zip", 3_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (123_456, "123 kB"), (10**16, "10000 TB")],
+)
+def test_sizes_are_written_as_people_do(size: int, words: str) -> None:
+    assert in_words(size) == words
+
+
+def test_settings_come_from_options_then_from_the_environment(tmp_path: Path) -> None:
+    environment = {
+        "VEMSEG_APP_DATA": str(tmp_path),
+        "VEMSEG_APP_MODELS": "a, s3://b/c",
+        "VEMSEG_APP_BASE_PATH": "segment/",
+        "VEMSEG_APP_CLUSTER_PARAMETERS": "gpus=1,claim=mine",
+    }
+    settings = Settings.of(environment, jobs_at_once=3, data=None)
+    assert (settings.data, settings.models, settings.jobs_at_once) == (tmp_path, ("a", "s3://b/c"), 3)
+    assert (settings.base_path, settings.cluster_parameters) == ("/segment", {"gpus": "1", "claim": "mine"})
+    assert settings.limits == Limits()
+    with pytest.raises(InputError, match="VEMSEG_APP_DATA"):
+        Settings.of({}, models=())
+    with pytest.raises(InputError, match="--retention-days"):
+        Settings.of(environment, retention_days=-1)
