@@ -128,10 +128,12 @@ def _of_segmentation(run: Run) -> Iterator[Lacking]:
 
 
 def _of_boosting(run: Run) -> Iterator[Lacking]:
+    if run.store.exists(f"evaluation/{ABLATION}"):
+        return
     if run.plan.boosting is None:
         reason = "this study boosts nothing: its configuration has no boosting.methods."
         yield Lacking("boosting", reason, is_expected=False)
-    elif not run.store.exists(f"evaluation/{ABLATION}"):
+    else:
         yield Lacking(
             "boosting", "the boosted versions of the test part are not compared yet.", "vemseg boost compare --run RUN"
         )
