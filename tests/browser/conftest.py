@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from looking import WIDE, Violations
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
@@ -28,12 +29,8 @@ FLAGS = (
     "--use-angle=swiftshader",
     "--enable-unsafe-swiftshader",
 )
-WIDE, PHONE = (1280, 860), (390, 844)
-"""Widths and heights of a window in CSS pixels."""
 SERIOUS = ("serious", "critical")
 OWN_SCHEMES = ("file:", "data:", "blob:", "about:")
-
-Violations = Callable[[Page], list[str]]
 
 
 @pytest.fixture(scope="module")

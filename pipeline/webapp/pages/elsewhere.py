@@ -21,7 +21,7 @@ def show_viewers(job: Job, result: Result) -> None:
     st.subheader("Look at it elsewhere")
     st.link_button("Open in Neuroglancer", neuroglancer_url(volumes, result), icon=":material/open_in_new:")
     st.write("In napari, with its plugin *napari-ome-zarr*:")
-    st.code(f'napari --plugin napari-ome-zarr "{volumes}/raw" "{volumes}/labels"', language="bash", wrap_lines=True)
+    st.code(f'napari --plugin napari-ome-zarr "{volumes}/raw" "{volumes}/labels"', language=None, wrap_lines=True)
     st.caption("Whoever has such a link can look at this one result, without signing in, until it is deleted.")
 
 

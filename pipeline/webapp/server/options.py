@@ -6,8 +6,16 @@ from typing import Any
 
 from pipeline.webapp.settings import Settings
 
-LIGHT = {"primaryColor": "#0f6b72", "linkColor": "#0f6b72", "borderColor": "#c9d1d3"}
-DARK = {"primaryColor": "#4fc3c8", "linkColor": "#7fd6da", "borderColor": "#44525a"}
+LIGHT = {"primaryColor": "#0f6b72", "linkColor": "#0f6b72", "borderColor": "#c9d1d3", "textColor": "#0e1417"}
+"""Captions are the text's colour at three fifths: a lighter text would leave them with too little contrast."""
+DARK = {
+    "primaryColor": "#4fc3c8",
+    "linkColor": "#7fd6da",
+    "borderColor": "#44525a",
+    "textColor": "#eef2f4",
+    "backgroundColor": "#10151a",
+    "secondaryBackgroundColor": "#1b222a",
+}
 
 
 def streamlit_options(settings: Settings) -> dict[str, Any]:

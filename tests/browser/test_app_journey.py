@@ -1,0 +1,151 @@
+"""The whole way of a visitor: upload a zipped stack, see what was found, segment it, look at it, take it home.
+
+The labels that come down are those of `vemseg run workflows/segment.yaml` on the same stack, byte for byte. Each page
+is looked at by axe in both themes, and pictures of it are left where VEMSEG_SCREENSHOTS says. What the tiny model finds
+is of no scientific worth: it tells dark, grey and bright apart.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, train_tiny_model, zip_of_slices
+from looking import Look, Violations
+from playwright.sync_api import BrowserContext, Page, expect
+from visiting import (
+    LOOKING_MS,
+    colours,
+    give_file,
+    open_tab,
+    scene_frame,
+    settle,
+    start,
+    state_voxel_size,
+    wait_for_result,
+)
+
+WORKFLOW = Path(__file__).parents[2] / "workflows" / "segment.yaml"
+SLICES = 20
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a trained model."""
+    return train_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An archive of slices."""
+    return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", sections(SLICES))
+
+
+@pytest.fixture(scope="module")
+def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """A server for the tests of this file."""
+    with serving(model, tmp_path_factory.mktemp("app")) as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_from_a_zip_to_the_labels_of_the_command_line(
+    server: AppServer, model: Path, stack: Path, page: Page, console_errors: list[str], axe: Violations, pictures: Path
+) -> None:
+    look = Look(page, axe, pictures)
+    give_file(page, server.url, stack)
+    state_voxel_size(page, VOXEL_SIZE_NM)
+    expect(page.get_by_text(f"{SLICES} slices of")).to_be_visible()
+    look("found")
+    start(page)
+    expect(page.get_by_text("Reading the volume")).to_be_visible()
+    look("running")
+    wait_for_result(page)
+    _try_slices(page)
+    look("slices")
+    open_tab(page, "3D")
+    assert colours(scene_frame(page).locator("canvas").first) > 1
+    look("scene")
+    open_tab(page, "Numbers")
+    expect(page.get_by_role("row", name="grey")).to_be_visible(timeout=LOOKING_MS)
+    look("numbers")
+    open_tab(page, "Download")
+    expect(page.get_by_role("link", name="TIFF")).to_be_visible()
+    look("download")
+    with page.expect_download() as coming:
+        page.get_by_role("link", name="TIFF").click()
+    assert coming.value.path().read_bytes() == _labels_of_the_command_line(model, stack)
+    assert not console_errors
+
+
+def _try_slices(page: Page) -> None:
+    """Each control of the viewer changes the picture, and the picture is in colour until no class is shown."""
+    canvas = page.locator("canvas")
+    seen = [canvas.screenshot()]
+    assert colours(canvas) > 1
+
+    def changed() -> None:
+        for _ in range(50):
+            if (now := canvas.screenshot()) not in seen:
+                seen.append(now)
+                return
+            page.wait_for_timeout(100)
+        raise AssertionError("the picture has not changed")
+
+    page.get_by_label("Slice", exact=False).and_(page.locator("input[type=range]")).first.fill("3")
+    changed()
+    canvas.press("ArrowRight")
+    expect(page.get_by_text("z = 4 of")).to_be_visible()
+    changed()
+    page.get_by_label("Strength of the colours").fill("90")
+    changed()
+    page.get_by_role("checkbox", name="grey").uncheck()
+    changed()
+    page.get_by_role("button", name="Hide all").click()
+    changed()
+    assert colours(canvas) == 0
+    page.get_by_role("button", name="Show all").click()
+    page.get_by_text("x–z").click()
+    changed()
+    page.get_by_text("x–y").click()
+
+
+def _labels_of_the_command_line(model: Path, stack: Path) -> bytes:
+    """The same stack through the workflow, exported as TIFF."""
+    run, size = stack.parent / "run", ",".join(map(str, VOXEL_SIZE_NM))
+    parameters = {"model": model / "models/multilabel", "input": stack, "run": run, "voxel-size-nm": size}
+    _vemseg("run", WORKFLOW, *(f"--parameter={name}={value}" for name, value in parameters.items()))
+    tiff = run / "labels.tif"
+    _vemseg("export", run / "predictions/multilabel/volume/labels/segmentation", tiff)
+    return tiff.read_bytes()
+
+
+def _vemseg(*words: str | Path) -> None:
+    subprocess.run([sys.executable, "-m", "pipeline", *map(str, words)], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_first_page_and_history_are_accessible_and_quiet(
+    server: AppServer, page: Page, console_errors: list[str], axe: Violations, pictures: Path
+) -> None:
+    look = Look(page, axe, pictures)
+    page.goto(server.url)
+    expect(page.get_by_role("button", name="Choose a file")).to_be_visible(timeout=LOOKING_MS)
+    look("start")
+    page.goto(f"{server.url}/history")
+    expect(page.get_by_text("Nothing yet")).to_be_visible(timeout=LOOKING_MS)
+    look("history")
+    assert not console_errors
+
+
+@pytest.mark.slow
+def test_nothing_is_asked_of_other_sites(server: AppServer, context: BrowserContext, page: Page) -> None:
+    asked: list[str] = []
+    context.on("request", lambda request: asked.append(request.url))
+    page.goto(server.url)
+    expect(page.get_by_role("button", name="Choose a file")).to_be_visible(timeout=LOOKING_MS)
+    settle(page)
+    assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []
