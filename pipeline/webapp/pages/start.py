@@ -94,7 +94,7 @@ def _describe(found: Found) -> None:
         for note in found.notes:
             st.info(note, icon=":material/info:")
     if found.preview is not None:
-        picture.image(found.preview, caption="The slice in the middle", width="stretch")
+        picture.image(found.preview, caption="The slice in the middle", alt="The slice in the middle", width="stretch")
 
 
 def _ask_voxel_size() -> Edges | None:
