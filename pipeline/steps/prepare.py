@@ -46,7 +46,7 @@ def prepare(
         inference: how to predict; ``region`` is always the whole volume.
         workers: how many workers share the volume, at most; the same run may go on with another number.
         outputs: directory for the values that the workflow goes on with.
-        pods_per_workflow: more workers than these go to nested workflows.
+        pods_per_workflow: workers that one workflow holds; more go to nested ones.
 
     Raises:
         RunConflictError: there is no model, or the run belongs to something else.
