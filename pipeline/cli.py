@@ -321,6 +321,25 @@ def export(
     export_image(open_image(Store.open(volume)), destination)
 
 
+@app.command(
+    rich_help_panel=DATA,
+    epilog="vemseg resample --input fine.tif --voxel-size-nm 4,4,4 --to-nm 10,5,5 --output coarser",
+)
+def resample(
+    volume: Annotated[str, typer.Option("--input", help="Volume in any readable format", show_default=False)],
+    output: Annotated[str, typer.Option(help="Place of the result, OME-Zarr: <output>/resampled", show_default=False)],
+    to_nm: Annotated[str, typer.Option(help="Voxel size to bring it to, z,y,x in nanometres", show_default=False)],
+    voxel_size_nm: Annotated[
+        str | None, typer.Option(help="z,y,x in nanometres, where the file does not state it")
+    ] = None,
+) -> None:
+    """Bring a volume to another voxel size, such as that of a model's training."""
+    from pipeline.steps.resample import resample as step
+
+    size = None if not voxel_size_nm else triple(voxel_size_nm, "--voxel-size-nm", float)
+    step(volume, output, to_nm=triple(to_nm, "--to-nm", float), voxel_size_nm=size)
+
+
 @config_app.command("example", epilog="vemseg config example > study.yaml")
 def config_example(
     name: Annotated[str, typer.Argument(help="phantom, demo or sections")] = "phantom",

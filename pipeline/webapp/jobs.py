@@ -6,7 +6,7 @@
       cancel          there once its owner has asked to end it
       upload/         the user's file, and what was unpacked from it
       run/            the run of the segmentation, as `vemseg run workflows/segment.yaml` leaves it
-      boosted/        the run that made the volume finer before, where that was asked for
+      boosted/        the run that made the volume finer before, where that was asked for; resampled/ likewise
       downloads/      files made of the result when they were first asked for
       tmp/            what its processes need for a while
 
@@ -74,7 +74,8 @@ class Record:
     @classmethod
     def parse(cls, content: dict[str, Any]) -> Record:
         """The record of a JSON object."""
-        treatment = content["treatment"] and Treatment(**content["treatment"])
+        asked = content["treatment"]
+        treatment = asked and Treatment(**{**asked, "voxel_size_nm": tuple(asked["voxel_size_nm"])})
         tuples = {name: tuple(content[name]) for name in ("shape_zyx", "voxel_size_nm", "log_tail")}
         return cls(**{**content, **tuples, "treatment": treatment})
 

@@ -31,10 +31,8 @@ class Step:
 
 def progress(stage: Stage, nodes: Mapping[str, Node], now: float) -> tuple[Step, ...]:
     """The steps of a stage as they are by the nodes of its workflow at a time (seconds since 1970)."""
-    workflow = stage.file.partition(".")[0]
-    return tuple(
-        _step(f"{workflow}.{template}", template, label, nodes, now) for template, label in stage.steps.items()
-    )
+    steps = stage.steps.items()
+    return tuple(_step(f"{stage.name}.{template}", template, label, nodes, now) for template, label in steps)
 
 
 def _step(name: str, template: str, label: str, nodes: Mapping[str, Node], now: float) -> Step:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,14 +71,26 @@ def test_warnings_appear_where_the_pipeline_would_refuse(z: float, y: float, x: 
 def test_what_is_offered_mends_it(z: float, y: float, x: float) -> None:
     found = mismatch((10 * z, 5 * y, 5 * x), CARD)
     for treatment in found.treatments if found else ():
-        mended = (10 * z, 5 * y / treatment.factor, 5 * x / treatment.factor)
-        assert mismatch(mended, CARD) is None
+        assert mismatch(treatment.voxel_size_nm, CARD) is None
 
 
 def test_twice_too_coarse_in_the_plane_can_be_boosted() -> None:
     found = mismatch((10, 10, 10), CARD)
     assert found is not None
-    assert [(each.key, each.factor) for each in found.treatments] == [("bicubic", 2.0), ("zssr", 2.0)]
-    too_thick = mismatch((40, 10, 10), replace(CARD))
-    assert too_thick is not None
-    assert too_thick.treatments == ()
+    assert [(each.key, each.voxel_size_nm) for each in found.treatments] == [
+        ("bicubic", (10, 5, 5)),
+        ("zssr", (10, 5, 5)),
+    ]
+
+
+@pytest.mark.parametrize("size_nm", [(4, 4, 4), (40, 10, 10), (10, 2, 2), (5, 10, 10)])
+def test_all_else_within_reason_can_be_resampled(size_nm: tuple[float, float, float]) -> None:
+    found = mismatch(size_nm, CARD)
+    assert found is not None
+    assert [(each.key, each.voxel_size_nm) for each in found.treatments] == [("resample", (10, 5, 5))]
+
+
+def test_nothing_mends_what_is_out_of_reach() -> None:
+    found = mismatch((1000, 5, 5), CARD)
+    assert found is not None
+    assert found.treatments == ()

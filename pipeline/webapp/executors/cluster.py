@@ -1,4 +1,4 @@
-"""Stages as workflows of a cluster: submitted, looked at now and then, stopped. Nothing of it computes here.
+"""Stages as workflows of a cluster: submitted, looked at now and then, stopped. Only resampling computes here.
 
 The data folder lies on the volume claim that the workflows' pods mount, so that uploads need not be carried there nor
 results back. A workflow is named after its job, stage and try: one that was submitted just before the server ended is
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import InputError
 from pipeline.volume.objects import local_directory
 from pipeline.webapp.executors.base import Handle, Look, Verdict
+from pipeline.webapp.executors.local import LocalExecutor
 from pipeline.webapp.executors.reasons import reason_of
 from pipeline.webapp.jobs import Job
 from pipeline.webapp.settings import Settings
@@ -38,12 +39,13 @@ _WORKERS = "2"
 
 
 class ClusterExecutor:
-    """Runs each stage as a Workflow of the namespace, from its installed template."""
+    """Runs each stage as a Workflow of the namespace, from its installed template; mere commands run here."""
 
     def __init__(self, settings: Settings, workflows: Workflows, around: Cluster | None) -> None:
         self._data, self._pods_data = settings.data, settings.cluster_data or str(settings.data)
         self._given = settings.cluster_parameters
         self._workflows, self._around = workflows, around
+        self._here = LocalExecutor(settings)
         self._looks: dict[str, tuple[float, Look]] = {}
         self.workers = int(self._given.get("workers", _WORKERS))
 
@@ -58,17 +60,21 @@ class ClusterExecutor:
         return cls(settings, workflows, around)
 
     def start(self, job: Job, stage: Stage) -> Handle:
-        name = f"vemseg-app-{job.id}-{stage.file.partition('.')[0]}-{job.record.tries}"
+        if stage.command:
+            return self._here.start(job, stage)
+        name = f"vemseg-app-{job.id}-{stage.name}-{job.record.tries}"
         try:
             self._workflows.get(name)
         except NotFoundError:
-            source = from_template(self._workflows, stage.template)
+            source = from_template(self._workflows, f"vemseg-{stage.name}")
             metadata = {"name": name, "labels": {JOB_LABEL: job.id}}
             named = replace(source, workflow={**source.workflow, "metadata": metadata})
             submit(self._workflows, named, self._parameters(stage), self._around)
         return {"workflow": name}
 
     def look(self, job: Job, stage: Stage, handle: Handle) -> Look:
+        if stage.command:
+            return self._here.look(job, stage, handle)
         name = handle["workflow"]
         at, known = self._looks.get(name, (0.0, Look("running")))
         if time.monotonic() - at < LOOK_SECONDS:
@@ -84,6 +90,9 @@ class ClusterExecutor:
         return found
 
     def stop(self, job: Job, stage: Stage, handle: Handle, *, at_once: bool) -> None:
+        if stage.command:
+            self._here.stop(job, stage, handle, at_once=at_once)
+            return
         try:
             if status_of(self._workflows.get(handle["workflow"])).phase not in ENDED:
                 stop(self._workflows, handle["workflow"], terminate=at_once)

@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from pipeline.webapp.settings import Settings
 from pipeline.webapp.stages import Stage
 from pipeline.webapp.workflowfiles import workflow_file
 from pipeline.workflow.local import cores
-from pipeline.workflow.nodes import ERROR, FAILED, SUCCEEDED
+from pipeline.workflow.nodes import ERROR, FAILED, POD, RUNNING, SUCCEEDED, Node
 from pipeline.workflow.outcome import INTERRUPTED
 from pipeline.workflow.processes import THREAD_VARIABLES
 from pipeline.workflow.state import StateDirectory
@@ -65,6 +66,8 @@ class LocalExecutor:
 
     def look(self, job: Job, stage: Stage, handle: Handle) -> Look:
         code, ended = self._exit_code(handle)
+        if stage.command:
+            return _look_at_command(job, stage, handle, code, ended=ended)
         saved = _state(stage).read()
         nodes = saved.nodes if saved else {}
         if not ended:
@@ -84,10 +87,12 @@ class LocalExecutor:
             _end_steps_left_behind(stage)
 
     def _command(self, stage: Stage) -> list[str]:
+        vemseg = [sys.executable, "-m", "pipeline"]
+        if stage.command:
+            return [*vemseg, *stage.command]
         parameters = {**stage.parameters, "retries": str(RETRIES)}
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
-        workflow = str(workflow_file(stage.file))
-        return [sys.executable, "-m", "pipeline", "run", workflow, "--jobs", str(self.workers), *words]
+        return [*vemseg, "run", str(workflow_file(f"{stage.name}.yaml")), "--jobs", str(self.workers), *words]
 
     def _environment(self, job: Job) -> dict[str, str]:
         """The server's, with each process on one core, and with temporary files that go with the job."""
@@ -104,6 +109,18 @@ class LocalExecutor:
         return None, _started(handle["pid"]) != handle["started"]
 
 
+def _look_at_command(job: Job, stage: Stage, handle: Handle, code: int | None, *, ended: bool) -> Look:
+    """A command as a workflow of one node. One whose exit code is unknown is run again: what is done is not redone."""
+    failed = ended and code is not None and code > 0 and code != INTERRUPTED
+    phase = RUNNING if not ended else FAILED if failed else SUCCEEDED
+    begun, finished = handle["begun"], time.time() if ended else None
+    node = Node(stage.name, POD, stage.name, phase, created_at=begun, started_at=begun, finished_at=finished)
+    nodes = {node.name: node}
+    if failed:
+        return Look("failed", nodes, *reason_of({}, _state(stage), last_lines(_log(stage)), job.folder))
+    return Look("running" if not ended else "succeeded" if code == 0 else "lost", nodes)
+
+
 def _state(stage: Stage) -> StateDirectory:
     return StateDirectory(stage.run / "workflow", GRACE_SECONDS)
 
@@ -113,7 +130,7 @@ def _log(stage: Stage) -> Path:
 
 
 def _handle(pid: int) -> Handle:
-    return {"pid": pid, "started": _started(pid)}
+    return {"pid": pid, "started": _started(pid), "begun": time.time()}
 
 
 def _started(pid: int) -> str | None:

@@ -1,0 +1,219 @@
+"""The routes beside the pages, over HTTP: resumable uploads, who may do what, links for viewers, health and metrics.
+
+What the queue, the intake and the results do is tested without a server, what people see with a browser.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import socket
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from appserver import AppServer, serving
+from tinystudy import place
+
+from pipeline.steps.run import Run
+
+PIECE = "application/offset+octet-stream"
+CONTENT = bytes(range(256)) * 4096
+"""A megabyte in which no two places are alike within a page."""
+UPLOAD_MEGABYTES = int(os.environ.get("VEMSEG_TEST_UPLOAD_MB", "256"))
+MOST_GROWTH_BYTES, MOST_BYTES = 100e6, 1e9
+
+
+@dataclass
+class Visitor:
+    """A browser of its own, as far as the server can tell."""
+
+    server: AppServer
+    cookie: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def ask(
+        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
+    ) -> tuple[int, http.client.HTTPMessage, bytes]:
+        """Send a request; status, headers and content of the answer."""
+        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=60)
+        cookie = {"Cookie": self.cookie} if self.cookie else {}
+        connection.request(method, path, body, cookie | self.headers | (headers or {}))
+        answer = connection.getresponse()
+        content = answer.read()
+        connection.close()
+        return answer.status, answer.headers, content
+
+    def open_page(self) -> Visitor:
+        """Load the first page, which brings the cookie."""
+        _, headers, _ = self.ask("GET", "/", {"Accept": "text/html"})
+        self.cookie = headers["set-cookie"].partition(";")[0]
+        return self
+
+    def begin(self, size_bytes: int, name: str = "stack.zip") -> str:
+        """Announce a file; the path of its upload."""
+        metadata = f"filename {b64encode(name.encode()).decode()}"
+        status, headers, content = self.ask(
+            "POST", "/api/uploads", {"Upload-Length": str(size_bytes), "Upload-Metadata": metadata}
+        )
+        assert status == 201, content
+        return headers["location"]
+
+    def send(self, upload: str, offset: int, piece: bytes) -> int:
+        """Send a piece; the status of the answer."""
+        return self.ask("PATCH", upload, {"Upload-Offset": str(offset), "Content-Type": PIECE}, piece)[0]
+
+    def received(self, upload: str) -> int:
+        """How much the server has."""
+        status, headers, _ = self.ask("HEAD", upload)
+        assert status == 200
+        return int(headers["upload-offset"])
+
+
+@pytest.fixture(scope="module")
+def server(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """A server for the tests of this file."""
+    with serving(place(finished), tmp_path_factory.mktemp("app")) as running:
+        yield running
+
+
+@pytest.fixture
+def visitor(server: AppServer) -> Visitor:
+    """Somebody who has opened the page."""
+    return Visitor(server).open_page()
+
+
+def _file(server: AppServer, upload: str) -> Path:
+    return server.folder / "uploads" / upload.rsplit("/", 1)[-1] / "stack.zip"
+
+
+@pytest.mark.slow
+def test_a_file_arrives_piece_by_piece(server: AppServer, visitor: Visitor) -> None:
+    upload = visitor.begin(len(CONTENT))
+    assert visitor.received(upload) == 0
+    assert visitor.send(upload, 0, CONTENT[:300_000]) == 204
+    assert visitor.send(upload, 0, CONTENT[:300_000]) == 409  # has arrived already
+    assert visitor.send(upload, 400_000, CONTENT[400_000:]) == 409  # leaves a hole
+    assert visitor.received(upload) == 300_000
+    assert visitor.send(upload, 300_000, CONTENT[300_000:]) == 204
+    assert _file(server, upload).read_bytes() == CONTENT
+
+
+@pytest.mark.slow
+def test_a_broken_connection_costs_nothing_that_has_arrived(server: AppServer, visitor: Visitor) -> None:
+    upload = visitor.begin(len(CONTENT))
+    address = urlsplit(server.url)
+    head = (
+        f"PATCH {upload} HTTP/1.1\r\nHost: {address.netloc}\r\nCookie: {visitor.cookie}\r\nContent-Type: {PIECE}\r\n"
+        f"Upload-Offset: 0\r\nContent-Length: {len(CONTENT)}\r\n\r\n"
+    )
+    with socket.create_connection((address.hostname, address.port)) as connection:
+        connection.sendall(head.encode() + CONTENT[:500_000])
+    offset = _until(lambda: visitor.received(upload))
+    assert 0 < offset <= 500_000
+    assert visitor.send(upload, offset, CONTENT[offset:]) == 204
+    assert _file(server, upload).read_bytes() == CONTENT
+
+
+def _until(look: Callable[[], int]) -> int:
+    """What it says once it is above zero and has come to rest."""
+    last = 0
+    for _ in range(100):
+        now = look()
+        if now and now == last:
+            return now
+        last = now
+        time.sleep(0.1)
+    raise AssertionError("nothing arrived")
+
+
+@pytest.mark.slow
+def test_an_upload_survives_the_server(finished: Run, tmp_path: Path) -> None:
+    with serving(place(finished), tmp_path / "app") as server:
+        visitor = Visitor(server).open_page()
+        upload = visitor.begin(len(CONTENT))
+        assert visitor.send(upload, 0, CONTENT[:123_456]) == 204
+        server.kill()
+        server.restart()
+        assert visitor.received(upload) == 123_456
+        assert visitor.send(upload, 123_456, CONTENT[123_456:]) == 204
+        assert _file(server, upload).read_bytes() == CONTENT
+
+
+@pytest.mark.slow
+def test_uploads_are_their_owners(server: AppServer, visitor: Visitor) -> None:
+    upload = visitor.begin(len(CONTENT))
+    other = Visitor(server).open_page()
+    assert other.cookie != visitor.cookie
+    for method in ("HEAD", "DELETE"):
+        assert other.ask(method, upload)[0] == 404
+    assert other.send(upload, 0, CONTENT) == 404
+    assert Visitor(server).ask("HEAD", upload)[0] == 401
+    forged = Visitor(server, f"{visitor.cookie[:-4]}AAAA")
+    assert forged.ask("HEAD", upload)[0] == 401
+    assert visitor.ask("DELETE", upload)[0] == 204
+    assert visitor.ask("HEAD", upload)[0] == 404
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("size", "name", "status"),
+    [
+        ("0", "stack.zip", 422),
+        ("1000000000000000", "stack.zip", 413),
+        ("10", "thesis.docx", 422),
+        ("many", "a.zip", 400),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_before_it_is_sent(visitor: Visitor, size: str, name: str, status: int) -> None:
+    metadata = f"filename {b64encode(name.encode()).decode()}"
+    answer = visitor.ask("POST", "/api/uploads", {"Upload-Length": size, "Upload-Metadata": metadata})
+    assert answer[0] == status
+    if status in (413, 422):
+        assert json.loads(answer[2])["message"]
+
+
+@pytest.mark.slow
+def test_other_sites_can_ask_for_nothing(visitor: Visitor) -> None:
+    elsewhere = {"Origin": "https://elsewhere.example", "Upload-Length": "1"}
+    assert visitor.ask("POST", "/api/uploads", elsewhere)[0] == 403
+    stream = {"Origin": "https://elsewhere.example", "Upgrade": "websocket", "Connection": "Upgrade"}
+    stream |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": b64encode(bytes(16)).decode()}
+    assert visitor.ask("GET", "/_stcore/stream", stream)[0] == 403
+
+
+@pytest.mark.slow
+def test_memory_stays_flat_while_a_large_file_comes(server: AppServer, visitor: Visitor) -> None:
+    piece = os.urandom(8 << 20)
+    size = UPLOAD_MEGABYTES * 1_000_000 // len(piece) * len(piece)
+    upload = visitor.begin(size)
+    assert visitor.send(upload, 0, piece) == 204
+    before = _peak_bytes(server)
+    for offset in range(len(piece), size, len(piece)):
+        assert visitor.send(upload, offset, piece) == 204
+    peak = _peak_bytes(server)
+    print(f"{size / 1e9:.2f} GB uploaded; the server's peak is {peak / 1e6:.0f} MB, {before / 1e6:.0f} MB before")
+    assert _file(server, upload).stat().st_size == size
+    assert visitor.ask("DELETE", upload)[0] == 204
+    assert peak - before < MOST_GROWTH_BYTES
+    assert peak < MOST_BYTES
+
+
+def _peak_bytes(server: AppServer) -> int:
+    """The most memory that the server's process has held so far."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found
+    return int(found[1]) * 1024
+
+
+@pytest.mark.slow
+def test_health_and_metrics_ask_for_no_cookie(server: AppServer) -> None:
+    assert server.fetch("/healthz") == b"ok"
+    assert b'vemseg_app_jobs{state="queued"} 0.0' in server.fetch("/metrics")
