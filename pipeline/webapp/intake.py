@@ -33,6 +33,8 @@ PREVIEW_PIXELS = 1024
 """Longest side of a preview."""
 PREVIEW_BYTES = 2**30
 """A slice that takes more to decode has no preview."""
+CHUNK_BYTES = 2**30
+"""Volumes stored in larger pieces are refused: each takes as much memory, of the server and of the steps."""
 
 
 @dataclass(frozen=True)
@@ -169,6 +171,11 @@ def _look(location: str, name: str, kind: str, limits: Limits) -> Found:
             raise DataError(
                 f"{name} holds {in_words(size_bytes)} of voxels, at most {in_words(limits.volume_bytes)} are taken; "
                 "cut it into parts"
+            )
+        if source.chunk_bytes > CHUNK_BYTES:
+            raise DataError(
+                f"{name} is stored in pieces of {in_words(source.chunk_bytes)}, at most {in_words(CHUNK_BYTES)} are "
+                "read at once; save it with smaller chunks"
             )
         return Found(
             name=name,

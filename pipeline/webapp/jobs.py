@@ -176,6 +176,8 @@ class JobStore:
         staged = self._folder / f".{job_id}"
         staged.mkdir(parents=True)
         if upload is not None:
+            if found.location != str(upload.path):
+                upload.path.unlink()  # an archive, of which the content is what is read
             upload.folder.rename(staged / UPLOAD)
         write_record(staged / RECORD, asdict(record))
         staged.rename(self._folder / job_id)  # who sees the folder sees all of it

@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.errors import InputError, StorageError
 from pipeline.webapp.downloads import Download
 from pipeline.webapp.jobs import Job
+from pipeline.webapp.uploads import safe_name
 
 NICENESS = 5
 
@@ -20,7 +21,7 @@ def made(job: Job, download: Download) -> Path:
 
     Raises InputError when there is nothing to make it of, StorageError when making it fails.
     """
-    path = job.downloads / f"{Path(job.name).stem}{download.ending}"
+    path = job.downloads / f"{safe_name(Path(job.name).stem)}{download.ending}"
     if path.exists():
         return path
     job.downloads.mkdir(exist_ok=True)

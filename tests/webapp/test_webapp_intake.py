@@ -154,6 +154,14 @@ def virtual_hdf5() -> bytes:
     return file.getvalue()
 
 
+def heavy_hdf5() -> bytes:
+    """Two gigabytes of zeros, in one piece, packed into almost nothing."""
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        content.create_dataset("volume", (20, 10_000, 10_000), "uint8", chunks=(20, 10_000, 10_000), compression="gzip")
+    return file.getvalue()
+
+
 def foreign_ome_tiff() -> bytes:
     """One whose single plane lies, as it says, in a file of the folder above."""
     xml = (
@@ -203,6 +211,7 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a gigantic image that is none": ("stack.zip", lambda: zipped({"s_0.png": lying_png(60_000, 60_000)}), "at most"),
     "HDF5 with voxels in the server's files": ("stack.h5", external_hdf5, "other files"),
     "HDF5 that borrows from other files": ("stack.h5", virtual_hdf5, "other files"),
+    "HDF5 in one large piece": ("stack.h5", heavy_hdf5, "smaller chunks"),
     "OME-TIFF that names other files": ("stack.tif", foreign_ome_tiff, "several files"),
 }
 
@@ -216,7 +225,7 @@ def rgb_tiff() -> bytes:
 @pytest.mark.parametrize("kind", BAD)
 def test_a_bad_file_is_refused_in_plain_words(kind: str, make_settings: MakeSettings, tmp_path: Path) -> None:
     name, make, word = BAD[kind]
-    settings = make_settings(volume_bytes=10**9)
+    settings = make_settings(volume_bytes=3 * 10**9)
     upload = uploaded(settings, make(), name)
     before = files_of(tmp_path)
     with pytest.raises(InputError) as refused:

@@ -55,6 +55,7 @@ class Source(ABC):
     location: as the user wrote it. shape_zyx: voxels. dtype: of a voxel in the file.
     voxel_size_nm: (z, y, x) where the file states it with a unit, else None.
     slices_at_once: how many whole slices are decoded to read any block; 0 where a block costs its own voxels.
+    chunk_bytes: what is decoded at once to read any voxel, where that is not a slice.
     """
 
     location: str
@@ -62,6 +63,7 @@ class Source(ABC):
     dtype: np.dtype[Any]
     voxel_size_nm: VoxelSize | None = None
     slices_at_once: int = 0
+    chunk_bytes: int = 0
 
     @abstractmethod
     def read_block(self, block: Block) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from math import prod
 
 import h5py
 import numpy as np
@@ -34,6 +35,7 @@ class Hdf5Source(Source):
             self.shape_zyx = as_volume_shape(self._dataset.shape, self.location)
             self.voxel_size_nm = _voxel_size_nm(self._dataset)
             self.slices_at_once = slices_per_chunk(self._dataset.chunks, self._dataset.shape)
+            self.chunk_bytes = prod(self._dataset.chunks or ()) * self.dtype.itemsize
             undo.pop_all()
 
     @staticmethod

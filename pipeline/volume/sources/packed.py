@@ -33,6 +33,7 @@ class PackedSource(Source):
             undo.pop_all()
         self.shape_zyx, self.dtype = self._inside.shape_zyx, self._inside.dtype
         self.voxel_size_nm, self.slices_at_once = self._inside.voxel_size_nm, self._inside.slices_at_once
+        self.chunk_bytes = self._inside.chunk_bytes
 
     def _open(self, open_inside: Callable[[str, Path], Source], location: Location, root: Path) -> Source:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,7 @@ class ZarrSource(Source):
             self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
             self.shape_zyx = as_volume_shape(self._array.shape, self.location)
             self.slices_at_once = slices_per_chunk(self._array.chunks, self._array.shape)
+            self.chunk_bytes = prod(self._array.chunks) * self.dtype.itemsize
 
     @staticmethod
     def accepts(location: Location) -> bool:
