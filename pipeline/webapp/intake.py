@@ -127,16 +127,21 @@ def _content(inside: Path) -> str:
     return f"one {_KINDS.get(inside.suffix.lower(), 'file')}"
 
 
+def refuse_other_kinds(name: str) -> None:
+    """Raise DataError for a file that by its name is no volume: its bytes need not come."""
+    if not name.lower().endswith(SUFFIXES):
+        raise DataError(
+            f"{name} is no volume that can be read; give a zip of PNG or TIFF slices, a TIFF stack, MRC, HDF5, NumPy, "
+            "or a zipped OME-Zarr"
+        )
+
+
 def _refuse_unreadable(file: Path) -> None:
     """Say at once what no reader has to find out: an empty file, another kind of file, an archive that is none."""
-    suffix = file.suffix.lower()
     if file.stat().st_size == 0:
         raise DataError(f"{file.name} is empty (0 bytes); export the stack again")
-    if suffix not in SUFFIXES:
-        raise DataError(
-            f"{file.name} is no volume that can be read; give a zip of PNG or TIFF slices, a TIFF stack, MRC, HDF5, "
-            "NumPy, or a zipped OME-Zarr"
-        )
+    refuse_other_kinds(file.name)
+    suffix = file.suffix.lower()
     with file.open("rb") as content:
         head = content.read(4)
     if suffix in (".zip", ".npz") and not head.startswith(b"PK"):
