@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # A job is a process with one thread: many small networks train faster side by side than one after the other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo test lint bench chart-check kind-up kind-e2e kind-down clean
+.PHONY: help setup demo app test lint bench chart-check kind-up kind-e2e kind-down clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -26,6 +26,12 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Run the whole study on a generated capture: nine U-Nets, F1 tables, figures
 	test -d $(DEMO)/capture || $(BIN)/vemseg phantom $(DEMO)/capture --shape 16,256,640 --example demo
 	$(BIN)/vemseg run workflows/study.yaml -p config=$(DEMO)/capture/study.yaml -p run=$(DEMO)/run --jobs $(JOBS)
+
+app: $(READY)  ## Serve the web application with the demo's models; runs/demo/sample.zip is a volume to try
+	test -f $(DEMO)/run/models/multilabel/model.json || $(MAKE) demo
+	test -f $(DEMO)/sample.zip || { $(BIN)/vemseg phantom $(DEMO)/sample --shape 16,256,640 --seed 1 \
+	  && $(BIN)/python -m zipfile --create $(DEMO)/sample.zip $(DEMO)/sample/raw.tif; }
+	$(BIN)/vemseg app --model $(DEMO)/run --data $(DEMO)/app
 
 test: $(READY)  ## Run all tests but those that need a cluster
 	$(BIN)/python -m pytest --numprocesses $(JOBS) -m 'not cluster'
