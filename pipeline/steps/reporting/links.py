@@ -22,16 +22,11 @@ MOST_PREVIEWS = 24
 
 
 def links(evaluation: Store) -> Iterator[Link]:
-    """What there is, by relative addresses: renders first, then tables and figures."""
-    previews = 0
-    for key in evaluation.list(RENDERS):
-        path = PurePosixPath(key)
-        kind = KINDS.get(path.suffix)
-        if kind is None:
-            continue
-        preview = _preview(evaluation, key, _title(path)) if previews < MOST_PREVIEWS else None
-        previews += preview is not None
-        yield Link(quote(key), _title(path), kind, preview)
+    """What there is, by relative addresses: scenes, films and pictures, then tables and figures."""
+    paths = [path for path in map(PurePosixPath, evaluation.list(RENDERS)) if path.suffix in KINDS]
+    for number, path in enumerate(sorted(paths, key=lambda path: (list(KINDS).index(path.suffix), path))):
+        preview = _preview(evaluation, path) if number < MOST_PREVIEWS else None
+        yield Link(quote(str(path)), _title(path), KINDS[path.suffix], preview)
     for key in evaluation.list():
         path = PurePosixPath(key)
         if (len(path.parts) == 1 and path.stem in TABLES) or path.parts[0] == "figures":
@@ -39,14 +34,14 @@ def links(evaluation: Store) -> Iterator[Link]:
 
 
 def _title(path: PurePosixPath) -> str:
-    return " ".join([*path.parts[1:-1], path.stem])
+    return " ".join([*path.parts[1:-1], *path.stem.split("_")])
 
 
-def _preview(evaluation: Store, key: str, title: str) -> Picture | None:
+def _preview(evaluation: Store, path: PurePosixPath) -> Picture | None:
     """Of a picture, itself; of a film, its first frame; of a scene, none."""
-    if not key.endswith((".png", ".gif")):
+    if path.suffix not in (".png", ".gif"):
         return None
     try:
-        return thumbnail(evaluation.read(key), f"Render: {title}")
+        return thumbnail(evaluation.read(str(path)), f"Render: {_title(path)}")
     except UnidentifiedImageError:
         return None

@@ -41,9 +41,9 @@ def lacking(run: Run, networks: Sequence[TargetFacts], *, has_regions: bool) -> 
         yield from _of_segmentation(run)
         return
     if not run.store.exists(f"evaluation/{SCORES}"):
-        reason, remedy = _unscored(networks)
-        for part in ("scores", "confusion", "regions"):
-            yield Lacking(part, reason, remedy)
+        yield _unscored(networks)
+        for part in ("confusion", "regions"):
+            yield Lacking(part, "comes with the scores.", is_expected=False)
     elif not has_regions:
         yield Lacking(
             "regions",
@@ -103,15 +103,15 @@ def _validated(run: Run, target: str) -> History:
     return [by_step[step] for step in sorted(by_step)]
 
 
-def _unscored(networks: Sequence[TargetFacts]) -> tuple[str, str]:
-    trained = sum(network.trained != "no" for network in networks)
-    if trained < len(networks):
-        return f"{trained} of {len(networks)} networks are trained; scores need all of them.", GO_ON
-    unfinished = [network for network in networks if not _is_predicted(network)]
+def _unscored(networks: Sequence[TargetFacts]) -> Lacking:
+    untrained = [network.name for network in networks if network.trained == "no"]
+    if untrained:
+        trained = f"{len(networks) - len(untrained)} of {len(networks)} networks are trained"
+        return Lacking("scores", f"{trained}, not yet {', '.join(untrained)}; scores need all of them.", GO_ON)
+    unfinished = [f"{network.name} ({network.shards})" for network in networks if not _is_predicted(network)]
     if unfinished:
-        names = ", ".join(f"{network.name} ({network.shards})" for network in unfinished)
-        return f"shards are not all predicted yet: {names}.", GO_ON
-    return "everything is predicted, but not scored.", "vemseg evaluate --run RUN"
+        return Lacking("scores", f"shards are not all predicted yet: {', '.join(unfinished)}.", GO_ON)
+    return Lacking("scores", "everything is predicted, but not scored.", "vemseg evaluate --run RUN")
 
 
 def _is_predicted(network: TargetFacts) -> bool:
