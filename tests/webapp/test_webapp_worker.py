@@ -220,14 +220,14 @@ def test_a_job_that_runs_is_cancelled_with_all_its_processes(make_settings: Make
     settings = make_settings()
     job, following, store, worker = make_job(settings), make_job(settings), JobStore(settings), Worker(settings)
     wait_for(settings, job, at("segment.infer"), worker.tick)
+    assert store.cancel("anna", following.id).state == "cancelled"
     assert store.cancel("anna", job.id).state == "running"
     wait_for(settings, job, lambda current: current.state == "cancelled", worker.tick)
     assert processes_of(job) == []
+    assert store.get("anna", following.id).record.state == "cancelled"
+    assert not (following.folder / "run").exists()
     with pytest.raises(InputError, match="no result"):
         Result.open(store.get("anna", job.id))
-    store.cancel("anna", following.id)
-    worker.tick()
-    assert store.get("anna", following.id).record.state == "cancelled"
 
 
 def test_a_job_outlives_its_server(
