@@ -1,4 +1,4 @@
-"""What the steps of runs took, as a table: peak memory and CPU time, from the metrics that each step leaves in its run.
+"""What the steps of runs took, and what their pods ask for, as a table; from the metrics that each step leaves.
 
 python -m tests.bench.table_requests runs/mine ...          default requests follow from it (charts/vemseg/README.md)
 """
@@ -11,8 +11,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
+WORKFLOWS = Path(__file__).parents[2] / "workflows"
 SERIES = re.compile(r"^(vemseg_memory_peak_bytes|vemseg_cpu_seconds_total)\{([^}]*)\} ([0-9.e+]+)", re.MULTILINE)
 STEP = re.compile(r'step="([^"]+)"')
+ASKED = re.compile(r"workflow\.parameters\.([a-z]+)-memory")
 
 
 def measured(run: Path) -> Iterator[tuple[str, str, float]]:
@@ -24,17 +28,34 @@ def measured(run: Path) -> Iterator[tuple[str, str, float]]:
             yield step[1], series, float(value)
 
 
+def asked() -> dict[str, tuple[str, str]]:
+    """Step -> CPUs and memory that its pod asks for by default."""
+    found = {}
+    for path in sorted(WORKFLOWS.glob("*.yaml")):
+        spec = yaml.safe_load(path.read_text())["spec"]
+        parameters = spec["arguments"]["parameters"]
+        default = {each["name"]: each.get("valueFrom", {}).get("default", "") for each in parameters}
+        for template in spec["templates"]:
+            if "container" in template:
+                step = "-".join(template["container"]["command"][1:])
+                (kind,) = set(ASKED.findall(template["podSpecPatch"]))
+                found[step] = default[f"{kind}-cpu"], default[f"{kind}-memory"]
+    return found
+
+
 def main() -> None:
     """Print the largest of each step over all runs."""
     most: dict[str, dict[str, float]] = defaultdict(dict)
     for run in sys.argv[1:]:
         for step, series, value in measured(Path(run)):
             most[step][series] = max(value, most[step].get(series, 0.0))
-    print("| step | peak memory, GiB | CPU, s |")
-    print("|:---|---:|---:|")
+    requests = asked()
+    print("| step | peak memory, GiB | CPU, s | asks for CPUs | asks for memory |")
+    print("|:---|---:|---:|---:|---:|")
     for step, values in most.items():
         memory, cpu = values["vemseg_memory_peak_bytes"], values["vemseg_cpu_seconds_total"]
-        print(f"| {step} | {memory / 2**30:.2f} | {cpu:.0f} |")
+        request = requests.get(step) or requests[f"boost-{step}"]
+        print(f"| {step} | {memory / 2**30:.2f} | {cpu:.0f} | {' | '.join(request)} |")
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ settings = Settings.of(os.environ)
 owner = Owners(settings.user_header, b"").of({{settings.user_header: sys.argv[1]}}, {{}})
 upload = Uploads(settings).get(owner, sys.argv[2])
 found = inspect_upload(str(upload.path), settings.limits)
-(model,) = [card for card in models(settings) if card.target == "multilabel"]
+(model,) = [card for card in models(settings.models) if card.target == "multilabel"]
 job = JobStore(settings).create(owner, found, model, voxel_size_nm={VOXEL_SIZE_NM}, upload=upload)
 print(job.id)
 """
