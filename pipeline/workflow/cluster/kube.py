@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import kubernetes
@@ -34,8 +36,12 @@ _FROM_WORKFLOW = f"workflows.{GROUP}/resubmitted-from-workflow"
 def client_from_environment() -> kubernetes.client.ApiClient:
     """A client for KUBECONFIG, ~/.kube/config or the pod's own account; `InputError` where there is none of them."""
     configuration = kubernetes.client.Configuration()
+    has_file = os.environ.get("KUBECONFIG") or Path("~/.kube/config").expanduser().exists()
     try:
-        kubernetes.config.load_config(client_configuration=configuration)
+        if has_file:
+            kubernetes.config.load_kube_config(client_configuration=configuration)
+        else:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)
     except ConfigException as error:
         raise InputError(f"no cluster: {error}; set ARGO_SERVER, or KUBECONFIG to your cluster's file") from error
     configuration.retries = False  # what to try again is decided in `follow`
