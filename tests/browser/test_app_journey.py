@@ -7,6 +7,7 @@ is of no scientific worth: it tells dark, grey and bright apart.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -95,12 +96,13 @@ def _try_slices(page: Page) -> None:
             page.wait_for_timeout(100)
         raise AssertionError("the picture has not changed")
 
-    page.get_by_label("Slice", exact=False).and_(page.locator("input[type=range]")).first.fill("3")
+    page.get_by_role("slider", name="Slice").fill("3")
+    expect(canvas).to_have_attribute("data-drawn", "z 3")
     changed()
     canvas.press("ArrowRight")
-    expect(page.get_by_text("z = 4 of")).to_be_visible()
+    expect(canvas).to_have_attribute("data-drawn", "z 4")
     changed()
-    page.get_by_label("Strength of the colours").fill("90")
+    page.get_by_role("slider", name="Strength of the colours").fill("90")
     changed()
     page.get_by_role("checkbox", name="grey").uncheck()
     changed()
@@ -109,6 +111,7 @@ def _try_slices(page: Page) -> None:
     assert colours(canvas) == 0
     page.get_by_role("button", name="Show all").click()
     page.get_by_text("x–z").click()
+    expect(canvas).to_have_attribute("data-drawn", re.compile("y "))
     changed()
     page.get_by_text("x–y").click()
 

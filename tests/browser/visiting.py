@@ -41,7 +41,7 @@ def start(page: Page) -> str:
 def wait_for_result(page: Page) -> None:
     """Until the slices can be looked at."""
     expect(page.get_by_role("tab", name="Slices")).to_be_visible(timeout=SEGMENTING_MS)
-    expect(page.locator("canvas")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.locator("canvas[data-drawn]")).to_be_visible(timeout=LOOKING_MS)
 
 
 def open_tab(page: Page, name: str) -> None:

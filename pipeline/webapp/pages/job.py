@@ -51,10 +51,9 @@ def _follow(job_id: str) -> None:
     st.markdown(badge(job.state))
     if job.state == "queued":
         _show_queue(job.queue_position or 0)
-    for step in job.steps:
-        _show_step(step)
+    _show_steps(job)
     if job.message:
-        st.write(job.message)
+        st.write(plain(job.message))
     st.write("You may close this page: the work goes on, and *My segmentations* leads back here.")
     if st.button("Cancel", icon=":material/cancel:", disabled=job.cancel_requested):
         jobs.cancel(owner(), job_id)
@@ -69,11 +68,23 @@ def _show_queue(before: int) -> None:
     )
 
 
+def _show_steps(job: Job) -> None:
+    if job.steps:
+        with st.container(border=True):
+            for step in job.steps:
+                _show_step(step)
+
+
 def _show_step(step: Step) -> None:
+    words, bar = st.columns([2, 3], vertical_alignment="center")
     took = f", {duration(step.seconds)}" if step.seconds is not None else ""
-    st.markdown(f"{ICONS[step.state]} **{step.label}**: {step.state}{took}")
-    if step.state == "running" and step.total:
-        st.progress(min(1.0, step.done / step.total), text=f"{step.done} of {step.total} pieces")
+    words.markdown(f"{ICONS[step.state]} **{step.label}**: {step.state}{took}")
+    if step.state == "done":
+        bar.progress(1.0)
+    elif step.total:
+        bar.progress(min(1.0, step.done / step.total), text=f"{step.done} of {step.total} pieces")
+    else:
+        bar.progress(0.0)
 
 
 def _show_end(job: Job) -> None:
@@ -81,8 +92,7 @@ def _show_end(job: Job) -> None:
         st.error(job.message or "The segmentation failed.", icon=":material/error:")
     else:
         st.info("It was cancelled.", icon=":material/cancel:")
-    for step in job.steps:
-        _show_step(step)
+    _show_steps(job)
     if job.record.log_tail:
         with st.expander("What the failed step said last"):
             st.code("\n".join(job.record.log_tail), language=None, wrap_lines=True)

@@ -29,9 +29,7 @@ def show() -> None:
         return
     with explained():
         found, upload = _given()
-        _describe(found)
-        voxel_size_nm = found.voxel_size_nm or _ask_voxel_size()
-        _segment(found, upload, voxel_size_nm)
+        _segment(found, upload, _describe(found))
     st.button("Use another file", icon=":material/undo:", on_click=_forget, type="tertiary")
 
 
@@ -79,7 +77,8 @@ def _forget() -> None:
             services.current().uploads.discard(owner(), identifier)
 
 
-def _describe(found: Found) -> None:
+def _describe(found: Found) -> Edges | None:
+    """Show what was found; the voxel size in nm, z, y, x, or None until it is known."""
     st.header("1. Your volume", divider="gray")
     words, picture = st.columns([3, 2], gap="large")
     with words:
@@ -93,12 +92,13 @@ def _describe(found: Found) -> None:
         st.table(rows, border="horizontal")
         for note in found.notes:
             st.info(note, icon=":material/info:")
+        voxel_size_nm = found.voxel_size_nm or _ask_voxel_size()
     if found.preview is not None:
         picture.image(found.preview, caption="The slice in the middle", alt="The slice in the middle", width="stretch")
+    return voxel_size_nm
 
 
 def _ask_voxel_size() -> Edges | None:
-    """The voxel size in nm, z, y, x, as the user states it; None until all of it is."""
     st.write("**How large is a voxel?** The file does not say; your microscope's settings do.")
     in_plane, across = st.columns(2)
     x_nm = in_plane.number_input("Pixel size in a slice (x and y), nm", 0.1, 1e5, None, step=0.1, format="%.2f")

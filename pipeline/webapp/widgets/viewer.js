@@ -58,7 +58,7 @@ class Viewer {
     try {
       const slice = await this.fetched(axis, index);
       if (axis !== this.axis || index !== this.positions[axis]) return; // the user has moved on
-      this.slice = slice;
+      [this.slice, this.shown] = [slice, `${this.across} ${index}`];
       this.part("problem").textContent = "";
       this.paint();
       [index - 1, index + 1].filter((i) => i >= 0 && i <= last).forEach((i) => this.fetched(axis, i).catch(() => {}));
@@ -100,6 +100,7 @@ class Viewer {
     const [left, top] = this.corner();
     context.drawImage(picture, left, top, widthNm * this.scale, heightNm * this.scale);
     this.drawScaleBar(context);
+    this.canvas.dataset.drawn = this.shown;
   }
 
   coloured() {
