@@ -1,16 +1,17 @@
 """Looking at what a user gives before anything is computed: what it is, and what is wrong with it, in plain words.
 
-An archive is unpacked once, beside itself; what is found there is what a job later reads. Messages name files as the
-user knows them, never folders of the server.
+An archive that was uploaded is unpacked once, beside itself; what is found there is what a job later reads. Messages
+name files as the user knows them, never folders of the server.
 """
 
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,15 +20,17 @@ from pipeline.volume.archive import extract
 from pipeline.volume.geometry import Zyx
 from pipeline.volume.image_view import ImageView
 from pipeline.volume.objects import local_directory
-from pipeline.volume.sources import Source, open_source
-from pipeline.volume.sources.base import VoxelSize
+from pipeline.volume.sources import Source, hdf5, open_source
+from pipeline.volume.sources.base import VoxelSize, decoding
 from pipeline.volume.sources.packed import only_volume
 from pipeline.webapp.limits import Limits, in_words
 from pipeline.webapp.references import refuse_references
 from pipeline.webapp.settings import Settings
+from pipeline.webapp.uploads import FACTS
 
 UNPACKED = "unpacked"
-SUFFIXES = (".zip", ".npz", ".tif", ".tiff", ".mrc", ".rec", ".map", ".mrcs", ".st", ".h5", ".hdf5", ".hdf", ".npy")
+ARCHIVES = (".zip", ".npz")
+SUFFIXES = (*ARCHIVES, ".tif", ".tiff", ".mrc", ".rec", ".map", ".mrcs", ".st", ".h5", ".hdf5", ".hdf", ".npy")
 """Endings of files that can be uploaded."""
 PREVIEW_PIXELS = 1024
 """Longest side of a preview."""
@@ -59,7 +62,7 @@ class Found:
 
 
 def inspect_upload(path_or_url: str | Path, limits: Limits) -> Found:
-    """Look at a file, a folder or an ``s3://`` URL; an archive is unpacked to a folder `UNPACKED` beside it.
+    """Look at a file, a folder or an ``s3://`` URL; an archive in an upload's folder is unpacked there, to `UNPACKED`.
 
     Raises InputError (DataError) saying what is wrong in the user's words, StorageError when the disk is full.
     """
@@ -102,21 +105,34 @@ def _below(url: str, allowed: str) -> bool:
 
 def _look_at(place: Path, limits: Limits) -> Found:
     if place.is_dir():
-        return _look(str(place), place.name, "folder of slices", limits)
+        return _look(str(place), place.name, f"folder of {_content(place)}", limits)
     _refuse_unreadable(place)
-    if place.suffix.lower() not in (".zip", ".npz"):
-        return _look(str(place), place.name, _KINDS[place.suffix.lower()], limits)
-    inside = only_volume(_unpacked(place, limits), place.name)
-    return _look(inside, place.name, f"archive of {_content(Path(inside))}", limits)
+    is_upload = (place.parent / FACTS).is_file()
+    if is_upload and place.suffix.lower() in ARCHIVES:
+        inside = only_volume(_unpacked(place, limits), place.name)
+        return _look(inside, place.name, f"archive of {_content(Path(inside))}", limits)
+    if place.suffix.lower() in hdf5.SUFFIXES:
+        return _look_at_largest(place, limits)
+    return _look(str(place), place.name, _KINDS[place.suffix.lower()], limits)
+
+
+def _look_at_largest(file: Path, limits: Limits) -> Found:
+    """Of several datasets the one with the most voxels is the image; the user is told."""
+    with decoding(file.name), h5py.File(file, "r") as opened:
+        sizes = {name: prod(shape) for name, shape in hdf5.volumes(opened).items()}
+    if len(sizes) < 2:
+        return _look(str(file), file.name, "HDF5 dataset", limits)
+    largest = max(sizes, key=lambda name: sizes[name])
+    found = _look(f"{file}:/{largest}", file.name, f"HDF5 dataset /{largest}", limits)
+    return replace(found, notes=(*found.notes, f"Of {len(sizes)} datasets in the file, the largest is taken."))
 
 
 _KINDS = {
+    **dict.fromkeys(ARCHIVES, "archive"),
+    **dict.fromkeys(hdf5.SUFFIXES, "HDF5 file"),
     ".tif": "TIFF stack",
     ".tiff": "TIFF stack",
     ".npy": "NumPy array",
-    ".h5": "HDF5 dataset",
-    ".hdf5": "HDF5 dataset",
-    ".hdf": "HDF5 dataset",
     **dict.fromkeys((".mrc", ".rec", ".map", ".mrcs", ".st"), "MRC volume"),
 }
 
@@ -144,7 +160,7 @@ def _refuse_unreadable(file: Path) -> None:
     suffix = file.suffix.lower()
     with file.open("rb") as content:
         head = content.read(4)
-    if suffix in (".zip", ".npz") and not head.startswith(b"PK"):
+    if suffix in ARCHIVES and not head.startswith(b"PK"):
         raise DataError(
             f"{file.name} is not a zip file, although its name ends in {suffix}; pack the slices with your computer's "
             "own 'compress' or 'send to zip'"

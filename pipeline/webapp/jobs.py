@@ -29,7 +29,7 @@ from pipeline.volume.geometry import Zyx
 from pipeline.volume.sources.base import VoxelSize
 from pipeline.webapp.catalogue import ModelCard
 from pipeline.webapp.fitting import Treatment
-from pipeline.webapp.intake import Found
+from pipeline.webapp.intake import UNPACKED, Found
 from pipeline.webapp.records import is_id, read_record, write_record
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.steps import Step
@@ -176,8 +176,8 @@ class JobStore:
         staged = self._folder / f".{job_id}"
         staged.mkdir(parents=True)
         if upload is not None:
-            if found.location != str(upload.path):
-                upload.path.unlink()  # an archive, of which the content is what is read
+            if (upload.folder / UNPACKED).exists():
+                upload.path.unlink()  # the archive, of which the content is what is read
             upload.folder.rename(staged / UPLOAD)
         write_record(staged / RECORD, asdict(record))
         staged.rename(self._folder / job_id)  # who sees the folder sees all of it

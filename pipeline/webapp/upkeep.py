@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from pathlib import Path
 
@@ -73,6 +74,8 @@ def _ended_at(job: Job) -> float:
 
 
 def _last_change(folder: Path) -> float:
-    """Seconds since 1970 of the last byte that came."""
-    times = [path.stat().st_mtime for path in (folder, *folder.iterdir()) if path.exists()]
-    return max(times, default=0.0)
+    """Seconds since 1970 of the last byte that came; never for a folder that a job has just taken away."""
+    try:
+        return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except OSError:
+        return math.inf

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import IO
 
 from pipeline.errors import InputError, VemsegError
-from pipeline.webapp.executors import Executor, Look, executor_of
+from pipeline.webapp.executors import Executor, Handle, Look, executor_of
 from pipeline.webapp.executors.reasons import without_folder
 from pipeline.webapp.jobs import SCRATCH, Job, JobStore, State
 from pipeline.webapp.metrics import JOBS_ENDED, QUEUE_SECONDS
@@ -119,12 +119,21 @@ class Worker:
                 self._start(job)
             return
         if job.cancel_requested:
-            asked = self._stopping.setdefault(job.id, time.monotonic())
-            self._executor.stop(job, stage, handle, at_once=time.monotonic() - asked > PATIENCE_SECONDS)
+            self._ask_to_end(job, stage, handle)
         look = self._executor.look(job, stage, handle)
+        if job.record.message:  # of a trouble that is over
+            job = self._store.write(job, message="")
         job = self._store.write_steps(job, self._steps(job, look))
         if look.verdict != "running":
             self._go_on(job, look)
+
+    def _ask_to_end(self, job: Job, stage: Stage, handle: Handle) -> None:
+        """Ask once, then after some patience do not ask."""
+        now = time.monotonic()
+        asked = self._stopping.get(job.id)
+        if asked is None or now - asked > PATIENCE_SECONDS:
+            self._stopping[job.id] = now
+            self._executor.stop(job, stage, handle, at_once=asked is not None)
 
     def _go_on(self, job: Job, look: Look) -> None:
         """A stage has ended, one way or another."""

@@ -18,13 +18,13 @@ import mrcfile
 import numpy as np
 import pytest
 import tifffile
-from conftest import MakeSettings, look, noise, png, slices, uploaded, zipped
 from tinystudy import tissue
+from webapp_support import MakeSettings, look, noise, png, slices, uploaded, zipped
 
 from pipeline.errors import InputError
 from pipeline.volume.omezarr import Geometry, create_image
 from pipeline.volume.stores import Store
-from pipeline.webapp.intake import PREVIEW_PIXELS, UNPACKED, permitted
+from pipeline.webapp.intake import PREVIEW_PIXELS, UNPACKED, inspect_upload, permitted
 from pipeline.webapp.limits import Limits, in_words
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.uploads import OutOfStepError, TooLargeError, UnknownUploadError, Uploads
@@ -258,6 +258,16 @@ def test_an_upload_is_looked_at_again_without_unpacking_again(make_settings: Mak
     assert {path: path.stat().st_mtime_ns for path in upload.folder.rglob("*")} == changed
 
 
+def test_of_several_datasets_the_largest_is_taken(make_settings: MakeSettings) -> None:
+    file = io.BytesIO()
+    with h5py.File(file, "w") as content:
+        content["volumes/raw"], content["volumes/ids"], content["times"] = GREY, GREY[:2], np.arange(5)
+    settings = make_settings()
+    found = look(settings, uploaded(settings, file.getvalue(), "stack.h5"))
+    assert (found.shape_zyx, found.kind) == (GREY.shape, "HDF5 dataset /volumes/raw")
+    assert len(found.notes) == 1
+
+
 def test_a_preview_is_thinned(make_settings: MakeSettings) -> None:
     settings = make_settings()
     content = zipped({"s_0.png": png(noise((50, 3 * PREVIEW_PIXELS - 1)))})
@@ -295,6 +305,16 @@ def test_only_permitted_places_are_read(make_settings: MakeSettings, tmp_path: P
             permitted(place, settings)
     with pytest.raises(InputError, match="upload"):
         permitted(str(lab), make_settings())
+
+
+def test_nothing_is_written_beside_what_a_user_names(make_settings: MakeSettings, tmp_path: Path, stack: bytes) -> None:
+    lab = tmp_path / "lab"
+    lab.mkdir()
+    (lab / "stack.zip").write_bytes(stack)
+    before = files_of(lab)
+    found = inspect_upload(lab / "stack.zip", make_settings().limits)
+    assert (found.location, found.shape_zyx) == (str(lab / "stack.zip"), (4, 64, 96))
+    assert files_of(lab) == before
 
 
 def test_an_upload_comes_in_pieces_and_goes_on(make_settings: MakeSettings) -> None:

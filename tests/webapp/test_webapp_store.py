@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import MakeJob, MakeSettings, uploaded
 from prometheus_client.parser import text_string_to_metric_families
 from tinystudy import VOXEL_SIZE_NM
+from webapp_support import MakeJob, MakeSettings, uploaded
 
 from pipeline.errors import InputError
 from pipeline.webapp import metrics

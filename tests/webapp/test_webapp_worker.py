@@ -20,13 +20,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from conftest import MakeJob, MakeSettings
-from tinystudy import VOXEL_SIZE_NM, files
+from scipy.ndimage import label
+from tinystudy import VOXEL_SIZE_NM, files, place
+from webapp_support import MakeJob, MakeSettings, look, uploaded
 
 from pipeline.errors import InputError
 from pipeline.steps.run import Run
 from pipeline.volume.omezarr import open_image
 from pipeline.volume.stores import Store
+from pipeline.webapp import catalogue
 from pipeline.webapp.catalogue import ModelCard
 from pipeline.webapp.fitting import mismatch
 from pipeline.webapp.jobs import Job, JobStore
@@ -119,8 +121,6 @@ def reference(stack: bytes, model: ModelCard, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def done(stack: bytes, model: ModelCard, finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A job that is done; only to be read."""
-    from conftest import look, uploaded
-    from tinystudy import place
 
     settings = Settings(data=tmp_path_factory.mktemp("done"), models=(str(place(finished)),), cores=1)
     upload = uploaded(settings, stack)
@@ -162,8 +162,6 @@ def test_slices_show_what_is_stored(done: Job) -> None:
 
 
 def test_counts_are_exact(done: Job) -> None:
-    from scipy.ndimage import label
-
     result = Result.open(done)
     volume = result.labels.read(result.geometry.block)
     for count in result.class_counts():
@@ -290,16 +288,12 @@ def test_of_two_servers_one_works(
 def test_a_failure_is_told_in_plain_words(
     make_settings: MakeSettings, make_job: MakeJob, copied: Run, tmp_path: Path
 ) -> None:
-    from dataclasses import replace
-
-    from pipeline.webapp import catalogue
-
     weights = tmp_path / "run/models/multilabel/model.safetensors"
     card = catalogue.models([str(weights.parent)])[0]
     weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
     settings = make_settings()
     job = make_job(settings)
-    JobStore(settings).write(job, model_url=replace(card).url)
+    JobStore(settings).write(job, model_url=card.url)
     last = work_off(settings, job, "failed")
     assert "model.safetensors is not the file" in last.message
     assert str(settings.data) not in last.message

@@ -53,19 +53,20 @@ class Hdf5Source(Source):
 
 
 def _chosen(file: h5py.File, location: Location) -> h5py.Dataset:
-    volumes = _volumes(file)
-    listed = ", ".join(f"/{name} {shape}" for name, shape in volumes.items()) or "none"
+    found = volumes(file)
+    listed = ", ".join(f"/{name} {shape}" for name, shape in found.items()) or "none"
     if location.inner:
         chosen = file.get(location.inner)
         if isinstance(chosen, h5py.Dataset):
             return chosen
         raise DataError(f"{location.text}: no dataset /{location.inner}; the file holds {listed}")
-    if len(volumes) != 1:
+    if len(found) != 1:
         raise DataError(f"{location.text}: name one dataset, as in {location.text}:/data; the file holds {listed}")
-    return file[next(iter(volumes))]
+    return file[next(iter(found))]
 
 
-def _volumes(file: h5py.File) -> dict[str, tuple[int, ...]]:
+def volumes(file: h5py.File) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every dataset that may be a volume, or a slice."""
     found: dict[str, tuple[int, ...]] = {}
 
     def note(name: str, node: object) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from pipeline.webapp.executors.base import Executor, Look
+from pipeline.webapp.executors.base import Executor, Handle, Look
 
 if TYPE_CHECKING:
     from pipeline.webapp.settings import Settings
 
-__all__ = ["Executor", "Look", "executor_of"]
+__all__ = ["Executor", "Handle", "Look", "executor_of"]
 
 
 def executor_of(settings: Settings) -> Executor:

@@ -22,10 +22,10 @@ from pipeline.webapp.executors.reasons import reason_of
 from pipeline.webapp.jobs import Job
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.stages import Stage
-from pipeline.workflow.cluster import Workflows, connect, from_template, kubernetes, stop, submit
+from pipeline.workflow.cluster import Workflows, connect, from_template, kubernetes, submit
 from pipeline.workflow.cluster.api import NotFoundError
 from pipeline.workflow.cluster.logs import PodLogs
-from pipeline.workflow.cluster.status import ENDED, Status, status_of
+from pipeline.workflow.cluster.status import Status, status_of
 from pipeline.workflow.nodes import SUCCEEDED
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ class ClusterExecutor:
             self._here.stop(job, stage, handle, at_once=at_once)
             return
         try:
-            if status_of(self._workflows.get(handle["workflow"])).phase not in ENDED:
-                stop(self._workflows, handle["workflow"], terminate=at_once)
+            if not status_of(self._workflows.get(handle["workflow"])).has_ended:
+                self._workflows.stop(handle["workflow"], terminate=at_once)
         except NotFoundError:
             return
 

@@ -12,7 +12,7 @@ from pipeline.workflow.view import Logs
 TAIL_LINES = 20
 _END = re.compile(r"^vemseg: (?P<reason>.+)$")  # how the command line ends with an error that a user can mend
 _KILLED = 137
-_NO_MEMORY = "it needed more memory than there is. Try a smaller volume, or ask whoever runs this server for more"
+_NO_MEMORY = "It needed more memory than there is. Try a smaller volume, or ask whoever runs this server for more."
 
 
 def reason_of(
@@ -33,7 +33,7 @@ def reason_of(
         reason = _NO_MEMORY
     else:
         last = next((line for line in (failed[-1].message if failed else "", *tail[-1:]) if line), "it says no more")
-        reason = f"something went wrong in vemseg itself ({last})"
+        reason = f"Something went wrong in vemseg itself ({last})."
     return without_folder(reason, folder), tuple(without_folder(line, folder) for line in tail)
 
 
