@@ -17,18 +17,19 @@ from captures import write_tiny
 from lab import CHART, IMAGE, REPOSITORY, SLOTS, Files, Lab, Laptop, administrator, working_node
 from observing import Workflow
 
-# What the steps of such small studies need, on a machine of two cores; one thread each, as on the laptop.
+# What the steps of such small studies need, on a machine of two cores; at most one, for as many threads as on the
+# laptop. Three trainings have room at once; a step that is alone has most of a core, or it would take long to start.
 PARAMETERS = {
     "image": IMAGE,
-    "light-cpu": "300m",
+    "light-cpu": "900m",
     "light-memory": "1Gi",
-    "augment-cpu": "300m",
+    "augment-cpu": "500m",
     "augment-memory": "1Gi",
     "train-cpu": "400m",
     "train-memory": "1Gi",
     "infer-cpu": "400m",
     "infer-memory": "1Gi",
-    "evaluate-cpu": "400m",
+    "evaluate-cpu": "900m",
     "evaluate-memory": "1Gi",
     "gpus": "1",
 }

@@ -169,7 +169,7 @@ def test_a_wrong_configuration_fails_at_once(lab: Lab, files: Files, tmp_path: P
 
 def study(lab: Lab, name: str, **parameters: str) -> Workflow:
     """Submit the slow study, with a run of this name and an inference that has time to be disturbed."""
-    mine = {"config": "/data/slow/study.yaml", "run": f"/data/runs/{name}", "infer_cpu": "200m"}
+    mine = {"config": "/data/slow/study.yaml", "run": f"/data/runs/{name}", "train_cpu": "800m", "infer_cpu": "200m"}
     return Workflow(lab, "vemseg-study", **{**mine, **parameters})
 
 

@@ -106,7 +106,7 @@ def application(lab: Lab, teacher: str) -> Iterator[Application]:
         "web.models": f"{{{teacher}}}",
         "web.userHeader": HEADER,
         "networkPolicy.proxyNamespace": "proxies",
-        "web.cpu": "400m",
+        "web.cpu": "600m",
         "web.memory": "1Gi",
     }
     lab.helm("upgrade", "vemseg", CHART, "--reuse-values", *(f"--set={key}={value}" for key, value in values.items()))
