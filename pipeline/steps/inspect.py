@@ -54,6 +54,8 @@ def overview(run_url: str) -> Iterator[RenderableType]:
     figures = [key for key in run.evaluation_store.list("figures") if key.endswith(".png")]
     if figures:
         yield f"figures: {len(figures)} in {run.evaluation_store.child('figures').url}"
+    if run.store.exists("evaluation/report.html"):
+        yield f"report: {run.evaluation_store.url}/report.html"
 
 
 def _captures(run: Run) -> Table:

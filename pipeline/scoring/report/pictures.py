@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.scoring.slices import Rgb
 
 QUALITY = 75
-THUMBNAIL_PX = 480
+THUMBNAIL_PX = 720
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from pipeline.volume.stores import Store
 Kind = Literal["scene", "film", "picture"]
 KINDS: dict[str, Kind] = {".html": "scene", ".gif": "film", ".mp4": "film", ".png": "picture"}
 TABLES = ("scores", "ablation", "shares")
+ONE_CLASS = "class"
 MOST_PREVIEWS = 24
 """More would make the page large; the others are named only."""
 
@@ -24,13 +25,18 @@ MOST_PREVIEWS = 24
 def links(evaluation: Store) -> Iterator[Link]:
     """What there is, by relative addresses: scenes, films and pictures, then tables and figures."""
     paths = [path for path in map(PurePosixPath, evaluation.list(RENDERS)) if path.suffix in KINDS]
-    for number, path in enumerate(sorted(paths, key=lambda path: (list(KINDS).index(path.suffix), path))):
+    for number, path in enumerate(sorted(paths, key=_rank)):
         preview = _preview(evaluation, path) if number < MOST_PREVIEWS else None
         yield Link(quote(str(path)), _title(path), KINDS[path.suffix], preview)
     for key in evaluation.list():
         path = PurePosixPath(key)
         if (len(path.parts) == 1 and path.stem in TABLES) or path.parts[0] == "figures":
             yield Link(quote(key), key, "table")
+
+
+def _rank(path: PurePosixPath) -> tuple[int, bool, PurePosixPath]:
+    """By kind; pictures of a single class after those of all."""
+    return list(KINDS).index(path.suffix), path.stem.startswith(f"{ONE_CLASS}_"), path
 
 
 def _title(path: PurePosixPath) -> str:
