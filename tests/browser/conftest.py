@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from appserver import train_tiny_model
 from axe_playwright_python.sync_playwright import Axe
 from looking import WIDE, Violations
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
@@ -98,6 +99,12 @@ def axe() -> Violations:
 def _described(violation: dict[str, Any]) -> str:
     places = [" ".join(map(str, node["target"])) for node in violation["nodes"]]
     return f"{violation['id']} ({violation['impact']}): {violation['help']}: {', '.join(places)}"
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run with a multilabel model, trained for a few seconds."""
+    return train_tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture

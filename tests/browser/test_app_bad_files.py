@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from appserver import AppServer, serving, train_tiny_model
+from appserver import AppServer, serving
 from PIL import Image
 from playwright.sync_api import Page, expect
 from visiting import LOOKING_MS, give_file
@@ -54,9 +54,9 @@ FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """A server for all of them."""
-    with serving(train_tiny_model(tmp_path_factory.mktemp("model")), tmp_path_factory.mktemp("app")) as running:
+    with serving(model, tmp_path_factory.mktemp("app")) as running:
         yield running
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, train_tiny_model, zip_of_slices
+from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
 from looking import Look, Violations
 from playwright.sync_api import BrowserContext, Page, expect
 from visiting import (
@@ -31,12 +31,6 @@ from visiting import (
 
 WORKFLOW = Path(__file__).parents[2] / "workflows" / "segment.yaml"
 SLICES = 20
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with a trained model."""
-    return train_tiny_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, train_tiny_model, zip_of_slices
+from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
 from playwright.sync_api import Page, expect
 from proxy import USER_HEADER, Proxy, proxying
 from visiting import LOOKING_MS, colours, give_file, open_tab, start, state_voxel_size, wait_for_result
@@ -15,9 +16,8 @@ BASE = "/lab/segment"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """A server that takes the user's name from the proxy."""
-    model = train_tiny_model(tmp_path_factory.mktemp("model"))
     options = ("--base-path", BASE, "--user-header", USER_HEADER)
     with serving(model, tmp_path_factory.mktemp("app"), *options) as running:
         yield running

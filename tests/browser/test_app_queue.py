@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, train_tiny_model, zip_of_slices
+from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
 from playwright.sync_api import Browser, Page, expect
 from visiting import LOOKING_MS, SEGMENTING_MS, colours, give_file, start, state_voxel_size, wait_for_result
 
@@ -16,9 +16,9 @@ ANSWER_SECONDS, TRIES = 1.0, 5
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[AppServer]:
+def server(model: Path, tmp_path: Path) -> Iterator[AppServer]:
     """A server that runs one job at a time."""
-    with serving(train_tiny_model(tmp_path / "model"), tmp_path / "app", "--jobs", "1") as running:
+    with serving(model, tmp_path / "app", "--jobs", "1") as running:
         yield running
 
 

@@ -9,20 +9,17 @@ from pathlib import Path
 import pytest
 from appserver import AppServer, serving
 from playwright.sync_api import BrowserContext, Page, expect
-from tinystudy import place
 from visiting import LOOKING_MS
 
-from pipeline.steps.run import Run
-
 BYTES = 20 << 20  # three pieces of the widget
-SLOW, FAST = 1e6, -1
-"""Bytes a second; -1 is as fast as it goes."""
+SLOW = 1e6
+"""Bytes a second."""
 
 
 @pytest.fixture(scope="module")
-def server(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """A server for the tests of this file."""
-    with serving(place(finished), tmp_path_factory.mktemp("app")) as running:
+    with serving(model, tmp_path_factory.mktemp("app")) as running:
         yield running
 
 
@@ -40,7 +37,8 @@ def test_an_upload_goes_on_after_all_that_may_happen(
 ) -> None:
     page.on("dialog", lambda dialog: dialog.accept())  # whether to leave while a file is uploaded
     page.goto(server.url)
-    _throttle(context, page, SLOW)
+    line = Line(context, page)
+    line.is_now(upload_bytes_per_second=SLOW)
     _choose_by_keyboard(page, file)
     _wait_for_progress(page, above=0.0)
     page.get_by_role("button", name="Pause").click()
@@ -53,14 +51,13 @@ def test_an_upload_goes_on_after_all_that_may_happen(
 
     page.get_by_role("button", name="Resume").click()
     _wait_for_progress(page, above=paused_at / BYTES)
-    context.set_offline(True)
+    line.is_now(offline=True)
     expect(page.get_by_text("The connection was lost")).to_be_visible(timeout=LOOKING_MS)
-    context.set_offline(False)
-    _throttle(context, page, SLOW)
+    line.is_now(upload_bytes_per_second=SLOW)
     _wait_for_progress(page, above=_progress(page))
 
     page.reload()
-    _throttle(context, page, FAST)
+    line.is_now()
     _choose_by_keyboard(page, file)
     expect(page.get_by_role("alert").filter(has_text=file.name)).to_be_visible(timeout=LOOKING_MS)
     assert [entry.name for entry in (server.folder / "uploads").iterdir()] == [folder.name]
@@ -81,13 +78,14 @@ def test_files_are_dropped_one_at_a_time(server: AppServer, page: Page) -> None:
 @pytest.mark.slow
 def test_a_cancelled_upload_leaves_nothing(server: AppServer, context: BrowserContext, page: Page, file: Path) -> None:
     page.goto(server.url)
-    _throttle(context, page, SLOW)
+    line = Line(context, page)
+    line.is_now(upload_bytes_per_second=SLOW)
     _choose_by_keyboard(page, file)
     _wait_for_progress(page, above=0.0)
     before = set((server.folder / "uploads").iterdir())
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
-    _throttle(context, page, FAST)
+    line.is_now()
     for _ in range(50):
         if len(set((server.folder / "uploads").iterdir())) == len(before) - 1:
             return
@@ -116,11 +114,18 @@ def _wait_for_progress(page: Page, *, above: float) -> None:
     raise AssertionError("the upload does not go on")
 
 
-def _throttle(context: BrowserContext, page: Page, upload_bytes_per_second: float) -> None:
-    conditions = {"offline": False, "latency": 0, "downloadThroughput": -1}
-    session = context.new_cdp_session(page)
-    session.send("Network.enable")
-    session.send("Network.emulateNetworkConditions", conditions | {"uploadThroughput": upload_bytes_per_second})
+class Line:
+    """The connection of a page. One session of the protocol: conditions that two of them set do not add up."""
+
+    def __init__(self, context: BrowserContext, page: Page) -> None:
+        self._session = context.new_cdp_session(page)
+        self._session.send("Network.enable")
+
+    def is_now(self, *, upload_bytes_per_second: float = -1, offline: bool = False) -> None:
+        """Change it; -1 is as fast as it goes."""
+        conditions = {"offline": offline, "latency": 0, "downloadThroughput": -1}
+        conditions["uploadThroughput"] = upload_bytes_per_second
+        self._session.send("Network.emulateNetworkConditions", conditions)
 
 
 def _dropped(page: Page, *names: str) -> object:

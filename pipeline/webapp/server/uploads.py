@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from pipeline.webapp.intake import refuse_other_kinds
 from pipeline.webapp.server.answers import owner_of
 from pipeline.webapp.uploads import Upload, Uploads
 
@@ -42,7 +43,9 @@ class _Endpoints:
 
     async def create(self, request: Request) -> Response:
         owner, size_bytes = owner_of(request), _number(request, "upload-length")
-        upload = await run_in_threadpool(self.uploads.begin, owner, _file_name(request), size_bytes)
+        name = _file_name(request)
+        refuse_other_kinds(name)
+        upload = await run_in_threadpool(self.uploads.begin, owner, name, size_bytes)
         location = {"Location": f"{self.path}/{upload.id}"}
         return JSONResponse({"id": upload.id}, 201, PROTOCOL | location)
 
