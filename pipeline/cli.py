@@ -155,6 +155,14 @@ def inspect(run_url: Annotated[str, typer.Argument(metavar="RUN", help="Run URL"
     _show(run_url, Console())
 
 
+@app.command(rich_help_panel=STUDY, epilog="vemseg render runs/mine")
+def render(run_url: Annotated[str, typer.Argument(metavar="RUN", help="Run URL")]) -> None:
+    """Draw in 3D what was found, missed and invented of each class: pictures, a turn-table, an interactive scene."""
+    from pipeline.steps.render import render as step
+
+    step(run_url)
+
+
 @app.command(rich_help_panel=STUDY, epilog="vemseg report runs/mine")
 def report(
     run_url: Annotated[str, typer.Argument(metavar="RUN", help="Run URL: a path, file:// or s3://")],

@@ -424,6 +424,8 @@ class Evaluation(Section):
 
     figure_slices: tuple[Annotated[int, Field(ge=0)], ...] | Literal["auto"] = "auto"
     """Slices of each capture to draw; auto: chosen by what they show."""
+    renders: bool = True
+    """Draw what was found, missed and invented in 3D too, where an OpenGL library is installed."""
 
 
 class Config(Section):

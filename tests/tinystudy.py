@@ -62,7 +62,7 @@ CONFIG: dict[str, Any] = {
     },
     "inference": {"block_zyx": [4, 32, 32], "shard_zyx": [2, 32, 32]},
     "boosting": {"methods": []},
-    "evaluation": {"figure_slices": [1]},
+    "evaluation": {"figure_slices": [1], "renders": False},
 }
 ZSSR: dict[str, Any] = {
     "most_steps": 20,

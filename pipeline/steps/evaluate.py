@@ -65,30 +65,40 @@ def evaluate(run_url: str) -> tables.ScoreTable:
     run = Run.open(run_url)
     run.refuse_without_labels()
     with run.reporter("evaluate") as report:
-        marker = scores_marker(run)
-        if marker.done:
-            report.say("is done")
-            return tables.from_json(run.evaluation_store.read("scores.json").decode())
-        marker.clear()
-        _forget_slice_figures(run)
-        views = [view for target in run.plan.targets for view in _views(run, target)]
-        counted = {}
-        for number, view in enumerate(views):
-            report.progress(number, len(views), f"scoring {view.name}")
-            counted[view.name] = _count(run, view, report.metrics)
-        table = _table(run, views, counted)
-        for side, scores in table.sides.items():
-            for average in tables.AVERAGES:
-                report.metrics.f1(getattr(scores, average).f1, network=side, average=average)
-        _write_tables(run, table)
-        _write_figures(run, views, counted, table, report)
-        for target in run.plan.targets:
-            for capture in run.plan.captures:
-                for volume in run.predicted_volumes(target, capture.name):
-                    build_pyramid(volume)
-        marker.write(weighted_f1=table.headline)
-        report.progress(len(views), len(views), tables.headline(table))
+        table = _scored(run, report)
+        if run.config.evaluation.renders:
+            from pipeline.steps.render import render_where_possible  # VTK is slow to import
+
+            render_where_possible(run, report)
         return table
+
+
+def _scored(run: Run, report: Reporter) -> tables.ScoreTable:
+    """Tables, confusion volumes and figures."""
+    marker = scores_marker(run)
+    if marker.done:
+        report.say("is done")
+        return tables.from_json(run.evaluation_store.read("scores.json").decode())
+    marker.clear()
+    _forget_slice_figures(run)
+    views = [view for target in run.plan.targets for view in _views(run, target)]
+    counted = {}
+    for number, view in enumerate(views):
+        report.progress(number, len(views), f"scoring {view.name}")
+        counted[view.name] = _count(run, view, report.metrics)
+    table = _table(run, views, counted)
+    for side, scores in table.sides.items():
+        for average in tables.AVERAGES:
+            report.metrics.f1(getattr(scores, average).f1, network=side, average=average)
+    _write_tables(run, table)
+    _write_figures(run, views, counted, table, report)
+    for target in run.plan.targets:
+        for capture in run.plan.captures:
+            for volume in run.predicted_volumes(target, capture.name):
+                build_pyramid(volume)
+    marker.write(weighted_f1=table.headline)
+    report.progress(len(views), len(views), tables.headline(table))
+    return table
 
 
 def is_scored(run: Run) -> bool:
@@ -112,7 +122,8 @@ def scores_marker(run: Run) -> Marker:
     """Says that the tables are of these predictions. Raises RunConflictError when a prediction is missing."""
     config = run.config
     predictions = [work.marker.digest for work in predicted_works(run)]
-    return run.marker("evaluate", "scores", digest(predictions, config.classes, config.evaluation))
+    drawn = config.evaluation.model_dump(mode="json", exclude={"renders"})  # they have a marker of their own
+    return run.marker("evaluate", "scores", digest(predictions, config.classes, drawn))
 
 
 def _views(run: Run, target: str) -> list[View]:

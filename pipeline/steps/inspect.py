@@ -51,9 +51,10 @@ def overview(run_url: str) -> Iterator[RenderableType]:
         yield tables.to_rich(tables.from_json(run.evaluation_store.read("scores.json").decode()))
     if run.store.exists("evaluation/ablation.json"):
         yield ablation_tables.headline(ablation_tables.from_json(run.evaluation_store.read("ablation.json").decode()))
-    figures = [key for key in run.evaluation_store.list("figures") if key.endswith(".png")]
-    if figures:
-        yield f"figures: {len(figures)} in {run.evaluation_store.child('figures').url}"
+    for kind in ("figures", "renders"):
+        files = list(run.evaluation_store.list(kind))
+        if files:
+            yield f"{kind}: {len(files)} in {run.evaluation_store.child(kind).url}"
     if run.store.exists("evaluation/report.html"):
         yield f"report: {run.evaluation_store.url}/report.html"
 

@@ -70,6 +70,7 @@ def stage(camera: Camera, *, sheer_layers: int = 0, smooth: bool = True) -> Iter
         if sheer_layers:
             plotter.enable_depth_peeling(sheer_layers)
         plotter.enable_anti_aliasing("ssaa" if smooth else "msaa")
+        plotter.show(auto_close=False)  # opens the window; what is put on the stage is drawn by `picture`
         yield plotter
     finally:
         plotter.close()
@@ -84,6 +85,5 @@ def picture(plotter: Plotter, camera: Camera) -> Rgb:
     plotter.camera.up = tuple(up)
     plotter.camera.parallel_scale = camera.scale * camera.pixels[1] / 2
     plotter.renderer.reset_camera_clipping_range()
-    plotter.show(auto_close=False)
     plotter.render()
-    return np.asarray(plotter.screenshot(None, return_img=True))[..., :3]
+    return np.asarray(plotter.image)[..., :3].copy()

@@ -19,8 +19,8 @@ from pipeline.scoring.volumes import mix
 
 MOST_TRIANGLES = 400_000
 """Of all surfaces of a scene together: a phone still turns it, and the file is well below 15 MB."""
-MOST_VOXELS = 6_000_000
-"""Of an array to make surfaces of: more cost time and are decimated away again."""
+MOST_VOXELS = 3_500_000
+"""Of an array to make surfaces of: the details of a larger one cost time, and are decimated away again."""
 
 BANDS = 80
 """Of a banded surface along the volume's diagonal, one half of them in each colour."""

@@ -15,10 +15,11 @@ from pipeline.scoring.render.confusion import ConfusionView, all_surfaces
 from pipeline.scoring.render.legend import swatch
 from pipeline.scoring.render.outcomes import Outcome, outcome_styles
 from pipeline.scoring.render.stills import surface_pictures
-from pipeline.scoring.render.surfaces import Surface
+from pipeline.scoring.render.surfaces import Surface, decimated
 from pipeline.scoring.slices import Rgb
 
 FRAMES = 24
+_MOST_TRIANGLES = 80_000
 _LONGEST_PANEL = 400
 _FRAME_MILLISECONDS = 130
 _COLORS = 128
@@ -29,8 +30,10 @@ def turntable_gif(view: ConfusionView, title: str) -> bytes:
     """Return the GIF of a view; it leaves out the class that fills the volume."""
     cameras = turning(view.size_nm, _LONGEST_PANEL, FRAMES)
     _, predicted = view.truth_and_predicted
-    left = surface_pictures(view.class_surfaces(predicted), cameras)
-    right = surface_pictures(_errors(view), cameras)
+    left, right = (
+        surface_pictures(decimated(found, _MOST_TRIANGLES), cameras)
+        for found in (view.class_surfaces(predicted), _errors(view))
+    )
     heading = _heading(title, 2 * cameras[0].pixels[0])
     frames = [np.vstack([heading, np.hstack(pair)]) for pair in zip(left, right, strict=True)]
     return _gif(frames)
