@@ -16,6 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from pipeline.errors import DataError
 from pipeline.machine import description
 from pipeline.metrics import StepMetrics, push, served
 
@@ -25,6 +26,21 @@ if TYPE_CHECKING:
 # Argo reads a pod's progress from the file that this variable names; the local runner does the same.
 PROGRESS_VARIABLE = "ARGO_PROGRESS_FILE"
 SECONDS_BETWEEN_LINES = 5.0
+
+
+def read_events(store: Store, key: str) -> list[dict[str, Any]]:
+    """The events of a file that a reporter wrote, from the first on; none where there is no file.
+
+    Raises DataError when it is something else.
+    """
+    try:
+        lines = store.read(key).splitlines()
+    except FileNotFoundError:
+        return []
+    try:
+        return [json.loads(line) for line in lines]
+    except ValueError as error:
+        raise DataError(f"{store.url}/{key}: not a list of events ({error}); delete the file") from error
 
 
 class Reporter:

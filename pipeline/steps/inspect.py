@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
@@ -16,6 +16,7 @@ from pipeline.steps.evaluate import is_scored
 from pipeline.steps.infer import shard_works
 from pipeline.steps.run import Run
 from pipeline.steps.runplan import BoostingPlan
+from pipeline.telemetry import read_events
 
 OUTDATED = "of an earlier plan"
 
@@ -115,11 +116,13 @@ def _boosting(run: Run, plan: BoostingPlan) -> Table:
     return table
 
 
+def validations(run: Run, target: str) -> list[dict[str, Any]]:
+    """What a training that need not have ended has measured so far, by step; of a step told twice, the later."""
+    events = read_events(run.store, f"events/train-{target}.jsonl")
+    by_step = {event["step"]: event for event in events if event["event"] == "validated"}
+    return [by_step[step] for step in sorted(by_step)]
+
+
 def _last_score(run: Run, target: str) -> float | None:
-    """From the events of a training that is not finished."""
-    try:
-        lines = run.store.read(f"events/train-{target}.jsonl").decode().splitlines()
-    except FileNotFoundError:
-        return None
-    scores = [event["validation_macro_f1"] for event in map(json.loads, lines) if event["event"] == "validated"]
-    return float(scores[-1]) if scores else None
+    measured = validations(run, target)
+    return float(measured[-1]["validation_macro_f1"]) if measured else None

@@ -20,6 +20,7 @@ from pipeline.config import parse_config
 from pipeline.errors import ConfigError
 from pipeline.steps.finish import finish
 from pipeline.steps.plan import plan
+from pipeline.steps.report import report
 from pipeline.steps.run import Run
 from pipeline.volume.omezarr import open_labels
 
@@ -155,6 +156,8 @@ def test_a_run_in_a_bucket_is_that_of_a_folder(bucket: str, study: Path, finishe
     weights = "models/multilabel/model.safetensors"
     assert run.store.read(weights) == finished.store.read(weights)
     assert set(NAMES) < set(scores(run))
+    report(run.store.url)
+    assert b"best</strong> F1" in run.evaluation_store.read("report.html")
 
 
 @pytest.mark.parametrize(("edge", "told"), [(8, False), (160, True)])

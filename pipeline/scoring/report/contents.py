@@ -128,7 +128,7 @@ class Link:
 
     href: str
     title: str
-    kind: Literal["scene", "film", "picture", "table"]
+    kind: Literal["scene", "film", "picture", "other"]
     preview: Picture | None = None
 
 

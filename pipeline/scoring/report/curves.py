@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -16,7 +16,6 @@ WIDTH, LEFT, RIGHT = 300.0, 34.0, 10.0
 F1_TOP, F1_HEIGHT = 12.0, 92.0
 LOSS_TOP, LOSS_HEIGHT = 130.0, 44.0
 HEIGHT = 194.0
-MOST_POINTS = 200
 
 Points = list[tuple[float, float]]
 
@@ -71,14 +70,12 @@ def training_curves(targets: Sequence[TargetFacts]) -> list[Curve]:
 
 
 def series(history: History, key: str) -> Points:
-    """Return steps and values of the records that hold a finite value, thinned out where there are very many."""
-    points = [
+    """Return steps and values of the records that hold a finite value."""
+    return [
         (float(record["step"] or 0), float(value))
         for record in history
         if (value := record.get(key)) is not None and isfinite(value)
     ]
-    every = -(-len(points) // MOST_POINTS) if points else 1
-    return [point for i, point in enumerate(points) if i % every == 0 or i == len(points) - 1]
 
 
 def _curve(target: TargetFacts, highest_loss: float) -> Curve:
@@ -140,12 +137,7 @@ def _sentence(f1: Points, loss: Points, is_training: bool) -> str:
     return ", ".join(parts) or "nothing was measured yet"
 
 
-def _row(record: object) -> tuple[str, str, str]:
-    assert isinstance(record, dict)
-    loss = record.get("loss")
-    return f"{record.get('step', 0):,.0f}", "–" if loss is None else f"{loss:.4f}", decimals(_finite(record))
-
-
-def _finite(record: dict[str, float | None]) -> float | None:
-    value = record.get("validation_macro_f1")
-    return value if value is not None and isfinite(value) else None
+def _row(record: Mapping[str, float | None]) -> tuple[str, str, str]:
+    loss, f1 = record.get("loss"), record.get("validation_macro_f1")
+    is_known = f1 is not None and isfinite(f1)
+    return f"{record['step']:,.0f}", "–" if loss is None else f"{loss:.4f}", decimals(f1 if is_known else None)

@@ -22,7 +22,6 @@ from pipeline.scoring.report.matrix import matrix, tallies
 from pipeline.scoring.report.panels import LOOKS
 from pipeline.scoring.report.score_lines import MEANINGS, MEASURE_TITLES, score_lines
 from pipeline.scoring.report.sections import sections
-from pipeline.scoring.slices import ErrorKind
 from pipeline.scoring.tables import decimals, percent
 
 
@@ -49,9 +48,7 @@ def render(contents: Contents) -> str:
         quality_lines=boosting.quality_lines(ablation) if ablation else [],
         ablation_notes=ablation_notes(ablation) if ablation else [],
         timeline=timeline.timeline(contents.work),
-        looks={
-            kind.name.lower(): look for kind, look in LOOKS.items() if kind in (ErrorKind.MISSED, ErrorKind.INVENTED)
-        },
+        looks={kind.name.lower(): look for kind, look in LOOKS.items()},
         style=Markup(_source("style.css")),
         script=Markup(script),
         script_digest=_policy_digest(script),

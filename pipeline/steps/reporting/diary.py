@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from pipeline.scoring.report.contents import Machine, Work
 from pipeline.scoring.report.numbers import memory
+from pipeline.telemetry import read_events
 from pipeline.volume.stores import Store
 
 WITH_WORKERS = ("augment", "infer", "boost-apply")
@@ -64,7 +64,7 @@ def read_diary(run: Store) -> list[Worker]:
     """All workers of all steps but the report itself."""
     workers = []
     for key in run.list("events"):
-        events = [json.loads(line) for line in run.read(key).decode().splitlines()]
+        events = read_events(run, key)
         started = next((event for event in events if event["event"] == "started"), None)
         if started is None:
             continue

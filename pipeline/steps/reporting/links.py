@@ -31,7 +31,7 @@ def links(evaluation: Store) -> Iterator[Link]:
     for key in evaluation.list():
         path = PurePosixPath(key)
         if (len(path.parts) == 1 and path.stem in TABLES) or path.parts[0] == "figures":
-            yield Link(quote(key), key, "table")
+            yield Link(quote(key), key, "other")
 
 
 def _rank(path: PurePosixPath) -> tuple[int, bool, PurePosixPath]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 
-from pipeline.errors import DataError
 from pipeline.scoring import ablation_tables, tables
 from pipeline.scoring.ablation import Ablation
-from pipeline.scoring.report.contents import History, Lacking, TargetFacts
-from pipeline.steps.inspect import TargetState, target_states
+from pipeline.scoring.report.contents import Lacking, TargetFacts
+from pipeline.steps.inspect import TargetState, target_states, validations
 from pipeline.steps.run import Run
 from pipeline.steps.summary import SUMMARY_JSON
 
@@ -77,7 +75,7 @@ def _evaluated(run: Run, key: str) -> str | None:
 def _target(run: Run, state: TargetState) -> TargetFacts:
     store = run.model_store(state.target)
     ended = store.exists("history.json")
-    history = store.read_json("history.json") if ended else _validated(run, state.target)
+    history = store.read_json("history.json") if ended else validations(run, state.target)
     model = store.read_json("model.json") if store.exists("model.json") else {}
     return TargetFacts(
         name=state.target,
@@ -87,20 +85,6 @@ def _target(run: Run, state: TargetState) -> TargetFacts:
         is_training=bool(history) and not ended,
         weights_sha256=str(model.get("weights_sha256", "")),
     )
-
-
-def _validated(run: Run, target: str) -> History:
-    """The history of a training that has not ended, from its events; of a step told twice, the later telling."""
-    try:
-        lines = run.store.read(f"events/train-{target}.jsonl").decode().splitlines()
-    except FileNotFoundError:
-        return []
-    try:
-        events = [json.loads(line) for line in lines]
-    except ValueError as error:
-        raise DataError(f"{run.store.url}/events/train-{target}.jsonl: not valid JSON ({error}); delete it") from error
-    by_step = {event["step"]: event for event in events if event["event"] == "validated"}
-    return [by_step[step] for step in sorted(by_step)]
 
 
 def _unscored(networks: Sequence[TargetFacts]) -> Lacking:
