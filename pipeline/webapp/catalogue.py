@@ -57,14 +57,6 @@ def models(urls: Sequence[str]) -> list[ModelCard]:
     return sorted(found, key=lambda card: card.target != MULTILABEL)
 
 
-def model(urls: Sequence[str], url: str) -> ModelCard:
-    """The card of one of the models that the site offers. Raises InputError for any other."""
-    for card in models(urls):
-        if card.url == url:
-            return card
-    raise InputError("this model is not offered (any more); choose another one")
-
-
 def _cards_or_none(url: str) -> list[ModelCard]:
     try:
         return list(_cards(url))

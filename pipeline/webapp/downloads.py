@@ -28,4 +28,3 @@ _ALL = (
 DOWNLOADS = {download.kind: download for download in _ALL}
 SCENE = Download("scene", "-scene.html", "text/html", "Scene", "Surfaces to turn around, in one page")
 COUNTS = Download("counts", "-counts.json", "application/json", "Counts", "What the table is made of")
-EVERYTHING = {**DOWNLOADS, SCENE.kind: SCENE, COUNTS.kind: COUNTS}

@@ -34,9 +34,9 @@ SUFFIXES = (*ARCHIVES, ".tif", ".tiff", ".mrc", ".rec", ".map", ".mrcs", ".st", 
 """Endings of files that can be uploaded."""
 PREVIEW_PIXELS = 1024
 """Longest side of a preview."""
-PREVIEW_BYTES = 2**30
+PREVIEW_BYTES = 2**28
 """A slice that takes more to decode has no preview."""
-CHUNK_BYTES = 2**30
+CHUNK_BYTES = 2**28
 """Volumes stored in larger pieces are refused: each takes as much memory, of the server and of the steps."""
 
 

@@ -176,9 +176,7 @@ class JobStore:
         staged = self._folder / f".{job_id}"
         staged.mkdir(parents=True)
         if upload is not None:
-            if (upload.folder / UNPACKED).exists():
-                upload.path.unlink()  # the archive, of which the content is what is read
-            upload.folder.rename(staged / UPLOAD)
+            _take(upload, staged / UPLOAD)
         write_record(staged / RECORD, asdict(record))
         staged.rename(self._folder / job_id)  # who sees the folder sees all of it
         return self.get(owner, job_id)
@@ -264,6 +262,17 @@ class JobStore:
         waiting = sum(job.owner == owner for job in self.queue())
         if waiting >= self._settings.waiting_per_owner:
             raise InputError(f"{waiting} of your jobs are waiting already; cancel some, or come back later")
+
+
+def _take(upload: Upload, place: Path) -> None:
+    """Move an upload's folder. Raises InputError when another job has taken it, as after a double click."""
+    try:
+        upload.folder.rename(place)
+    except FileNotFoundError as error:
+        place.parent.rmdir()
+        raise InputError(f"{upload.name} is being segmented already; see your jobs") from error
+    if (place / UNPACKED).exists():
+        (place / upload.name).unlink()  # the archive, of which the content is what is read
 
 
 def _input(found: Found, upload: Upload | None) -> str:

@@ -22,7 +22,7 @@ class Upkeep:
 
     def tidy(self, now: float) -> list[str]:
         """Remove what is due at a time (seconds since 1970); returns the ids of the jobs that are gone."""
-        self._remove_leftovers()
+        self._remove_leftovers(now)
         self._remove_uploads(now)
         ended = [job for job in self._store.all() if job.record.ended_at is not None]
         due = [job for job in ended if now - _ended_at(job) > self._settings.retention_days * DAY_SECONDS]
@@ -50,10 +50,11 @@ class Upkeep:
             if now - _last_change(folder) > days * DAY_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
 
-    def _remove_leftovers(self) -> None:
-        """What a server that was killed has left of a removal."""
-        for folder in self._settings.jobs_folder.glob(".gone-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+    def _remove_leftovers(self, now: float) -> None:
+        """What a server that was killed has left of a removal, or of an order."""
+        for folder in self._settings.jobs_folder.glob(".*"):
+            if folder.name.startswith(".gone-") or now - _last_change(folder) > UPLOAD_DAYS * DAY_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def size_bytes(folder: Path) -> int:

@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tinystudy import NAMES, VOXEL_SIZE_NM, place
 
-from pipeline.errors import InputError
 from pipeline.steps.prepare import VOXEL_SIZE_TOLERANCE
 from pipeline.steps.run import Run
-from pipeline.webapp.catalogue import ModelCard, ModelClass, model, models
+from pipeline.webapp.catalogue import ModelCard, ModelClass, models
 from pipeline.webapp.fitting import mismatch
 
 CARD = ModelCard(
@@ -39,7 +38,6 @@ def test_a_run_offers_all_its_targets_and_a_model_itself(finished: Run) -> None:
     assert first.macro_f1 is not None
     assert all(each.f1 is not None for each in first.classes)
     assert models([f"{url}/models/multilabel"]) == [first]
-    assert model([url], first.url) == first
 
 
 def test_binary_models_have_a_rest_without_a_score(finished: Run) -> None:
@@ -57,8 +55,6 @@ def test_what_holds_no_model_offers_none(finished: Run, tmp_path: Path, caplog: 
     places = [str(tmp_path / "nothing"), str(tmp_path), f"{tmp_path}/models/damaged", str(place(finished))]
     assert len(models(places)) == 1 + len(NAMES)
     assert len(caplog.records) == 3
-    with pytest.raises(InputError, match="not offered"):
-        model(places, f"{tmp_path}/models/damaged")
 
 
 @given(RATIO, RATIO, RATIO)

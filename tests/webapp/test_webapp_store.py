@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tinystudy import VOXEL_SIZE_NM
-from webapp_support import MakeJob, MakeSettings, uploaded
+from webapp_support import MakeJob, MakeSettings, look, uploaded
 
 from pipeline.errors import InputError
 from pipeline.webapp import metrics
+from pipeline.webapp.catalogue import ModelCard
 from pipeline.webapp.jobs import Job, JobStore
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.upkeep import DAY_SECONDS, Upkeep, size_bytes
@@ -36,6 +37,16 @@ def test_a_job_takes_its_upload_with_it(make_settings: MakeSettings, make_job: M
     assert not list(settings.uploads_folder.iterdir())
     assert (job.state, job.queue_position, job.record.voxel_size_is_stated) == ("queued", 0, False)
     assert JobStore(settings).get("anna", job.id) == job
+
+
+def test_an_upload_becomes_one_job(make_settings: MakeSettings, model: ModelCard, stack: bytes) -> None:
+    settings = make_settings()
+    upload = uploaded(settings, stack)
+    found, store = look(settings, upload), JobStore(settings)
+    store.create("anna", found, model, voxel_size_nm=VOXEL_SIZE_NM, upload=upload)
+    with pytest.raises(InputError, match="already"):
+        store.create("anna", found, model, voxel_size_nm=VOXEL_SIZE_NM, upload=upload)
+    assert len(list(settings.jobs_folder.iterdir())) == 1
 
 
 def test_jobs_wait_in_the_order_in_which_they_came(make_settings: MakeSettings, make_job: MakeJob) -> None:

@@ -45,6 +45,7 @@ from pipeline.webapp.worker import Worker
 Worker(Settings.model_validate_json(sys.argv[1])).start()
 time.sleep(1000)
 """
+Server = Callable[[Settings], "subprocess.Popen[bytes]"]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
@@ -91,7 +92,7 @@ def labels(run: Path) -> dict[str, bytes]:
 
 
 @pytest.fixture
-def server() -> Iterator[Callable[[Settings], subprocess.Popen[bytes]]]:
+def server() -> Iterator[Server]:
     """Start workers in processes of their own, which end with the test."""
     started: list[subprocess.Popen[bytes]] = []
 
@@ -101,8 +102,13 @@ def server() -> Iterator[Callable[[Settings], subprocess.Popen[bytes]]]:
 
     yield start
     for process in started:
-        process.kill()
-        process.wait()
+        kill(process)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process as a crash does."""
+    process.kill()
+    process.wait()
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +127,6 @@ def reference(stack: bytes, model: ModelCard, tmp_path_factory: pytest.TempPathF
 @pytest.fixture(scope="module")
 def done(stack: bytes, model: ModelCard, finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Job:
     """A job that is done; only to be read."""
-
     settings = Settings(data=tmp_path_factory.mktemp("done"), models=(str(place(finished)),), cores=1)
     upload = uploaded(settings, stack)
     job = JobStore(settings).create("anna", look(settings, upload), model, voxel_size_nm=VOXEL_SIZE_NM, upload=upload)
@@ -229,16 +234,12 @@ def test_a_job_that_runs_is_cancelled_with_all_its_processes(make_settings: Make
 
 
 def test_a_job_outlives_its_server(
-    make_settings: MakeSettings,
-    make_job: MakeJob,
-    server: Callable[[Settings], subprocess.Popen[bytes]],
-    reference: Path,
+    make_settings: MakeSettings, make_job: MakeJob, server: Server, reference: Path
 ) -> None:
     settings = make_settings()
     job, first = make_job(settings), server(settings)
     running = wait_for(settings, job, at("segment.prepare"), lambda: None)
-    first.kill()
-    first.wait()
+    kill(first)
     assert running.record.handle is not None
     assert running.record.handle["pid"] in processes_of(job)
     server(settings)
@@ -248,16 +249,12 @@ def test_a_job_outlives_its_server(
 
 
 def test_a_job_that_died_with_its_server_goes_on(
-    make_settings: MakeSettings,
-    make_job: MakeJob,
-    server: Callable[[Settings], subprocess.Popen[bytes]],
-    reference: Path,
+    make_settings: MakeSettings, make_job: MakeJob, server: Server, reference: Path
 ) -> None:
     settings = make_settings()
     job, first = make_job(settings), server(settings)
     running = wait_for(settings, job, at("segment.infer"), lambda: None)
-    first.kill()
-    first.wait()
+    kill(first)
     assert running.record.handle is not None
     os.killpg(running.record.handle["pid"], signal.SIGKILL)
     prepared = (job.run / "plan.json").stat().st_mtime_ns
@@ -268,9 +265,7 @@ def test_a_job_that_died_with_its_server_goes_on(
     assert labels(job.run) == labels(reference)
 
 
-def test_of_two_servers_one_works(
-    make_settings: MakeSettings, make_job: MakeJob, server: Callable[[Settings], subprocess.Popen[bytes]]
-) -> None:
+def test_of_two_servers_one_works(make_settings: MakeSettings, make_job: MakeJob, server: Server) -> None:
     settings = make_settings()
     jobs = [make_job(settings, owner) for owner in ("anna", "bert")]
     first, _ = server(settings), server(settings)
