@@ -27,7 +27,7 @@ def write_nine(folder: Path) -> Path:
             "methods": ["zssr"],
             "zssr": {"most_steps": 4, "features": 4, "layers": 2, "patch": 16, "shrinkings": [1.25]},
         },
-        "evaluation": {"figure_slices": [1]},
+        "evaluation": {"figure_slices": [1], "renders": False},
     }
     path = folder / "study.yaml"
     config = yaml.safe_load(path.read_text())
@@ -36,8 +36,8 @@ def write_nine(folder: Path) -> Path:
 
 
 def write_tiny(folder: Path) -> Path:
-    """Three classes by brightness, four trainings; returns the folder."""
-    write_study(folder, {"training": {"targets": "all"}})
+    """Three classes by brightness, four trainings, renders; returns the folder."""
+    write_study(folder, {"training": {"targets": "all"}, "evaluation": {"renders": True}})
     return _of_whole_seconds(folder)
 
 

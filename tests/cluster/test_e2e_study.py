@@ -20,7 +20,8 @@ from pipeline.workflow.state import StateDirectory
 pytestmark = pytest.mark.timeout(1800)
 STUDIES = {"nine": write_nine, "tiny": write_tiny}
 # What tells of times, or of the machine that did it.
-OF_ITS_OWN = (*TELLING_TIMES, "evaluation/report.html")
+# The report shows when each step was at work, and what was drawn: where there is OpenGL, and by its version.
+OF_ITS_OWN = (*TELLING_TIMES, "evaluation/report.html", "done/report", "evaluation/renders", "done/render")
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +68,11 @@ def test_every_file_is_that_of_the_laptop(
     assert "evaluation/scores.json" in ours
     assert ours.keys() == theirs.keys()
     assert [key for key in ours if ours[key] != theirs[key]] == []
+
+
+def test_renders_are_drawn_in_pods(ended: object, files: Files) -> None:
+    drawn = files.run("find", "/data/runs/tiny/evaluation/renders", "-type", "f", "-size", "+0").decode().split()
+    assert {Path(name).suffix for name in drawn} >= {".png", ".gif", ".html"}
 
 
 def test_the_user_pulls_the_same_tables(
