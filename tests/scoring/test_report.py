@@ -7,6 +7,7 @@ Names and messages are text, whatever they hold. How it looks in a browser is te
 from __future__ import annotations
 
 import json
+import platform
 import re
 import shutil
 from dataclasses import replace
@@ -20,16 +21,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pagereader import Page
 from sklearn.metrics import f1_score
-from tinystudy import BOOSTING, NAMES, Finished, place, whole, write_study
+from tinystudy import BOOSTING, NAMES, Finished, place, run_chain, whole, write_study
 
 from pipeline.errors import RunConflictError
 from pipeline.scoring.ablation import Ablation, MeasuredInput, compare_inputs
-from pipeline.scoring.ablation_tables import interval_text
+from pipeline.scoring.ablation_tables import interval_text, signed
 from pipeline.scoring.ablation_tables import to_json as ablation_json
 from pipeline.scoring.confusion import BinaryConfusion, ConfusionMatrix
 from pipeline.scoring.report.colors import DARK_SCALE, LIGHT_SCALE, contrast, ink_on, luminance, shade
 from pipeline.scoring.report.contents import ClassFacts, Contents, TargetFacts, Work
 from pipeline.scoring.report.curves import training_curves
+from pipeline.scoring.report.findings import findings
 from pipeline.scoring.report.numbers import amount, duration
 from pipeline.scoring.report.page import render
 from pipeline.scoring.report.panels import LOOKS, Seen, draw_panels
@@ -39,7 +41,7 @@ from pipeline.scoring.tables import ScoreTable, decimals
 from pipeline.steps.plan import plan
 from pipeline.steps.prepare import prepare
 from pipeline.steps.report import report
-from pipeline.steps.reporting.diary import read_diary, work
+from pipeline.steps.reporting.diary import machines, read_diary, work
 from pipeline.steps.reporting.regions import TILE_VOXELS
 from pipeline.steps.run import Run
 from pipeline.volume.omezarr import open_labels
@@ -553,3 +555,33 @@ def test_methods_of_the_plan_that_are_not_compared_yet(study: Path, tmp_path: Pa
     config = write_study(tmp_path, {**BOOSTING, "training": {"targets": "multilabel"}})
     plan(str(config), str(tmp_path / "run"))
     assert "boosted versions of the test part are not compared yet" in page_of(Run.open(tmp_path / "run")).text
+
+
+def test_findings_name_the_extremes_and_what_is_behind_them() -> None:
+    counts = ConfusionMatrix(("good", "poor"), np.array([[0, 90, 10], [0, 60, 40]]))
+    better = ConfusionMatrix(("good", "poor"), np.array([[0, 95, 5], [0, 50, 50]]))
+    first, second = findings(ScoreTable(counts, better.one_vs_rest()), None)
+    assert "best in good (F1 .720) and weakest in poor (.533)" in first
+    assert "60 % of poor is taken for good" in first
+    assert "ahead of the binary ones in 0 of 2 classes" in second
+    assert f"behind most in poor ({signed(80 / 150 - 100 / 155)})" in second
+
+
+def test_machines_of_one_kind_are_told_of_together(tmp_path: Path) -> None:
+    run = Store.open(tmp_path)
+    write_events(run, "plan", (1.0, 2.0, None))
+    write_events(run, "evaluate", (3.0, 4.0, None))
+    (machine,) = machines(read_diary(run))
+    assert machine.description == "abacus, 2 cores"
+    assert set(machine.steps) == {"plan", "evaluate"}
+
+
+def test_the_machines_of_a_run_are_on_its_page(page: Page) -> None:
+    assert f"Python {platform.python_version()}" in page.text
+
+
+def test_classes_that_overlap_have_regions_of_their_own(tmp_path: Path) -> None:
+    changes = {"classes": {"exclusive": False}, "training": {"targets": "multilabel"}}
+    page = page_of(run_chain(write_study(tmp_path, changes), tmp_path / "run"))
+    assert [cells[0] for cells in page.table("Classes that may overlap")[1:]] == list(NAMES)
+    assert page.tags.count("img") == 4 * page.text.count("voxels found,") > 0

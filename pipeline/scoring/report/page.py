@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from dataclasses import dataclass
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from pipeline.scoring.ablation_tables import notes as ablation_notes
-from pipeline.scoring.canvas import round_length
 from pipeline.scoring.confusion import ConfusionMatrix
-from pipeline.scoring.report import boosting, markup, numbers, timeline
+from pipeline.scoring.report import boosting, timeline
 from pipeline.scoring.report.contents import Contents
 from pipeline.scoring.report.curves import training_curves
+from pipeline.scoring.report.filters import FILTERS
 from pipeline.scoring.report.findings import findings
 from pipeline.scoring.report.headline import headline
 from pipeline.scoring.report.matrix import matrix, tallies
 from pipeline.scoring.report.panels import LOOKS
 from pipeline.scoring.report.score_lines import MEANINGS, MEASURE_TITLES, score_lines
 from pipeline.scoring.report.sections import sections
-from pipeline.scoring.tables import decimals, percent
 
 
 def render(contents: Contents) -> str:
@@ -55,31 +53,6 @@ def render(contents: Contents) -> str:
     )
 
 
-def breakable(name: str) -> Markup:
-    """Return a name that may be broken after its underscores and other joints, and is escaped."""
-    return Markup("").join(escape(letter) + Markup("<wbr>") if letter in "_-/." else escape(letter) for letter in name)
-
-
-def capitalized(sentence: str) -> str:
-    """Return a sentence with a capital letter at its start, and the others as they are."""
-    return sentence[:1].upper() + sentence[1:]
-
-
-@dataclass(frozen=True)
-class ScaleBar:
-    """A round length; `width` is its share of the picture."""
-
-    width: str
-    text: str
-
-
-def scale_bar(width_nm: float) -> ScaleBar:
-    """Return a bar of about a quarter of a picture that is so wide."""
-    length_nm = round_length(0.3 * width_nm)
-    text = f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
-    return ScaleBar(markup.percent(length_nm / width_nm), text)
-
-
 def _tallies(contents: Contents) -> list[tuple[str, list[object]]]:
     """By side, the counts of classes that are predicted one by one."""
     table = contents.scores
@@ -98,19 +71,7 @@ def _template() -> Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
-        breakable=breakable,
-        capitalized=capitalized,
-        decimals=decimals,
-        percent=percent,
-        whole=numbers.whole,
-        amount=numbers.amount,
-        duration=numbers.duration,
-        memory=numbers.memory,
-        size=numbers.size,
-        scale_bar=scale_bar,
-        zip=zip,
-    )
+    environment.filters.update(FILTERS)
     return environment.get_template("page.html")
 
 
