@@ -69,7 +69,7 @@ class Worker:
             if job.record.state != "queued":
                 continue
             if job.cancel_requested:
-                self._end(job, "cancelled", "Cancelled before it began.")
+                self._guarded(self._end_before_it_began, job)
             elif room > 0:
                 room -= 1
                 self._guarded(self._begin, job)
@@ -98,6 +98,9 @@ class Worker:
             except BlockingIOError:
                 self._quit.wait(TICK_SECONDS)
         return False
+
+    def _end_before_it_began(self, job: Job) -> None:
+        self._end(job, "cancelled", "Cancelled before it began.")
 
     def _begin(self, job: Job) -> None:
         now = time.time()
@@ -163,6 +166,10 @@ class Worker:
         """What cannot be mended ends the job; what may pass by itself is told, and tried again at the next tick."""
         try:
             act(job)
+        except FileNotFoundError:
+            if job.folder.exists():
+                raise
+            # Its owner has deleted it meanwhile.
         except InputError as error:
             self._end(job, "failed", without_folder(str(error), job.folder))
         except VemsegError as error:
