@@ -10,7 +10,7 @@ JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 # A job is a process with one thread: many small networks train faster side by side than one after the other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo app test lint bench chart-check kind-up kind-e2e kind-down clean
+.PHONY: help setup demo app test images e2e lint bench chart-check kind-up kind-e2e kind-down clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
