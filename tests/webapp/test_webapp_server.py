@@ -6,6 +6,7 @@ What the queue, the intake and the results do is tested without a server, what p
 from __future__ import annotations
 
 import http.client
+import io
 import json
 import os
 import re
@@ -17,11 +18,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import numpy as np
 import pytest
 from appserver import AppServer, serving
-from tinystudy import place
+from PIL import Image
+from tinystudy import VOXEL_SIZE_NM, place
 
 from pipeline.steps.run import Run
+from pipeline.webapp import catalogue
+from pipeline.webapp.intake import inspect_upload
+from pipeline.webapp.jobs import Job
+from pipeline.webapp.links import Links
+from pipeline.webapp.owners import COOKIE, secret_key
+from pipeline.webapp.results import Result
+from pipeline.webapp.services import Services
+from pipeline.webapp.settings import Settings
 
 PIECE = "application/offset+octet-stream"
 CONTENT = bytes(range(256)) * 4096
@@ -217,3 +228,74 @@ def _peak_bytes(server: AppServer) -> int:
 def test_health_and_metrics_ask_for_no_cookie(server: AppServer) -> None:
     assert server.fetch("/healthz") == b"ok"
     assert b'vemseg_app_jobs{state="queued"} 0.0' in server.fetch("/metrics")
+
+
+@pytest.fixture(scope="module")
+def done(server: AppServer, finished: Run, stack: bytes) -> tuple[Visitor, Job]:
+    """Somebody with a job that is done."""
+    visitor = Visitor(server).open_page()
+    upload = visitor.begin(len(stack))
+    assert visitor.send(upload, 0, stack) == 204
+    settings = Settings(data=server.folder, models=(place(finished),))
+    services = Services.of(settings)
+    owner = services.owners.of({}, {COOKIE: visitor.cookie.partition("=")[2]})
+    assert owner is not None
+    arrived = services.uploads.get(owner, upload.rsplit("/", 1)[-1])
+    found = inspect_upload(arrived.path, settings.limits)
+    card = catalogue.models(settings.models)[0]
+    job = services.jobs.create(owner, found, card, voxel_size_nm=VOXEL_SIZE_NM, upload=arrived)
+    for _ in range(3000):
+        if services.jobs.get(owner, job.id).has_ended:
+            break
+        time.sleep(0.1)
+    return visitor, services.jobs.get(owner, job.id)
+
+
+@pytest.mark.slow
+def test_slices_are_grey_values_and_class_numbers(done: tuple[Visitor, Job]) -> None:
+    visitor, job = done
+    result = Result.open(job)
+    for axis, index in ((0, 0), (1, 17), (2, 30)):
+        status, _, content = visitor.ask("GET", f"/api/jobs/{job.id}/slices/{axis}/{index}.png")
+        assert status == 200
+        picture = np.asarray(Image.open(io.BytesIO(content)))
+        grey, classes = result.slice(axis, index)
+        np.testing.assert_array_equal(picture[..., 0], grey)
+        np.testing.assert_array_equal(picture[..., 1], classes)
+    assert visitor.ask("GET", f"/api/jobs/{job.id}/slices/0/9999.png")[0] == 422
+
+
+@pytest.mark.slow
+def test_a_link_shows_the_volumes_of_one_job_to_any_site(done: tuple[Visitor, Job]) -> None:
+    visitor, job = done
+    token = Links(secret_key(visitor.server.folder)).token(job.owner, job.id)
+    stranger = Visitor(visitor.server)
+    elsewhere = {"Origin": "https://viewer.example"}
+    for name, folder in Result.open(job).volumes().items():
+        status, headers, content = stranger.ask("GET", f"/volumes/{token}/{name}/zarr.json", elsewhere)
+        assert (status, content) == (200, (folder / "zarr.json").read_bytes())
+        assert headers["access-control-allow-origin"] == "*"
+        chunk = next(path for path in folder.rglob("c/**/*") if path.is_file())
+        address = f"/volumes/{token}/{name}/{chunk.relative_to(folder)}"
+        status, _, content = stranger.ask("GET", address, elsewhere | {"Range": "bytes=-16"})
+        assert (status, content) == (206, chunk.read_bytes()[-16:])  # where a shard's index is
+    for address in (
+        f"/volumes/{token[:-3]}abc/raw/zarr.json",
+        f"/volumes/{token}/upload/zarr.json",
+        f"/volumes/{token}/raw/absent",
+        f"/volumes/{token}/raw/%2e%2e/%2e%2e/%2e%2e/job.json",
+    ):
+        assert stranger.ask("GET", address)[0] == 404, address
+
+
+@pytest.mark.slow
+def test_results_are_their_owners(done: tuple[Visitor, Job]) -> None:
+    visitor, job = done
+    other = Visitor(visitor.server).open_page()
+    for part in ("slices/0/0.png", "scene.html", "downloads/csv"):
+        assert other.ask("GET", f"/api/jobs/{job.id}/{part}")[0] == 422
+        assert Visitor(visitor.server).ask("GET", f"/api/jobs/{job.id}/{part}")[0] == 401
+    status, headers, content = visitor.ask("GET", f"/api/jobs/{job.id}/downloads/csv")
+    assert status == 200
+    assert headers["content-disposition"].startswith("attachment")
+    assert b"grey" in content

@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 from starlette.routing import Mount, Route
 
+from pipeline.errors import InputError
 from pipeline.webapp.results import Result
 from pipeline.webapp.services import Services
 
@@ -28,13 +29,20 @@ def viewer_routes(services: Services, path: str) -> list[Mount]:
     """``<path>/<token>/<volume>/<file>``; the token is a link's, the volume one of ``Result.volumes``."""
 
     def file(request: Request) -> Response:
-        found = services.links.read(request.path_params["token"])
-        if found is None:
-            raise HTTPException(404)
-        volume = Result.open(services.jobs.get(*found)).volumes()[request.path_params["volume"]]
+        volume = _volume(services, request.path_params["token"], request.path_params["volume"])
         return FileResponse(_inside(volume, request.path_params["file"]))
 
     return [Mount(path, routes=[Route("/{token}/{volume}/{file:path}", file)], middleware=[ANY_ORIGIN])]
+
+
+def _volume(services: Services, token: str, name: str) -> Path:
+    found = services.links.read(token)
+    if found is None:
+        raise HTTPException(404)
+    try:
+        return Result.open(services.jobs.get(*found)).volumes()[name]
+    except (InputError, KeyError):  # the job is gone, or there is no such volume in it
+        raise HTTPException(404) from None
 
 
 def _inside(folder: Path, name: str) -> Path:
