@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import prod
 from pathlib import Path
@@ -29,7 +30,7 @@ _CUBIC_MICROMETRE_NM3 = 1e9
 class ClassCount:
     """A class in a result.
 
-    voxels: at full resolution, exactly. share: of all voxels that have a class. pieces: connected (by faces) parts of
+    voxels: at full resolution, exactly. share: of all predicted voxels. pieces: connected (by faces) parts of
     at least `SPECK_VOXELS`; specks: the smaller ones; both as counted at pieces_level (0: full resolution).
     """
 
@@ -55,25 +56,25 @@ class ClassCount:
         path.write_text(json.dumps([asdict(count) for count in counts], indent=1), encoding="utf-8")
 
 
-def class_counts(result: Result, voxels: dict[str, int]) -> list[ClassCount]:
-    """The counts of a result; `voxels` of each class, by name, are known already."""
+def class_counts(result: Result, known: Mapping[str, tuple[int, float]]) -> list[ClassCount]:
+    """The counts of a result; the voxels of each class and their share, by name, are `known` already."""
     number, level = _level_to_count(result)
     sizes = _piece_sizes(result, level)
     voxel_um3 = prod(result.voxel_size_nm) / _CUBIC_MICROMETRE_NM3
     piece_voxel_um3 = prod(level.geometry.voxel_size_nm) / _CUBIC_MICROMETRE_NM3
-    total = max(1, sum(voxels.values()))
     found = []
     for position, (_, name, color) in enumerate(result.classes, start=1):
         pieces = sizes.get(position, np.zeros(0, np.int64))
         large = pieces[pieces >= SPECK_VOXELS]
+        voxels, share = known[name]
         found.append(
             ClassCount(
                 number=position,
                 name=name,
                 color=color,
-                voxels=voxels[name],
-                volume_um3=voxels[name] * voxel_um3,
-                share=voxels[name] / total,
+                voxels=voxels,
+                volume_um3=voxels * voxel_um3,
+                share=share,
                 pieces=len(large),
                 specks=len(pieces) - len(large),
                 median_piece_um3=float(np.median(large)) * piece_voxel_um3 if len(large) else 0.0,

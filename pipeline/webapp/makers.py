@@ -48,9 +48,9 @@ def main() -> None:
 
 def _make_counts(result: Result, job: Job, path: Path) -> None:
     text = (job.run / "evaluation" / "shares.csv").read_text(encoding="utf-8")
-    voxels = {row["class"]: int(row["voxels"]) for row in csv.DictReader(io.StringIO(text))}
+    known = {row["class"]: (int(row["voxels"]), float(row["share"])) for row in csv.DictReader(io.StringIO(text))}
     with _staged(path) as staged:
-        ClassCount.write(class_counts(result, voxels), staged)
+        ClassCount.write(class_counts(result, known), staged)
 
 
 def _make_table(result: Result, _job: Job, path: Path) -> None:

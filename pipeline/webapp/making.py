@@ -6,7 +6,10 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from pipeline.errors import InputError, StorageError
 from pipeline.webapp.downloads import Download
@@ -14,6 +17,7 @@ from pipeline.webapp.jobs import Job
 from pipeline.webapp.uploads import safe_name
 
 NICENESS = 5
+_PLACES = threading.BoundedSemaphore(2)  # of a server, for all that its users ask for at once
 
 
 def made(job: Job, download: Download) -> Path:
@@ -33,17 +37,21 @@ def made(job: Job, download: Download) -> Path:
 
 
 def _make(job: Job, download: Download, path: Path) -> None:
-    command = [sys.executable, "-m", "pipeline.webapp.makers", str(job.folder), download.kind, str(path)]
-    ended = subprocess.run(
-        ["nice", "-n", str(NICENESS), *command],
-        cwd=job.folder,
-        env={**os.environ, "TMPDIR": str(job.downloads)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if ended.returncode == InputError.exit_code:
-        raise InputError(ended.stderr.strip().splitlines()[-1])
-    if ended.returncode:
-        last = (ended.stderr.strip().splitlines() or ["no reason was given"])[-1]
+    with _PLACES, NamedTemporaryFile("w+", dir=job.downloads) as said:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pipeline.webapp.makers", str(job.folder), download.kind, str(path)],
+            cwd=job.folder,
+            env={**os.environ, "TMPDIR": str(job.downloads)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+        )
+        with suppress(ProcessLookupError):  # it has ended already
+            os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+        code = process.wait()
+        said.seek(0)
+        *_, last = ["no reason was given", *said.read().strip().splitlines()]
+    if code == InputError.exit_code:
+        raise InputError(last)
+    if code:
         raise StorageError(f"{download.label} could not be made: {last}")

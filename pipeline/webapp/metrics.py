@@ -12,6 +12,8 @@ QUEUE_BUCKETS = (1, 10, 60, 300, 1800, 7200, 28800, 86400)
 _REGISTRY = CollectorRegistry()
 _JOBS = Gauge("vemseg_app_jobs", "Jobs that are kept, by state", ("state",), registry=_REGISTRY)
 JOBS_ENDED = Counter("vemseg_app_jobs_ended_total", "Jobs that ended, by state", ("state",), registry=_REGISTRY)
+for _state in ("done", "failed", "cancelled"):
+    JOBS_ENDED.labels(_state)  # from 0, so that the first increase is seen
 QUEUE_SECONDS = Histogram(
     "vemseg_app_queue_seconds", "Time from a job's order to its beginning", buckets=QUEUE_BUCKETS, registry=_REGISTRY
 )
