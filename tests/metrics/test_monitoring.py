@@ -27,6 +27,7 @@ from pipeline.metrics import PORT_VARIABLE
 from pipeline.steps.run import Run
 from pipeline.volume.geometry import Block
 from pipeline.volume.omezarr import Volume
+from pipeline.webapp import metrics as webapp
 
 MONITORING = Path(__file__).parents[2] / "charts/vemseg/files/monitoring"
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
@@ -44,6 +45,14 @@ FOREIGN = {
     "kube_pod_status_phase",
     "up",
 }
+
+
+def names_in(exposition: str) -> set[str]:
+    """The metrics in Prometheus' text format."""
+    return {sample.name for family in text_string_to_metric_families(exposition) for sample in family.samples}
+
+
+APPLICATION = names_in(webapp.exposition({"done": 1}).decode())
 GPU = {"vemseg_gpu_utilization_ratio", "vemseg_gpu_memory_used_bytes", "vemseg_gpu_memory_size_bytes"}
 LONGER = {"training": {"steps": 60}, "inference": {"shard_zyx": [2, 32, 16]}, "evaluation": {"figure_slices": []}}
 
@@ -95,14 +104,9 @@ def test_every_expression_of_the_dashboard_is_promql(tmp_path: Path) -> None:
 
 
 def test_expressions_speak_of_metrics_that_there_are(finished: Run) -> None:
-    told = {
-        sample.name
-        for path in (place(finished) / "metrics").iterdir()
-        for family in text_string_to_metric_families(path.read_text())
-        for sample in family.samples
-    }
+    told = {name for path in (place(finished) / "metrics").iterdir() for name in names_in(path.read_text())}
     for name, expression in (panel_expressions() | alert_expressions()).items():
-        assert metric_names(expression) <= told | FOREIGN | GPU, name
+        assert metric_names(expression) <= told | APPLICATION | FOREIGN | GPU, name
 
 
 def test_the_panels_are_whole_and_lie_beside_each_other() -> None:
@@ -195,7 +199,7 @@ def test_a_real_prometheus_answers_every_expression(
     foreign = {
         name
         for name, expression in (panel_expressions() | alert_expressions()).items()
-        if metric_names(expression) & (FOREIGN | GPU)
+        if metric_names(expression) & (APPLICATION | FOREIGN | GPU)
     }
     assert silent <= foreign | set(alert_expressions())
     assert {rule["name"] for rule in rules if rule["health"] == "ok"} == set(alert_expressions())
