@@ -100,9 +100,11 @@ def scores(complete: Run) -> dict[str, dict[str, object]]:
     return {row["name"]: row for row in json.loads(complete.evaluation_store.read("scores.json"))["rows"]}
 
 
-@pytest.mark.parametrize(("title", "measure"), [("F1", "f1"), ("IoU", "iou"), ("Prec", "precision"), ("Rec", "recall")])
+@pytest.mark.parametrize(
+    ("title", "measure"), [("F1", "f1"), ("IoU", "iou"), ("Precision", "precision"), ("Recall", "recall")]
+)
 def test_the_tables_of_scores_are_those_of_the_file(title: str, measure: str, page: Page, scores: dict) -> None:
-    head, *rows = page.table(f"{title}")
+    head, *rows = page.table(f"{title}:")
     assert head == ["class", "binary", "multilabel", "gain"]
     assert len(rows) == len(scores)
     for cells, row in zip(rows, scores.values(), strict=True):
@@ -418,7 +420,7 @@ def test_a_class_that_nobody_has_or_saw_has_dashes() -> None:
             )
         )
     )
-    row = next(cells for cells in page.table("F1") if cells[0].startswith("never"))
+    row = next(cells for cells in page.table("F1:") if cells[0].startswith("never"))
     assert row[1] == "–"
     assert "never neither in the truth nor predicted" in page.text
 
