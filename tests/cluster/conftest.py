@@ -18,18 +18,18 @@ from lab import CHART, IMAGE, REPOSITORY, SLOTS, Files, Lab, Laptop, administrat
 from observing import Workflow
 
 # What the steps of such small studies need, on a machine of two cores; at most one, for as many threads as on the
-# laptop. Three trainings have room at once; a step that is alone has most of a core, or it would take long to start.
+# laptop. Three trainings and one step without a GPU have room at once.
 PARAMETERS = {
     "image": IMAGE,
     "light-cpu": "900m",
     "light-memory": "1Gi",
-    "augment-cpu": "500m",
+    "augment-cpu": "700m",
     "augment-memory": "1Gi",
-    "train-cpu": "400m",
+    "train-cpu": "350m",
     "train-memory": "1Gi",
-    "infer-cpu": "400m",
+    "infer-cpu": "350m",
     "infer-memory": "1Gi",
-    "evaluate-cpu": "900m",
+    "evaluate-cpu": "350m",
     "evaluate-memory": "1Gi",
     "gpus": "1",
 }

@@ -168,9 +168,12 @@ def test_a_wrong_configuration_fails_at_once(lab: Lab, files: Files, tmp_path: P
 
 
 def study(lab: Lab, name: str, **parameters: str) -> Workflow:
-    """Submit the slow study, with a run of this name and an inference that has time to be disturbed."""
-    mine = {"config": "/data/slow/study.yaml", "run": f"/data/runs/{name}", "train_cpu": "800m", "infer_cpu": "200m"}
-    return Workflow(lab, "vemseg-study", **{**mine, **parameters})
+    """Submit the slow study, with a run of this name, most of a core for what is alone in the cluster, and an inference
+    that has time to be disturbed.
+    """
+    mine = {"config": "/data/slow/study.yaml", "run": f"/data/runs/{name}"}
+    cores = {"train_cpu": "800m", "infer_cpu": "200m", "evaluate_cpu": "900m"}
+    return Workflow(lab, "vemseg-study", **{**mine, **cores, **parameters})
 
 
 def scrape(lab: Lab, pod: str) -> str:
