@@ -16,7 +16,7 @@ app = typer.Typer()
 @app.command(
     "app",
     rich_help_panel=PANEL,
-    epilog="vemseg app --model runs/demo/run --data runs/app    and then open http://127.0.0.1:8501",
+    epilog="vemseg app --model runs/demo/run --data runs/app",
 )
 def serve(
     model: Annotated[
@@ -39,7 +39,7 @@ def serve(
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="Jobs at once; the others wait", min=1)] = None,
 ) -> None:
-    """Serve the web application: upload a volume, segment it, look at it in 3D, download it.
+    """Serve the web application: upload a volume, segment it, look at it in 3D, download it; it says at which address.
 
     Each option, and each further setting, can be given as an environment variable too: VEMSEG_APP_DATA,
     VEMSEG_APP_MODELS, VEMSEG_APP_UPLOAD_BYTES, VEMSEG_APP_RETENTION_DAYS ...

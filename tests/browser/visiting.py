@@ -14,7 +14,7 @@ LOOKING_MS, SEGMENTING_MS = 60_000, 300_000
 
 def give_file(page: Page, url: str, file: Path) -> None:
     """Open the first page and upload a file."""
-    page.goto(url)
+    page.goto(url, timeout=LOOKING_MS)
     expect(page.get_by_role("button", name="Choose a file")).to_be_visible(timeout=LOOKING_MS)
     page.locator("input[type=file]").set_input_files(file)
 
