@@ -8,8 +8,8 @@ from pathlib import Path
 
 from playwright.sync_api import Frame, Locator, Page, expect
 
-LOOKING_MS, SEGMENTING_MS = 60_000, 300_000
-"""Most that a page, and a job on a busy machine, may take before a test gives up."""
+LOOKING_MS, DRAWING_MS, SEGMENTING_MS = 60_000, 180_000, 300_000
+"""Most that a page, a scene drawn without a GPU, and a job may take on a busy machine before a test gives up."""
 
 
 def give_file(page: Page, url: str, file: Path) -> None:
@@ -51,10 +51,10 @@ def open_tab(page: Page, name: str) -> None:
 
 def scene_frame(page: Page) -> Frame:
     """The page with the scene in 3D, once it is drawn."""
-    handle = page.locator("iframe").element_handle(timeout=LOOKING_MS)
+    handle = page.locator("iframe").element_handle(timeout=DRAWING_MS)
     frame = handle.content_frame()
     assert frame is not None
-    frame.wait_for_selector("html[data-ready]", state="attached", timeout=LOOKING_MS)
+    frame.wait_for_selector("html[data-ready]", state="attached", timeout=DRAWING_MS)
     return frame
 
 
