@@ -98,11 +98,11 @@ def mask_surface(mask: NDArray[np.bool_], style: Style, voxel_size_nm: tuple[flo
     box = _bounding_box(mask)
     if box is None:
         return Surface(style, np.empty((0, 3), np.float32), np.empty((0, 3), np.int32), 0)
-    inside = mask[box].astype(np.uint8)
+    inside = np.pad(mask[box].astype(np.uint8), 1)  # VTK takes nothing for a volume that is one voxel thick
     image = pyvista.ImageData(dimensions=inside.shape[::-1])
     image.point_data["inside"] = inside.ravel()
     mesh = image.contour_labels("strict_external", output_mesh_type="triangles", scalars="inside")
-    start_xyz = np.array([side.start for side in box[::-1]], np.float32)
+    start_xyz = np.array([side.start - 1 for side in box[::-1]], np.float32)
     # Points of the image are the centres of voxels.
     points = (np.asarray(mesh.points, np.float32) + start_xyz + 0.5) * np.array(voxel_size_nm[::-1], np.float32)
     triangles = np.asarray(mesh.faces, np.int32).reshape(-1, 4)[:, 1:]
