@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from pipeline.scoring.render.surfaces import Style
 from pipeline.scoring.slices import Rgb
 
 if TYPE_CHECKING:
-    from vtkmodules.vtkRenderingCore import vtkVolumeProperty
+    from vtkmodules.vtkRenderingCore import vtkVolume, vtkVolumeProperty
 
 _DEPTH = 0.07
 """The opacity of a style is that of fog as deep as this share of the volume's mean side."""
@@ -35,7 +35,7 @@ def fog_picture(
     grid.origin = tuple(size / 2 for size in voxel_size_nm[::-1])
     grid.point_data["label"] = labels.ravel()
     with stage(camera, smooth=False) as plotter:
-        volume = plotter.add_volume(grid, scalars="label", mapper="gpu", show_scalar_bar=False)
+        volume = cast("vtkVolume", plotter.add_volume(grid, scalars="label", mapper="gpu", show_scalar_bar=False))
         _colour(volume.GetProperty(), styles)
         volume.GetProperty().SetScalarOpacityUnitDistance(_DEPTH * prod(camera.size_nm) ** (1 / 3))
         put_box(plotter, camera.size_nm)
