@@ -90,7 +90,8 @@ def _geometry(
     if max(ratios) > VOXEL_SIZE_TOLERANCE:
         raise ConfigError(
             f"{volume} has voxels of {tuple(size)} nm (z, y, x), but the model was trained at {tuple(trained)} nm; "
-            "resample the volume, or use a model trained at its voxel size"
+            f"bring it there (vemseg resample --to-nm {','.join(f'{nm:g}' for nm in trained)}), or use a model trained "
+            "at its voxel size"
         )
     return geometry
 
