@@ -47,8 +47,8 @@ def test_five_users_and_a_server_that_is_killed(server: AppServer, visitors: lis
     assert _best(lambda: server.fetch("/")) < ANSWER_SECONDS
     assert _best(lambda: _to_history_and_back(visitors[-1])) / 2 < CLICK_SECONDS
 
-    waiting = visitors[1]
-    expect(waiting.get_by_text("running").first).to_be_visible(timeout=SEGMENTING_MS)
+    # The last of them, since those before it may be done by now.
+    expect(visitors[-1].get_by_text("running").first).to_be_visible(timeout=SEGMENTING_MS)
     server.kill()
     server.restart()
     for page in visitors:  # each has found the server again by itself

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
 from playwright.sync_api import Frame, Locator, Page, expect
 
 LOOKING_MS, DRAWING_MS, SEGMENTING_MS = 60_000, 180_000, 300_000
@@ -58,26 +61,15 @@ def scene_frame(page: Page) -> Frame:
     return frame
 
 
-COLOURS_OF = """canvas => {
-    const copy = document.createElement('canvas');
-    [copy.width, copy.height] = [canvas.width, canvas.height];
-    const context = copy.getContext('2d', {willReadFrequently: true});
-    context.drawImage(canvas, 0, 0);
-    const counts = new Map();
-    const data = context.getImageData(0, 0, copy.width, copy.height).data;
-    for (let i = 0; i < data.length; i += 4) {
-        const [r, g, b] = [data[i] >> 5, data[i + 1] >> 5, data[i + 2] >> 5];
-        if (Math.max(r, g, b) - Math.min(r, g, b) > 1) counts.set(64 * r + 8 * g + b, true);
-    }
-    return counts.size;
-}"""
-"""Counts the colours, in steps of 32, that are no greys."""
-
-
 def colours(canvas: Locator) -> int:
-    """How many different colours a canvas shows."""
-    found: int = canvas.evaluate(COLOURS_OF)
-    return found
+    """How many different colours, in steps of 32, are seen where a canvas is; greys do not count.
+
+    What is on the screen counts, since a WebGL canvas may forget its picture once that is shown.
+    """
+    with Image.open(BytesIO(canvas.screenshot(timeout=DRAWING_MS))) as picture:
+        seen = np.asarray(picture.convert("RGB")) // 32
+    coloured = seen[np.ptp(seen, axis=-1) > 1]
+    return len(np.unique(coloured, axis=0))
 
 
 def settle(page: Page) -> None:

@@ -236,7 +236,7 @@ def done(server: AppServer, finished: Run, stack: bytes) -> tuple[Visitor, Job]:
     visitor = Visitor(server).open_page()
     upload = visitor.begin(len(stack))
     assert visitor.send(upload, 0, stack) == 204
-    settings = Settings(data=server.folder, models=(place(finished),))
+    settings = Settings(data=server.folder, models=(str(place(finished)),))
     services = Services.of(settings)
     owner = services.owners.of({}, {COOKIE: visitor.cookie.partition("=")[2]})
     assert owner is not None
@@ -285,7 +285,7 @@ def test_a_link_shows_the_volumes_of_one_job_to_any_site(done: tuple[Visitor, Jo
         f"/volumes/{token}/raw/absent",
         f"/volumes/{token}/raw/%2e%2e/%2e%2e/%2e%2e/job.json",
     ):
-        assert stranger.ask("GET", address)[0] == 404, address
+        assert stranger.ask("GET", address)[0] in (400, 404), address
 
 
 @pytest.mark.slow
