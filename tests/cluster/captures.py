@@ -67,3 +67,7 @@ def _of_whole_seconds(folder: Path) -> Path:
     for path in folder.iterdir():
         os.utime(path, (path.stat().st_mtime // 1,) * 2)
     return folder
+
+
+STUDIES = {"nine": write_nine, "tiny": write_tiny}
+"""Of nine and of four trainings."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from captures import write_tiny
+from captures import STUDIES
 from lab import CHART, IMAGE, REPOSITORY, SLOTS, Files, Lab, Laptop, administrator, working_node
 from observing import Workflow
 
@@ -65,16 +65,6 @@ def files(lab: Lab) -> Files:
 
 
 @pytest.fixture(scope="session")
-def teacher(lab: Lab, files: Files, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The run of a study in the cluster, whose networks other tests use."""
-    folder = write_tiny(tmp_path_factory.mktemp("teacher") / "capture")
-    files.put(folder, "/data/teacher")
-    study = Workflow(lab, "vemseg-study", config="/data/teacher/study.yaml", run="/data/runs/teacher")
-    assert study.wait()["phase"] == "Succeeded"
-    return "/data/runs/teacher"
-
-
-@pytest.fixture(scope="session")
 def laptop() -> Laptop:
     """Runs a workflow without any cluster, with one thread."""
 
@@ -87,6 +77,41 @@ def laptop() -> Laptop:
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def captures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The folders of the studies' captures."""
+    folder = tmp_path_factory.mktemp("captures")
+    return {name: write(folder / name) for name, write in STUDIES.items()}
+
+
+@pytest.fixture(scope="session")
+def studies(lab: Lab, files: Files, captures: dict[str, Path]) -> dict[str, Workflow]:
+    """The studies in the cluster, submitted one right after the other."""
+    for name, folder in captures.items():
+        files.put(folder, f"/data/{name}")
+    return {
+        name: Workflow(lab, "vemseg-study", config=f"/data/{name}/study.yaml", run=f"/data/runs/{name}")
+        for name in captures
+    }
+
+
+@pytest.fixture(scope="session")
+def runs(studies: dict[str, Workflow], captures: dict[str, Path], laptop: Laptop) -> dict[str, Path]:
+    """The same studies on the laptop, while the cluster works on its own."""
+    runs = {name: folder.with_name(f"{name}-on-a-laptop") for name, folder in captures.items()}
+    for name, run in runs.items():
+        laptop("study", config=captures[name] / "study.yaml", run=run)
+    return runs
+
+
+@pytest.fixture(scope="session")
+def teacher(studies: dict[str, Workflow], runs: dict[str, Path]) -> str:
+    """The run of the smaller study in the cluster, whose networks other tests use."""
+    status = studies["tiny"].wait()
+    assert status["phase"] == "Succeeded", status
+    return "/data/runs/tiny"
 
 
 def _advertise_gpus(node: str) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from captures import write_nine, write_tiny
-from lab import SLOTS, Files, Lab, Laptop
+from captures import STUDIES
+from lab import SLOTS, Files, Lab
 from observing import Object, Workflow, most_at_once, phases, seconds_between
 from tinystudy import TELLING_TIMES
 from tinystudy import files as contents
@@ -18,45 +18,18 @@ from tinystudy import files as contents
 from pipeline.workflow.state import StateDirectory
 
 pytestmark = pytest.mark.timeout(1800)
-STUDIES = {"nine": write_nine, "tiny": write_tiny}
 # What tells of times, or of the machine that did it.
 # The report shows when each step was at work, and what was drawn: where there is OpenGL, and by its version.
 OF_ITS_OWN = (*TELLING_TIMES, "evaluation/report.html", "done/report", "evaluation/renders", "done/render")
 
 
 @pytest.fixture(scope="module")
-def captures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("captures")
-    return {name: write(folder / name) for name, write in STUDIES.items()}
-
-
-@pytest.fixture(scope="module")
-def workflows(lab: Lab, files: Files, captures: dict[str, Path]) -> dict[str, Workflow]:
-    """Both studies, submitted one right after the other."""
-    for name, folder in captures.items():
-        files.put(folder, f"/data/{name}")
-    return {
-        name: Workflow(lab, "vemseg-study", config=f"/data/{name}/study.yaml", run=f"/data/runs/{name}")
-        for name in captures
-    }
-
-
-@pytest.fixture(scope="module")
-def runs(workflows: dict[str, Workflow], captures: dict[str, Path], laptop: Laptop) -> dict[str, Path]:
-    """The same studies on the laptop, while the cluster works on its own."""
-    runs = {name: folder.with_name(f"{name}-on-a-laptop") for name, folder in captures.items()}
-    for name, run in runs.items():
-        laptop("study", config=captures[name] / "study.yaml", run=run)
-    return runs
-
-
-@pytest.fixture(scope="module")
-def ended(workflows: dict[str, Workflow], runs: dict[str, Path]) -> dict[str, dict[str, Object]]:
+def ended(studies: dict[str, Workflow], runs: dict[str, Path]) -> dict[str, dict[str, Object]]:
     """The nodes of both studies after their end."""
-    for workflow in workflows.values():
+    for workflow in studies.values():
         status = workflow.wait()
         assert status["phase"] == "Succeeded", status
-    return {name: workflow.nodes() for name, workflow in workflows.items()}
+    return {name: workflow.nodes() for name, workflow in studies.items()}
 
 
 @pytest.mark.parametrize("name", STUDIES)
@@ -76,9 +49,9 @@ def test_renders_are_drawn_in_pods(ended: object, files: Files) -> None:
 
 
 def test_the_user_pulls_the_same_tables(
-    ended: object, workflows: dict[str, Workflow], runs: dict[str, Path], lab: Lab, tmp_path: Path
+    ended: object, studies: dict[str, Workflow], runs: dict[str, Path], lab: Lab, tmp_path: Path
 ) -> None:
-    lab.vemseg("pull", workflows["tiny"].name, tmp_path / "pulled")
+    lab.vemseg("pull", studies["tiny"].name, tmp_path / "pulled")
     for table in ("scores.json", "scores.csv", "scores.md"):
         pulled = next((tmp_path / "pulled").rglob(table))
         assert pulled.read_bytes() == (runs["tiny"] / "evaluation" / table).read_bytes()
@@ -107,9 +80,9 @@ def test_two_studies_never_hold_more_than_the_semaphore_has(ended: dict[str, dic
 
 
 def test_steps_hold_no_token_and_use_no_more_than_they_ask_for(
-    ended: object, workflows: dict[str, Workflow], lab: Lab
+    ended: object, studies: dict[str, Workflow], lab: Lab
 ) -> None:
-    pods = lab.get("pods", "--selector", f"workflows.argoproj.io/workflow={workflows['nine'].name}")["items"]
+    pods = lab.get("pods", "--selector", f"workflows.argoproj.io/workflow={studies['nine'].name}")["items"]
     assert pods
     for pod in pods:
         assert pod["spec"]["automountServiceAccountToken"] is False
