@@ -6,10 +6,12 @@ name files as the user knows them, never folders of the server.
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import h5py
 import numpy as np
@@ -87,7 +89,9 @@ def permitted(text: str, settings: Settings) -> str:
     directory = local_directory(wanted) if wanted else None
     if directory is not None:
         real = directory.resolve()
-        if any(real.is_relative_to(Path(each).resolve()) for each in settings.folders if "://" not in each):
+        folders = [Path(each).resolve() for each in settings.folders if "://" not in each]
+        is_ours = real.is_relative_to(settings.data.resolve())  # where everybody's uploads and jobs lie
+        if not is_ours and any(real.is_relative_to(folder) for folder in folders):
             return str(real)
     elif any(_below(wanted, each) for each in settings.folders if "://" in each):
         return wanted
@@ -100,7 +104,10 @@ def permitted(text: str, settings: Settings) -> str:
 
 
 def _below(url: str, allowed: str) -> bool:
-    return ".." not in url.split("/") and f"{url.rstrip('/')}/".startswith(f"{allowed.rstrip('/')}/")
+    """As the storage's client reads it, which drops tabs and line ends."""
+    wanted, place = urlsplit(url), urlsplit(allowed)
+    inside = f"{wanted.path.rstrip('/')}/".startswith(f"{place.path.rstrip('/')}/")
+    return wanted[:2] == place[:2] and inside and ".." not in unquote(wanted.path).split("/")
 
 
 def _look_at(place: Path, limits: Limits) -> Found:
@@ -169,17 +176,18 @@ def _refuse_unreadable(file: Path) -> None:
 
 def _unpacked(archive: Path, limits: Limits) -> Path:
     """The archive's content, unpacked once: a folder that is there is whole."""
-    folder = archive.with_name(UNPACKED)
-    if not folder.exists():
-        staged = archive.with_name(f".{UNPACKED}")
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir()
-        try:
-            extract(archive, staged, limits.of_archives)
-        except BaseException:
+    folder, staged = archive.with_name(UNPACKED), archive.with_name(f".{UNPACKED}")
+    with (archive.parent / FACTS).open("rb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # a page that is loaded anew meanwhile waits, and finds it done
+        if not folder.exists():
             shutil.rmtree(staged, ignore_errors=True)
-            raise
-        staged.rename(folder)
+            staged.mkdir()
+            try:
+                extract(archive, staged, limits.of_archives)
+            except BaseException:
+                shutil.rmtree(staged, ignore_errors=True)
+                raise
+            staged.rename(folder)
     return folder
 
 

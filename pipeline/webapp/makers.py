@@ -23,6 +23,7 @@ from pipeline.volume.coarse import CoarseLabels, coarse_labels
 from pipeline.volume.export import export_labels
 from pipeline.webapp.counting import SPECK_VOXELS, ClassCount, class_counts
 from pipeline.webapp.jobs import Job, read_job
+from pipeline.webapp.pages.words import spaced
 from pipeline.webapp.results import Result
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _make_ome_zarr(result: Result, _job: Job, path: Path) -> None:
 def _make_scene(result: Result, job: Job, path: Path) -> None:
     from pipeline.scoring.render import write_scene_html
 
-    found, coarse = _surfaces(result, SCENE_VOXELS)
+    found, coarse = _surfaces(result, SCENE_VOXELS, words=True)
     size = [n * nm for n, nm in zip(coarse.ids.shape, coarse.voxel_size_nm, strict=True)]
     size_nm = (size[0], size[1], size[2])
     write_scene_html(found, path, title=job.name, size_nm=size_nm, note="Drag to turn, scroll to come nearer.")
@@ -120,11 +121,13 @@ MAKERS: dict[str, Callable[[Result, Job, Path], None]] = {
 }
 
 
-def _surfaces(result: Result, most_voxels: int) -> tuple[list[Surface], CoarseLabels]:
+def _surfaces(result: Result, most_voxels: int, *, words: bool = False) -> tuple[list[Surface], CoarseLabels]:
+    """Of each class; words: with names for people, not for files."""
     from pipeline.scoring.render import class_styles, surfaces
 
     coarse = coarse_labels(result.labels, most_voxels, as_ids=result.class_numbers)
     names, colors = [name for _, name, _ in result.classes], [color for _, _, color in result.classes]
+    names = [spaced(name) for name in names] if words else names
     styles = class_styles(names, colors, background=most_frequent(coarse.ids))
     return surfaces(coarse.ids, styles, coarse.voxel_size_nm), coarse
 

@@ -37,7 +37,7 @@ class Settings(BaseModel):
     jobs_at_once: PositiveInt = 1
     """Jobs that run side by side; the others wait in the order in which they came."""
     waiting_per_owner: PositiveInt = 20
-    """Jobs that one user may have waiting."""
+    """Jobs that one user may have waiting, and uploads that are no job yet."""
     cores: PositiveInt | None = None
     """Cores for all jobs together; None takes those of this process."""
     retention_days: Annotated[float, Field(gt=0)] = 14.0

@@ -21,7 +21,7 @@ from pipeline.webapp.records import is_id, read_record, write_record
 from pipeline.webapp.settings import Settings
 
 FACTS, PART = "upload.json", "part"
-NAME_CHARACTERS = 120
+NAME_BYTES = 120  # file systems take 255, and files made of an upload have longer names than it
 
 
 class UnknownUploadError(InputError):
@@ -62,18 +62,20 @@ class Uploads:
     """The uploads below a data folder. Users see their own only: another one's is as good as none."""
 
     def __init__(self, settings: Settings) -> None:
-        self._folder, self._limits = settings.uploads_folder, settings.limits
+        self._folder, self._limits, self._most = settings.uploads_folder, settings.limits, settings.waiting_per_owner
 
     def begin(self, owner: str, name: str, size_bytes: int) -> Upload:
         """Announce a file.
 
-        Raises InputError when it is empty, TooLargeError above the limit, StorageError when the disk has no room.
+        Raises InputError when it is empty or the owner has too many, TooLargeError above the limit, StorageError when
+        the disk has no room.
         """
         name = safe_name(name)
         if size_bytes < 1:
             raise InputError(f"{name} is empty (0 bytes); export the stack again")
         _refuse_large(name, size_bytes, self._limits)
         self._folder.mkdir(parents=True, exist_ok=True)
+        self._refuse_many(owner)
         self._refuse_full_disk(name, size_bytes)
         folder = self._folder / secrets.token_hex(16)
         folder.mkdir()
@@ -126,6 +128,12 @@ class Uploads:
             file.flush()
             (upload.folder / PART).rename(upload.path)
 
+    def _refuse_many(self, owner: str) -> None:
+        """So that nobody fills the disk with files that no job is made of."""
+        records = (read_record(folder / FACTS) for folder in self._folder.iterdir())
+        if sum(facts is not None and facts["owner"] == owner for facts in records) >= self._most:
+            raise InputError(f"{self._most} of your uploads are here already; segment them, or come back tomorrow")
+
     def _refuse_full_disk(self, name: str, size_bytes: int) -> None:
         free = shutil.disk_usage(self._folder).free
         if size_bytes > free:
@@ -135,7 +143,7 @@ class Uploads:
 def safe_name(name: str) -> str:
     """A file name without folders and without characters that mean something to a path; its ending is kept."""
     last = re.split(r"[/\\]", name)[-1]
-    plain = re.sub(r"[^\w.() +-]+", "_", last).strip(". ")[-NAME_CHARACTERS:]
+    plain = re.sub(r"[^\w.() +-]+", "_", last).strip(". ").encode()[-NAME_BYTES:].decode(errors="ignore")
     return plain if plain not in ("", FACTS, PART) else f"volume-{plain or 'unnamed'}"
 
 

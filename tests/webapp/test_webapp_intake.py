@@ -11,6 +11,7 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import h5py
@@ -297,6 +298,10 @@ def test_only_permitted_places_are_read(make_settings: MakeSettings, tmp_path: P
     for place in [
         *map(str, places),
         "s3://lab/stacks/../secret",
+        "s3://lab/stacks/.\t./secret",
+        "s3://lab/stacks/%2e%2E/secret",
+        "s3://lab@lab/stacks",
+        "S4://lab/stacks",
         "s3://other/stacks",
         "/etc/passwd",
         "http://lab/stacks",
@@ -305,6 +310,34 @@ def test_only_permitted_places_are_read(make_settings: MakeSettings, tmp_path: P
             permitted(place, settings)
     with pytest.raises(InputError, match="upload"):
         permitted(str(lab), make_settings())
+
+
+def test_a_place_of_ours_is_nobodys_to_name(make_settings: MakeSettings, tmp_path: Path) -> None:
+    settings = make_settings(folders=(str(tmp_path),))
+    assert settings.data.is_relative_to(tmp_path)
+    assert permitted(str(tmp_path / "stack.tif"), settings)
+    with pytest.raises(InputError, match="only"):
+        permitted(str(settings.jobs_folder / "stack.tif"), settings)
+
+
+def test_a_page_that_is_loaded_twice_unpacks_once(make_settings: MakeSettings, stack: bytes) -> None:
+    settings = make_settings()
+    upload = uploaded(settings, stack, "stack.zip")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: inspect_upload(upload.path, settings.limits), range(4)))
+    assert {each.location for each in found} == {found[0].location}
+    assert not (upload.folder / ".unpacked").exists()
+
+
+def test_nobody_fills_the_disk_with_uploads(make_settings: MakeSettings) -> None:
+    uploads = Uploads(make_settings(waiting_per_owner=2))
+    for name in ("a.tif", "b.tif"):
+        last = uploads.begin("anna", name, 5)
+    with pytest.raises(InputError, match="2 of your uploads"):
+        uploads.begin("anna", "c.tif", 5)
+    uploads.begin("bert", "c.tif", 5)
+    uploads.discard("anna", last.id)
+    uploads.begin("anna", "c.tif", 5)
 
 
 def test_nothing_is_written_beside_what_a_user_names(make_settings: MakeSettings, tmp_path: Path, stack: bytes) -> None:
@@ -344,7 +377,9 @@ def test_an_upload_is_its_owners(make_settings: MakeSettings) -> None:
         uploads.get("anna", upload.id)
 
 
-@pytest.mark.parametrize("name", ["", "..", ".", "/", "part", "upload.json", "../../x", "a\0b.tif", "x" * 300 + ".tif"])
+@pytest.mark.parametrize(
+    "name", ["", "..", ".", "/", "part", "upload.json", "../../x", "a\0b.tif", "x" * 300 + ".tif", "層" * 120 + ".tif"]
+)
 def test_every_name_becomes_a_safe_one(name: str, make_settings: MakeSettings) -> None:
     settings = make_settings()
     upload = uploaded(settings, b"12345", name)

@@ -16,7 +16,7 @@ def show_viewers(job: Job, result: Result) -> None:
     """The links, and who may use them."""
     volumes = f"{_address()}/volumes/{services.current().links.token(job.owner, job.id)}"
     raw, labels = f"{volumes}/raw", f"{volumes}/labels"
-    st.subheader("Look at it elsewhere")
+    st.header("Look at it elsewhere")
     link = neuroglancer_url(raw, labels, result.classes, result.geometry)
     st.link_button("Open in Neuroglancer", link, icon=":material/open_in_new:")
     st.write("In napari, with its plugin *napari-ome-zarr*:")

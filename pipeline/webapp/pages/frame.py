@@ -10,6 +10,7 @@ import streamlit as st
 
 from pipeline.errors import VemsegError
 from pipeline.webapp import services
+from pipeline.webapp.pages.words import plain
 
 if TYPE_CHECKING:
     from streamlit.navigation.page import Page
@@ -41,4 +42,4 @@ def explained() -> Iterator[None]:
     try:
         yield
     except VemsegError as error:
-        st.error(str(error), icon=":material/error:")
+        st.error(plain(str(error)), icon=":material/error:")

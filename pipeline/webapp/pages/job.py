@@ -89,7 +89,7 @@ def _show_step(step: Step) -> None:
 
 def _show_end(job: Job) -> None:
     if job.state == "failed":
-        st.error(job.message or "The segmentation failed.", icon=":material/error:")
+        st.error(plain(job.message) or "The segmentation failed.", icon=":material/error:")
     else:
         st.info("It was cancelled.", icon=":material/cancel:")
     _show_steps(job)

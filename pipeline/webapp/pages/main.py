@@ -8,12 +8,18 @@ from pipeline.webapp.pages import history, job, start
 from pipeline.webapp.pages.frame import PAGES, visitor
 from pipeline.webapp.pages.names import HISTORY, JOB, NAMED, OPEN
 
+DARK_TEXT_ON_BRIGHT_BUTTONS = """<style>
+@media (prefers-color-scheme: dark) { [data-testid="stBaseButton-primary"]:enabled { color: #10151a; } }
+</style>"""
+"""Streamlit writes white on the primary colour, which is bright in the dark theme."""
+
 st.set_page_config(page_title="vemseg", page_icon=Path(__file__).with_name("icon.png"), layout="wide")
 PAGES.update(
     start=st.Page(start.show, title="New segmentation", icon=":material/add_circle:", default=True),
     history=st.Page(history.show, title="My segmentations", icon=":material/history:", url_path=HISTORY),
     job=st.Page(job.show, title="Segmentation", url_path=JOB, visibility="hidden"),
 )
+st.html(DARK_TEXT_ON_BRIGHT_BUTTONS)
 page = st.navigation(list(PAGES.values()), position="top")
 if st.query_params.get(OPEN) in NAMED:
     wanted = st.query_params.to_dict()

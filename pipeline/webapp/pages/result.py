@@ -66,8 +66,8 @@ def _show_numbers(result: Result) -> None:
         counts = result.class_counts()
     st.table([_row(count) for count in counts], hide_index=True, border="horizontal", alt="What there is of each class")
     st.caption(
-        f"A piece is a connected part of a class of at least {SPECK_VOXELS} voxels; smaller ones are specks, mostly "
-        "noise. Where two objects of a class touch they count as one."
+        f"Volumes are in µm³. A piece is a connected part of a class of at least {SPECK_VOXELS} voxels; smaller ones "
+        "are mostly noise, and only the CSV table counts them. Where two objects of a class touch they count as one."
     )
 
 
@@ -77,7 +77,6 @@ def _row(count: ClassCount) -> dict[str, Any]:
         "Share": percent(count.share),
         "Volume": volume_um3(count.volume_um3),
         "Pieces": f"{count.pieces:,}",
-        "Specks": f"{count.specks:,}",
         "Median piece": volume_um3(count.median_piece_um3) if count.pieces else "",
     }
 

@@ -84,7 +84,7 @@ def _describe(found: Found) -> Edges | None:
     with words:
         st.subheader(plain(found.name))
         rows = {
-            "Kind": found.kind,
+            "Kind": plain(found.kind),
             "Size": size_zyx(found.shape_zyx),
             "Voxels": f"{found.dtype}, {in_words(found.size_bytes)} in all",
             "Voxel size": voxel_nm(found.voxel_size_nm) if found.voxel_size_nm else "the file does not say",

@@ -29,7 +29,7 @@ def badge(state: str) -> str:
 
 def plain(text: str) -> str:
     """A user's own words for Markdown that is to show them as they are."""
-    return re.sub(r"([^\w\s])", r"\\\1", text)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)  # ASCII's punctuation: Markdown knows no other
 
 
 def size_zyx(shape_zyx: Sequence[int]) -> str:
@@ -71,7 +71,7 @@ def percent(share: float) -> str:
 
 def volume_um3(volume: float) -> str:
     """A volume in cubic micrometres, with two digits that count, and no exponent."""
-    return f"{np.format_float_positional(volume, precision=2, fractional=False, trim='-')} µm³"
+    return np.format_float_positional(volume, precision=2, fractional=False, trim="-")
 
 
 def chips(classes: Sequence[tuple[str, str]]) -> str:

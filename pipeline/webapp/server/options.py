@@ -33,6 +33,7 @@ def streamlit_options(settings: Settings) -> dict[str, Any]:
         "server.headless": True,
         "server.maxUploadSize": 1,  # MB; files come by our own route
         "server.port": settings.port,
+        "theme.headingFontSizes": ["2.25rem", "1.6rem", "1.3rem"],
         "theme.paddingTop": "2rem",
         **{f"theme.light.{name}": value for name, value in LIGHT.items()},
         **{f"theme.dark.{name}": value for name, value in DARK.items()},
