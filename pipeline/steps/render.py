@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import MissingLibraryError, RunConflictError
+from pipeline.errors import Preempted, RunConflictError, StorageError, VemsegError
 from pipeline.scoring.figures import figure_png
 from pipeline.scoring.render.class_figure import class_figure
 from pipeline.scoring.render.confusion import ConfusionView, all_surfaces
@@ -31,6 +31,10 @@ from pipeline.volume.omezarr import open_labels
 from pipeline.volume.stores import Store
 
 RENDERS = "renders"
+NOTE = (
+    "Found: in truth and prediction, sheer. Missed: in the truth only, dark bands. Invented: in the prediction only, "
+    "light bands. Numbers are voxels."
+)
 
 
 def render(run_url: str) -> Store:
@@ -42,26 +46,32 @@ def render(run_url: str) -> Store:
     run.refuse_without_labels()
     if not is_scored(run):
         raise RunConflictError(f"{run.store.url} is not scored yet; run `vemseg evaluate --run {run_url}` first")
-    require_opengl()
     with run.reporter("render") as report:
         return _render(run, report)
 
 
 def render_where_possible(run: Run, report: Reporter) -> None:
-    """Draw the renders of a scored run; where nothing can be drawn, report why, and that is no error."""
+    """Draw the renders of a scored run; where that fails, report why: the scores stand without pictures.
+
+    Raises only what another attempt can mend: StorageError and Preempted.
+    """
     try:
-        require_opengl()
-    except MissingLibraryError as error:
-        report.say(f"no renders: {error}")
-        report.event("no renders", reason=str(error))
-        return
-    _render(run, report)
+        _render(run, report)
+    except (StorageError, Preempted):
+        raise
+    except Exception as error:  # of whatever kind: drivers and data make VTK fail in ways that nobody can list
+        if not _marker(run).done:
+            run.evaluation_store.child(RENDERS).delete_all()  # a part of them, or those of former scores
+        reason = str(error) if isinstance(error, VemsegError) else f"{type(error).__name__}: {error}"
+        report.say(f"no renders: {reason}; the scores are complete without them")
+        report.event("no renders", reason=reason)
 
 
 def _render(run: Run, report: Reporter) -> Store:
     store = run.evaluation_store.child(RENDERS)
     marker = _marker(run)
     if not marker.done:
+        require_opengl()
         marker.clear()
         store.delete_all()
         pictures = [(view, capture) for view in views_to_draw(run) for capture in run.plan.captures]
@@ -80,25 +90,30 @@ def _marker(run: Run) -> Marker:
 
 
 def _drawn(run: Run, view: View, capture: CapturePlan) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the files for a view of a capture."""
-    region = _test_region(capture)
     confusion = open_labels(run.evaluation_store.child("confusion", view.name, capture.name), CONFUSION)
-    drawn = confusion_view(confusion, view, region)
-    if not any(drawn.voxels.get(value) for value in drawn.voxels if value):
-        return
     title = f"{capture.name}, test part, {view.name} network"
     name = f"{view.name}_{capture.name}"
-    scene = scene_html(
-        all_surfaces(drawn.surfaces), title=title, size_nm=drawn.size_nm, note="What was found, missed and invented."
-    )
-    yield f"scene_{name}.html", scene.encode()
+    yield from drawings(confusion, run.image(capture.name), view, _test_region(capture), name=name, title=title)
+
+
+def drawings(
+    confusion: Volume, image: Volume, view: View, region: Block, *, name: str, title: str
+) -> Iterator[tuple[str, bytes]]:
+    """Names and contents of all that is drawn of a view: scene, overview, a figure a class, turn-table.
+
+    Nothing where neither truth nor prediction have anything to draw within the region.
+    """
+    drawn = confusion_view(confusion, view, region)
+    found = all_surfaces(drawn.surfaces)
+    if not found:
+        return
+    yield f"scene_{name}.html", scene_html(found, title=title, size_nm=drawn.size_nm, note=NOTE).encode()
     yield f"overview_{name}.png", figure_png(overview_figure(drawn, title))
     for class_id in drawn.drawn:
         class_name = drawn.class_names[class_id - 1]
         at = _in_full_resolution(drawn.worst_voxel(class_id), drawn, confusion, region)
-        raw = planes_of(run.image(capture.name), region, at)
         labels = _outcome_planes(planes_of(confusion, region, at), len(view.classes), class_id)
-        figure = class_figure(drawn, class_id, raw, labels, f"{class_name}: {title}")
+        figure = class_figure(drawn, class_id, planes_of(image, region, at), labels, f"{class_name}: {title}")
         yield f"class_{name}_{class_name}.png", figure_png(figure)
     yield f"turntable_{name}.gif", turntable_gif(drawn, title)
 

@@ -55,7 +55,7 @@ def stage(camera: Camera, *, sheer_layers: int = 0, smooth: bool = True) -> Iter
     """Yield an empty picture of what the camera sees.
 
     `sheer_layers` is how many sheer surfaces are told apart behind each other; `smooth` says whether to draw everything
-    larger first, which costs time and through which VTK draws no volume.
+    larger first, through which VTK draws no volume, and without which it leaves sheer surfaces out.
 
     Raises MissingLibraryError where nothing can be drawn.
     """

@@ -127,10 +127,20 @@
   // -- legend ---------------------------------------------------------------------------------------------------
 
   const boxes = [];
+  const groupBoxes = new Map(); // of a group's surfaces together: by their indices
 
   function show(indices, shown) {
     indices.forEach((index) => { boxes[index].checked = shown; });
     Plotly.restyle(view, { visible: shown }, indices);
+    summarise();
+  }
+
+  function summarise() {
+    for (const [indices, box] of groupBoxes) {
+      const shown = indices.filter((index) => boxes[index].checked).length;
+      box.checked = shown === indices.length;
+      box.indeterminate = shown > 0 && !box.checked;
+    }
   }
 
   function item(surface, index) {
@@ -144,6 +154,21 @@
     boxes[index] = box;
     label.append(box, swatch, surface.name, count);
     return label;
+  }
+
+  function heading(group, indices) {
+    const made = document.createElement("legend");
+    if (!group) {
+      made.textContent = "Classes (voxels)";
+      return made;
+    }
+    const label = document.createElement("label");
+    const box = Object.assign(document.createElement("input"), { type: "checkbox", title: `All of ${group}` });
+    box.addEventListener("change", () => show(indices, box.checked));
+    groupBoxes.set(indices, box);
+    label.append(box, group);
+    made.append(label);
+    return made;
   }
 
   function button(text, action) {
@@ -162,10 +187,11 @@
     place.append(row);
     for (const [group, indices] of groups) {
       const set = document.createElement("fieldset");
-      set.append(Object.assign(document.createElement("legend"), { textContent: group || "Classes (voxels)" }));
-      set.append(...indices.map((index) => item(data.surfaces[index], index)));
+      set.append(heading(group, indices), ...indices.map((index) => item(data.surfaces[index], index)));
+      if (group) set.className = "grouped";
       place.append(set);
     }
+    summarise();
   }
 
   // -- light and dark -------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def surface_picture(found: Sequence[Surface], camera: Camera) -> Rgb:
 
 def surface_pictures(found: Sequence[Surface], cameras: Sequence[Camera]) -> list[Rgb]:
     """Return a picture from each camera, all of the same size; drawn more quickly than one is."""
-    with stage(cameras[0], sheer_layers=3, smooth=False) as plotter:
+    with stage(cameras[0], sheer_layers=3) as plotter:
         put_surfaces(plotter, found, cameras[0].size_nm)
         return [picture(plotter, camera) for camera in cameras]
 

@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+from matplotlib.textpath import TextPath
 from PIL import Image
 
 from pipeline.scoring.canvas import Canvas
-from pipeline.scoring.figures import figure_png
+from pipeline.scoring.figures import figure_png, plain
 from pipeline.scoring.render.camera import turning
 from pipeline.scoring.render.confusion import ConfusionView, all_surfaces
 from pipeline.scoring.render.legend import swatch
 from pipeline.scoring.render.outcomes import Outcome, outcome_styles
 from pipeline.scoring.render.stills import surface_pictures
-from pipeline.scoring.render.surfaces import Surface, decimated
+from pipeline.scoring.render.surfaces import Style, Surface, class_styles, decimated
 from pipeline.scoring.slices import Rgb
 
 FRAMES = 24
 _MOST_TRIANGLES = 80_000
 _LONGEST_PANEL = 400
 _FRAME_MILLISECONDS = 130
-_COLORS = 128
-_CONTEXT_OPACITY = 0.1
+_COLORS = 192
+_SHADES = (0.45, 0.6, 0.75, 0.9, 1.0)
+"""Of a surface's colour, by how the light falls."""
+_CONTEXT_OPACITY = 0.12
 
 
 def turntable_gif(view: ConfusionView, title: str) -> bytes:
@@ -34,9 +38,9 @@ def turntable_gif(view: ConfusionView, title: str) -> bytes:
         surface_pictures(decimated(found, _MOST_TRIANGLES), cameras)
         for found in (view.class_surfaces(predicted), _errors(view))
     )
-    heading = _heading(title, 2 * cameras[0].pixels[0])
+    heading = _heading(view, title, 2 * cameras[0].pixels[0])
     frames = [np.vstack([heading, np.hstack(pair)]) for pair in zip(left, right, strict=True)]
-    return _gif(frames)
+    return _gif(frames, [view.colors[class_id - 1] for class_id in view.foreground])
 
 
 def _errors(view: ConfusionView) -> list[Surface]:
@@ -50,26 +54,57 @@ def _errors(view: ConfusionView) -> list[Surface]:
     ]
 
 
-def _heading(title: str, width: int) -> Rgb:
+def _heading(view: ConfusionView, title: str, width: int) -> Rgb:
+    """The title, what is in either half, and the colours of the classes."""
     em = 15
-    canvas = Canvas((width, round(4.4 * em)), em)
+    wrapped = _lines([view.class_names[class_id - 1] for class_id in view.foreground], width / em)
+    canvas = Canvas((width, round((4.4 + 1.6 * len(wrapped)) * em)), em)
     canvas.text(title, em / 2, 1.6 * em, weight="bold")
     canvas.text("Prediction", em / 2, 3.6 * em)
     canvas.text("Errors:", width / 2 + em / 2, 3.6 * em)
     styles = outcome_styles("", "#000000")
     for number, outcome in enumerate((Outcome.MISSED, Outcome.INVENTED)):
-        place = width / 2 + (4.6 + 5.6 * number) * em
-        swatch(canvas, styles[outcome], place, 3.75 * em)
-        canvas.text(outcome.name.lower(), place + 1.4 * em, 3.6 * em)
+        _entry(canvas, styles[outcome], outcome.name.lower(), width / 2 + (4.6 + 5.6 * number) * em, 3.6 * em)
+    named = {style.name: style for style in class_styles(view.class_names, view.colors).values()}
+    for number, line in enumerate(wrapped):
+        for name, left in line:
+            _entry(canvas, named[name], name, left * em, (5.2 + 1.6 * number) * em)
     return np.asarray(Image.open(io.BytesIO(figure_png(canvas.figure))).convert("RGB"))
 
 
-def _gif(frames: list[Rgb]) -> bytes:
-    """One palette for all frames, lest colours flicker."""
-    palette = Image.fromarray(np.hstack(frames[:: max(1, len(frames) // 4)])).quantize(_COLORS)
+def _entry(canvas: Canvas, style: Style, text: str, left: float, baseline: float) -> None:
+    swatch(canvas, style, left, baseline + 0.15 * canvas.em)
+    canvas.text(text, left + 1.4 * canvas.em, baseline)
+
+
+def _lines(names: Sequence[str], width: float) -> list[list[tuple[str, float]]]:
+    """Names with the places of their entries, line by line; in em."""
+    lines: list[list[tuple[str, float]]] = []
+    left = width
+    for name in names:
+        needed = 2.4 + float(TextPath((0, 0), plain(name), size=1).get_extents().width)
+        if left + needed > width:
+            lines.append([])
+            left = 0.5
+        lines[-1].append((name, left))
+        left += needed
+    return lines
+
+
+def _gif(frames: list[Rgb], colors: Sequence[str]) -> bytes:
+    """One palette for all frames, lest colours flicker; a small class has its `colors` (#rrggbb) in it, too."""
+    seen = np.hstack(frames[:: max(1, len(frames) // 4)])
+    palette = Image.fromarray(np.vstack([seen, _shades(colors, seen.shape[1])])).quantize(_COLORS)
     images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     file = io.BytesIO()
     images[0].save(
         file, "GIF", save_all=True, append_images=images[1:], duration=_FRAME_MILLISECONDS, loop=0, optimize=True
     )
     return file.getvalue()
+
+
+def _shades(colors: Sequence[str], width: int) -> Rgb:
+    """White, which is the ground, and the shades of each colour, in rows."""
+    full = np.array([(255, 255, 255), *(tuple(bytes.fromhex(color[1:])) for color in colors)])
+    shades = np.outer(_SHADES, full.ravel()).reshape(-1, 1, 3)
+    return np.broadcast_to(shades.repeat(6, axis=0), (6 * len(shades), width, 3)).astype(np.uint8)
