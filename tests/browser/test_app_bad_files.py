@@ -1,8 +1,9 @@
-"""Files that cannot be segmented: each is answered in plain words, and the page goes on working."""
+"""What goes wrong: each bad file is answered in plain words, and the page goes on working; so is a job that fails."""
 
 from __future__ import annotations
 
 import io
+import shutil
 import struct
 import zipfile
 from collections.abc import Callable, Iterator
@@ -10,10 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from appserver import AppServer, serving
+from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
+from looking import Look, Violations
 from PIL import Image
 from playwright.sync_api import Page, expect
-from visiting import LOOKING_MS, give_file
+from visiting import LOOKING_MS, SEGMENTING_MS, give_file, start, state_voxel_size
 
 
 def _png(*shape: int) -> bytes:
@@ -76,3 +78,22 @@ def test_each_bad_file_is_explained_and_the_page_lives(
     refusals = [error for error in console_errors if "422" not in error]  # the browser logs every refusal
     assert not refusals
     assert "Traceback" not in server.log()
+
+
+@pytest.mark.slow
+def test_a_job_that_fails_says_why(
+    model: Path, page: Page, console_errors: list[str], axe: Violations, pictures: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(model, tmp_path / "run")
+    with serving(run, tmp_path / "app") as server:
+        give_file(page, server.url, zip_of_slices(tmp_path / "stack.zip", sections(4)[:, :96, :128]))
+        state_voxel_size(page, VOXEL_SIZE_NM)
+        weights = run / "models/multilabel/model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
+        start(page)
+        answer = page.get_by_role("alert").filter(has_text="model.safetensors is not the file")
+        expect(answer).to_be_visible(timeout=SEGMENTING_MS)
+        assert "Traceback" not in answer.inner_text()
+        assert str(server.folder) not in answer.inner_text()
+        Look(page, axe, pictures)("failed")
+        assert not console_errors

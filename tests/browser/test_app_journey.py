@@ -52,8 +52,11 @@ def test_from_a_zip_to_the_labels_of_the_command_line(
 ) -> None:
     look = Look(page, axe, pictures)
     give_file(page, server.url, stack)
+    expect(page.get_by_text("Enter the voxel size above")).to_be_visible(timeout=LOOKING_MS)
+    look("size-missing")
     state_voxel_size(page, VOXEL_SIZE_NM)
     expect(page.get_by_text(f"{SLICES} slices of")).to_be_visible()
+    expect(page.get_by_role("button", name="Start the segmentation")).to_be_enabled(timeout=LOOKING_MS)
     look("found")
     start(page)
     expect(page.get_by_text("Reading the volume")).to_be_visible()
@@ -73,6 +76,9 @@ def test_from_a_zip_to_the_labels_of_the_command_line(
     with page.expect_download() as coming:
         page.get_by_role("link", name="TIFF").click()
     assert coming.value.path().read_bytes() == _labels_of_the_command_line(model, stack)
+    page.get_by_role("link", name="My segmentations").click()
+    expect(page.get_by_role("button", name="Open")).to_be_visible(timeout=LOOKING_MS)
+    look("history-of-one")
     assert not console_errors
 
 
