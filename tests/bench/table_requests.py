@@ -53,8 +53,10 @@ def main() -> None:
     print("| step | peak memory, GiB | CPU, s | asks for CPUs | asks for memory |")
     print("|:---|---:|---:|---:|---:|")
     for step, values in most.items():
+        request = requests.get(step) or requests.get(f"boost-{step}")
+        if request is None:
+            continue  # a part of another step, such as the renders of evaluate, in whose figures it is
         memory, cpu = values["vemseg_memory_peak_bytes"], values["vemseg_cpu_seconds_total"]
-        request = requests.get(step) or requests[f"boost-{step}"]
         print(f"| {step} | {memory / 2**30:.2f} | {cpu:.0f} | {' | '.join(request)} |")
 
 
