@@ -27,10 +27,10 @@ from tinystudy import VOXEL_SIZE_NM, place
 from pipeline.steps.run import Run
 from pipeline.webapp import catalogue
 from pipeline.webapp.intake import inspect_upload
-from pipeline.webapp.jobs import Job
+from pipeline.webapp.jobs import Job, JobStore
 from pipeline.webapp.links import Links
 from pipeline.webapp.owners import COOKIE, secret_key
-from pipeline.webapp.results import Result
+from pipeline.webapp.results import DOWNLOADS, Result
 from pipeline.webapp.services import Services
 from pipeline.webapp.settings import Settings
 
@@ -234,21 +234,49 @@ def test_health_and_metrics_ask_for_no_cookie(server: AppServer) -> None:
 def done(server: AppServer, finished: Run, stack: bytes) -> tuple[Visitor, Job]:
     """Somebody with a job that is done."""
     visitor = Visitor(server).open_page()
+    store, job = _order(visitor, finished, stack)
+    return visitor, _wait_for(store, job, lambda current: current.has_ended)
+
+
+def _order(visitor: Visitor, model: Run, stack: bytes) -> tuple[JobStore, Job]:
+    """Upload a stack and order its segmentation, as the first page does; the store that knows the job."""
     upload = visitor.begin(len(stack))
     assert visitor.send(upload, 0, stack) == 204
-    settings = Settings(data=server.folder, models=(str(place(finished)),))
+    settings = Settings(data=visitor.server.folder, models=(str(place(model)),))
     services = Services.of(settings)
     owner = services.owners.of({}, {COOKIE: visitor.cookie.partition("=")[2]})
     assert owner is not None
     arrived = services.uploads.get(owner, upload.rsplit("/", 1)[-1])
     found = inspect_upload(arrived.path, settings.limits)
     card = catalogue.models(settings.models)[0]
-    job = services.jobs.create(owner, found, card, voxel_size_nm=VOXEL_SIZE_NM, upload=arrived)
+    return services.jobs, services.jobs.create(owner, found, card, voxel_size_nm=VOXEL_SIZE_NM, upload=arrived)
+
+
+def _wait_for(store: JobStore, job: Job, reached: Callable[[Job], bool]) -> Job:
+    """The job once it is so far."""
     for _ in range(3000):
-        if services.jobs.get(owner, job.id).has_ended:
-            break
+        if reached(current := store.get(job.owner, job.id)):
+            return current
         time.sleep(0.1)
-    return visitor, services.jobs.get(owner, job.id)
+    raise AssertionError(f"{current.state}: {current.message}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("end", [AppServer.kill, AppServer.stop])
+def test_a_job_goes_on_while_its_server_is_away(
+    end: Callable[[AppServer], None], finished: Run, stack: bytes, tmp_path: Path
+) -> None:
+    with serving(place(finished), tmp_path / "app") as server:
+        visitor = Visitor(server).open_page()
+        store, job = _order(visitor, finished, stack)
+        begun = _wait_for(store, job, lambda current: current.record.handle is not None)
+        assert begun.state == "running"
+        end(server)
+        assert store.get(job.owner, job.id).state == "running"  # nobody is there to say that it is done
+        server.restart()
+        last = _wait_for(store, job, lambda current: current.has_ended)
+        assert (last.state, last.record.tries) == ("done", 1)
+        assert visitor.ask("GET", f"/api/jobs/{job.id}/slices/0/0.png")[0] == 200
 
 
 @pytest.mark.slow
@@ -292,7 +320,7 @@ def test_a_link_shows_the_volumes_of_one_job_to_any_site(done: tuple[Visitor, Jo
 def test_results_are_their_owners(done: tuple[Visitor, Job]) -> None:
     visitor, job = done
     other = Visitor(visitor.server).open_page()
-    for part in ("slices/0/0.png", "scene.html", "downloads/csv"):
+    for part in ("slices/0/0.png", "scene.html", *(f"downloads/{kind}" for kind in DOWNLOADS)):
         assert other.ask("GET", f"/api/jobs/{job.id}/{part}")[0] == 422
         assert Visitor(visitor.server).ask("GET", f"/api/jobs/{job.id}/{part}")[0] == 401
     status, headers, content = visitor.ask("GET", f"/api/jobs/{job.id}/downloads/csv")
