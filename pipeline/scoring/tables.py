@@ -83,6 +83,11 @@ class ScoreTable:
         """What a reader must know to compare the numbers: classes that a side lacks or cannot score."""
         return [note for side, scores in self.sides.items() for note in self._notes(side, scores)]
 
+    def _repr_html_(self) -> str:
+        from pipeline.display.scores import scores_html
+
+        return scores_html(self)
+
     def _notes(self, side: str, scores: Scores) -> list[str]:
         notes = []
         if len(scores.classes) < len(self.class_names):

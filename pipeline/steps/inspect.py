@@ -46,10 +46,10 @@ def overview(run_url: str) -> Iterator[RenderableType]:
         yield _targets(run)
     if run.plan.boosting:
         yield _boosting(run, run.plan.boosting)
-    if run.store.exists("evaluation/scores.json"):
+    if (scores := run.scores) is not None:
         if not is_scored(run):
             yield f"[yellow]The scores and figures are {OUTDATED}; run the study again.[/yellow]"
-        yield tables.to_rich(tables.from_json(run.evaluation_store.read("scores.json").decode()))
+        yield tables.to_rich(scores)
     if run.store.exists("evaluation/ablation.json"):
         yield ablation_tables.headline(ablation_tables.from_json(run.evaluation_store.read("ablation.json").decode()))
     for kind in ("figures", "renders"):

@@ -47,7 +47,7 @@ def report(run_url: str, *, unless_current: bool = False) -> str:
 
 def gather(run: Run, reporter: Reporter) -> Contents:
     """Everything that the page shows."""
-    table = results.scores(run)
+    table = run.scores
     targets = results.targets(run)
     regions = () if table is None else _regions(run, table, reporter)
     lacking = tuple(results.lacking(run, targets, has_regions=bool(regions)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -16,6 +17,9 @@ from pipeline.telemetry import Reporter
 from pipeline.volume.labels import ClassMap
 from pipeline.volume.omezarr import Volume, open_image, open_labels
 from pipeline.volume.stores import Store
+
+if TYPE_CHECKING:
+    from pipeline.scoring.tables import ScoreTable
 
 TRUTH, SPLIT, SEGMENTATION = "truth", "split", "segmentation"
 NATIVE = "native"
@@ -62,6 +66,21 @@ class Run:
     def class_map(self) -> ClassMap:
         """How label files name the classes, and how they are stored."""
         return class_map(self.config)
+
+    @property
+    def scores(self) -> ScoreTable | None:
+        """The table of scores; None before the predictions are scored."""
+        from pipeline.scoring.tables import from_json
+
+        try:
+            return from_json(self.evaluation_store.read("scores.json").decode())
+        except FileNotFoundError:
+            return None
+
+    def _repr_html_(self) -> str:
+        from pipeline.display.runs import run_html
+
+        return run_html(self)
 
     def capture_store(self, capture: str) -> Store:
         """Where the image of a capture lies."""

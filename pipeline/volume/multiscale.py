@@ -74,6 +74,11 @@ class Volume:
     def __repr__(self) -> str:
         return f"Volume({self.store.url!r}, {self.dtype}, {self.shape_zyx})"
 
+    def _repr_html_(self) -> str:
+        from pipeline.display.volumes import volume_html
+
+        return volume_html(self)
+
     def __reduce__(self) -> tuple[type[Volume], tuple[Store, Mapping[str, Any]]]:
         return Volume, (self.store, self.ome)
 

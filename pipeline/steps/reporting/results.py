@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pipeline.scoring import ablation_tables, tables
+from pipeline.scoring import ablation_tables
 from pipeline.scoring.ablation import Ablation
 from pipeline.scoring.report.contents import Lacking, TargetFacts
 from pipeline.steps.inspect import TargetState, target_states, validations
@@ -16,16 +16,12 @@ RENDERS = "renders"
 GO_ON = "vemseg run workflows/study.yaml -p config=… -p run=RUN"
 
 
-def scores(run: Run) -> tables.ScoreTable | None:
-    """The table of scores; None before there is one."""
-    text = _evaluated(run, SCORES)
-    return None if text is None else tables.from_json(text)
-
-
 def ablation(run: Run) -> Ablation | None:
     """What boosting did; None before that was compared."""
-    text = _evaluated(run, ABLATION)
-    return None if text is None else ablation_tables.from_json(text)
+    try:
+        return ablation_tables.from_json(run.evaluation_store.read(ABLATION).decode())
+    except FileNotFoundError:
+        return None
 
 
 def targets(run: Run) -> tuple[TargetFacts, ...]:
@@ -63,13 +59,6 @@ def failures(run: Run) -> tuple[str, ...]:
         return ()
     nodes = [f"{failure['node']}: {failure['message']}" for failure in told["failures"]]
     return (f"The workflow {told['workflow']} ended {told['status']} on {told['ended']}.", *nodes)
-
-
-def _evaluated(run: Run, key: str) -> str | None:
-    try:
-        return run.evaluation_store.read(key).decode()
-    except FileNotFoundError:
-        return None
 
 
 def _target(run: Run, state: TargetState) -> TargetFacts:
