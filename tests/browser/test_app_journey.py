@@ -52,8 +52,6 @@ def test_from_a_zip_to_the_labels_of_the_command_line(
 ) -> None:
     look = Look(page, axe, pictures)
     give_file(page, server.url, stack)
-    expect(page.get_by_text("Enter the voxel size above")).to_be_visible(timeout=LOOKING_MS)
-    look("size-missing")
     state_voxel_size(page, VOXEL_SIZE_NM)
     expect(page.get_by_text(f"{SLICES} slices of")).to_be_visible()
     expect(page.get_by_role("button", name="Start the segmentation")).to_be_enabled(timeout=LOOKING_MS)

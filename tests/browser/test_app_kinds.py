@@ -118,6 +118,16 @@ def test_a_path_and_a_url_are_read_where_they_lie(server: AppServer, lab: Path, 
     start(page)
     wait_for_result(page)
     assert colours(page.locator("canvas")) > 1
+    _lose_a_slice(page)
+
+
+def _lose_a_slice(page: Page) -> None:
+    """As while the server is started again: the viewer asks once more by itself."""
+    page.route("**/slices/0/0.png", lambda route: route.abort(), times=1)
+    page.get_by_role("slider", name="Slice").fill("0")
+    expect(page.get_by_text("could not be loaded")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.locator("canvas")).to_have_attribute("data-drawn", "z 0", timeout=LOOKING_MS)
+    expect(page.get_by_text("could not be loaded")).to_have_count(0)
 
 
 def _name(page: Page, url: str, place: str) -> None:

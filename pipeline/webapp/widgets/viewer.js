@@ -3,6 +3,7 @@
 
 const KEPT_SLICES = 48;
 const MOST_ZOOM = 16;
+const RETRY_MS = 2000;
 const PLANES = [["z", 1, 2], ["y", 0, 2], ["x", 0, 1]]; // for each view: the axis across it, its rows, its columns
 const SCALE_BARS_NM = [1, 2, 5].flatMap((n) => [10, 100, 1e3, 1e4, 1e5].map((unit) => n * unit)).sort((a, b) => a - b);
 
@@ -48,6 +49,7 @@ class Viewer {
   }
 
   async go(index) {
+    clearTimeout(this.retry);
     const last = this.data.shape_zyx[this.axis] - 1;
     index = Math.max(0, Math.min(index, last));
     this.positions[this.axis] = index;
@@ -62,8 +64,11 @@ class Viewer {
       this.part("problem").textContent = "";
       this.paint();
       [index - 1, index + 1].filter((i) => i >= 0 && i <= last).forEach((i) => this.fetched(axis, i).catch(() => {}));
-    } catch {
+    } catch (error) {
+      if (axis !== this.axis || index !== this.positions[axis]) return;
       this.part("problem").textContent = "This slice could not be loaded; is the connection to the server lost?";
+      // A server that is started again answers soon; what it refuses it will refuse again.
+      if (!error.refused && this.canvas.isConnected) this.retry = setTimeout(() => this.go(index), RETRY_MS);
     }
   }
 
@@ -199,7 +204,7 @@ class Viewer {
 
 async function load(url) {
   const answer = await fetch(url);
-  if (!answer.ok) throw new Error(`HTTP ${answer.status}`);
+  if (!answer.ok) throw Object.assign(new Error(`HTTP ${answer.status}`), { refused: answer.status < 500 });
   const exact = { colorSpaceConversion: "none", premultiplyAlpha: "none" }; // these are numbers, not colours
   const bitmap = await createImageBitmap(await answer.blob(), exact);
   const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true });
