@@ -66,7 +66,7 @@ def spaced(name: str) -> str:
 
 def percent(share: float) -> str:
     """A share of the volume."""
-    return f"{100 * share:.1f} %" if share >= 0.0005 or share == 0 else "< 0.1 %"
+    return f"{100 * share:.1f}\u00a0%" if share >= 0.0005 or share == 0 else "<\u00a00.1\u00a0%"
 
 
 def volume_um3(volume: float) -> str:
