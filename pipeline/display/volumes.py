@@ -43,7 +43,7 @@ def class_ids(volume: Volume, values: NDArray[Any]) -> NDArray[np.uint16]:
     ids = np.zeros(np.iinfo(values.dtype).max + 1, np.uint16)
     for place, (value, _, _) in enumerate(volume.classes, start=1):
         ids[value] = place
-    return ids[values]
+    return np.asarray(ids[values])
 
 
 def _level_to_show(volume: Volume) -> Level:

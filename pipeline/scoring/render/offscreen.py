@@ -70,7 +70,8 @@ def stage(camera: Camera, *, sheer_layers: int = 0, smooth: bool = True) -> Iter
         if sheer_layers:
             plotter.enable_depth_peeling(sheer_layers)
         plotter.enable_anti_aliasing("ssaa" if smooth else "msaa")
-        plotter.show(auto_close=False)  # opens the window; what is put on the stage is drawn by `picture`
+        plotter.show(auto_close=False)  # opens the window
+        plotter.suppress_rendering = True  # else all is drawn anew with each thing that is put on the stage
         yield plotter
     finally:
         plotter.close()
@@ -85,5 +86,7 @@ def picture(plotter: Plotter, camera: Camera) -> Rgb:
     plotter.camera.up = tuple(up)
     plotter.camera.parallel_scale = camera.scale * camera.pixels[1] / 2
     plotter.renderer.reset_camera_clipping_range()
+    plotter.suppress_rendering = False
     plotter.render()
+    plotter.suppress_rendering = True
     return np.asarray(plotter.image)[..., :3].copy()

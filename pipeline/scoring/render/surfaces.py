@@ -22,6 +22,9 @@ MOST_TRIANGLES = 400_000
 MOST_VOXELS = 3_500_000
 """Of an array to make surfaces of: the details of a larger one cost time, and are decimated away again."""
 
+_MOST_REDUCTION = 8
+"""By how much edges alone are collapsed: of a surface with more triangles, points are gathered in bins first."""
+
 BANDS = 80
 """Of a banded surface along the volume's diagonal, one half of them in each colour."""
 
@@ -129,8 +132,33 @@ def _simplified(surface: Surface, most: int) -> Surface:
 
     if len(surface.triangles) <= most:
         return surface
-    points, triangles = fast_simplification.simplify(surface.points_nm, surface.triangles, target_count=max(most, 4))
+    most = max(most, 4)
+    points, triangles = surface.points_nm, surface.triangles
+    if len(triangles) > _MOST_REDUCTION * most:
+        points, triangles = _gathered(points, triangles, len(triangles) / (_MOST_REDUCTION * most))
+    if len(triangles) > most:
+        points, triangles = fast_simplification.simplify(points, triangles, target_count=most)
     return Surface(surface.style, points.astype(np.float32), triangles.astype(np.int32), surface.voxels)
+
+
+def _gathered(points: Points, triangles: Triangles, reduction: float) -> tuple[Points, Triangles]:
+    """Gather the points of each cubic bin in one (Rossignac and Borrel 1993), for about `reduction` times fewer.
+
+    The surface of noise has so many holes that collapsing edges never ends; this takes a fiftieth of the time.
+    """
+    import pyvista
+    from vtkmodules.vtkFiltersCore import vtkBinnedDecimation
+
+    first, second = points[triangles[:, 0]], points[triangles[:, 1]]
+    side = float(np.median(np.linalg.norm(first - second, axis=1))) * 1.5 * reduction**0.5
+    gather = vtkBinnedDecimation()
+    gather.SetInputData(pyvista.make_tri_mesh(points.astype(np.float64), triangles.astype(int)))
+    gather.AutoAdjustNumberOfDivisionsOff()
+    gather.SetNumberOfDivisions(*(max(1, round(extent / side)) for extent in np.ptp(points, axis=0).tolist()))
+    gather.SetPointGenerationModeToBinAverages()
+    gather.Update()
+    mesh = pyvista.wrap(gather.GetOutput())
+    return np.asarray(mesh.points, np.float32), np.asarray(mesh.regular_faces, np.int32)
 
 
 def _bounding_box(mask: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
