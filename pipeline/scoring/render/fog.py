@@ -17,6 +17,7 @@ from pipeline.scoring.slices import Rgb
 
 if TYPE_CHECKING:
     from vtkmodules.vtkRenderingCore import vtkVolume, vtkVolumeProperty
+    from vtkmodules.vtkRenderingVolume import vtkGPUVolumeRayCastMapper
 
 _DEPTH = 0.07
 """The opacity of a style is that of fog as deep as this share of the volume's mean side."""
@@ -36,6 +37,8 @@ def fog_picture(
     grid.point_data["label"] = labels.ravel()
     with stage(camera, smooth=False) as plotter:
         volume = cast("vtkVolume", plotter.add_volume(grid, scalars="label", mapper="gpu", show_scalar_bar=False))
+        # Twice a voxel is often enough to look along a ray; of itself VTK would do so at each nanometre.
+        cast("vtkGPUVolumeRayCastMapper", volume.GetMapper()).SetSampleDistance(min(voxel_size_nm) / 2)
         _colour(volume.GetProperty(), styles)
         volume.GetProperty().SetScalarOpacityUnitDistance(_DEPTH * prod(camera.size_nm) ** (1 / 3))
         put_box(plotter, camera.size_nm)
