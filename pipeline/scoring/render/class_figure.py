@@ -23,7 +23,7 @@ LONGEST_PANEL = 620
 _LEAST_COLUMN = 380
 _CONTEXT_OPACITY = 0.12
 """Of what was found, in the pictures of errors: it says where they are."""
-_FOG_OPACITY = {Outcome.FOUND: 0.1, Outcome.MISSED: 0.9, Outcome.INVENTED: 0.9}
+_FOG_OPACITY = {Outcome.FOUND: 0.25, Outcome.MISSED: 0.9, Outcome.INVENTED: 0.9}
 
 
 @dataclass(frozen=True)
