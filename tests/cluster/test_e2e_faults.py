@@ -30,7 +30,14 @@ def capture(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Path:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(capture: Path, laptop: Laptop) -> dict[str, bytes]:
+def poor(lab: Lab, capture: Path) -> Workflow:
+    """A study whose training has too little memory."""
+    return study(lab, "poor", train_memory="160Mi")
+
+
+@pytest.fixture(scope="module")
+def undisturbed(poor: Workflow, capture: Path, laptop: Laptop) -> dict[str, bytes]:
+    """What the study leaves on a laptop, made while the cluster has a study that needs nobody."""
     run = capture.with_name("in-peace")
     laptop("study", config=capture / "study.yaml", run=run)
     return contents(run, without=OF_ITS_OWN)
@@ -65,7 +72,7 @@ def disturbed(lab: Lab, files: Files, capture: Path) -> Disturbed:
 
 
 def test_a_disturbed_study_ends_with_the_files_of_one_in_peace(
-    disturbed: Disturbed, undisturbed: dict[str, bytes], files: Files, tmp_path: Path
+    undisturbed: dict[str, bytes], disturbed: Disturbed, files: Files, tmp_path: Path
 ) -> None:
     assert disturbed.status["phase"] == "Succeeded"
     assert differences(files.get("/data/runs/disturbed", tmp_path), undisturbed) == []
@@ -113,10 +120,9 @@ def test_a_killed_controller_repeats_no_step(disturbed: Disturbed) -> None:
 
 
 def test_a_training_killed_for_memory_stops_the_study_and_says_so(
-    lab: Lab, files: Files, undisturbed: dict[str, bytes], tmp_path: Path
+    lab: Lab, files: Files, poor: Workflow, undisturbed: dict[str, bytes], tmp_path: Path
 ) -> None:
     """Not tried again with what was too little; with enough, the same run goes on."""
-    poor = study(lab, "poor", train_memory="160Mi")
     assert poor.wait()["phase"] == "Failed"
     (only,) = poor.tries(TRAIN)
     assert "OOMKilled" in only["message"]
