@@ -39,7 +39,7 @@ test: $(READY)  ## Run all tests but those that need a cluster
 images:  ## Build the container images (docker, podman or buildah)
 	containers/build
 
-e2e: $(READY)  ## Bring a cluster up, run whole studies and every fault in it, take it down
+e2e: $(READY)  ## Bring a cluster up, run whole studies and every fault in it, check the chart, take it down
 	tests/cluster/run
 
 lint: $(READY)  ## Check style and types
