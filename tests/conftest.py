@@ -6,11 +6,12 @@ An example has no deadline of its own: a busy machine is no failure, and pytest'
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from s3server import new_bucket, serving_s3
 from tinystudy import Finished, place, run_chain, write_study
 
 from pipeline.cli import main
@@ -37,6 +38,19 @@ def copied(finished: Run, tmp_path: Path) -> Run:
     """A copy of the finished run, to be changed."""
     shutil.copytree(place(finished), tmp_path / "run")
     return Run.open(tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def s3_endpoint() -> Iterator[str]:
+    """An S3 server in this process."""
+    with serving_s3() as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+def bucket(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The URL of an empty bucket on a server that the environment names."""
+    return new_bucket(s3_endpoint, monkeypatch)
 
 
 @pytest.fixture

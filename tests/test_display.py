@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tinylabels import labels_of
 from tinystudy import write_study
 
 from pipeline.display import scene
@@ -22,10 +23,7 @@ from pipeline.scoring.confusion import ConfusionMatrix
 from pipeline.scoring.tables import score_table
 from pipeline.steps.plan import plan
 from pipeline.steps.run import Run
-from pipeline.volume.geometry import Block, Geometry
-from pipeline.volume.multiscale import Volume
-from pipeline.volume.omezarr import create_labels
-from pipeline.volume.stores import Store
+from pipeline.volume.geometry import Block
 
 EVIL = "<b>&\"x'"
 
@@ -34,20 +32,6 @@ def slice_shown(html: str) -> np.ndarray:
     found = re.search(r"base64,([^\"]+)\"", html)
     assert found is not None
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(found[1]))).convert("RGBA"))
-
-
-def labels_of(folder: Path, ids: np.ndarray, classes: list[tuple[int, str, str]]) -> Volume:
-    volume = create_labels(
-        Store.open(folder, create=True),
-        "ids",
-        geometry=Geometry(ids.shape, (40.0, 8.0, 8.0)),
-        dtype=ids.dtype,
-        classes=classes,
-        chunk_zyx=ids.shape,
-        shard_zyx=ids.shape,
-    )
-    volume.write(volume.geometry.block, ids)
-    return volume
 
 
 def test_a_slice_of_labels_has_the_colours_of_its_classes_and_is_clear_elsewhere(tmp_path: Path) -> None:

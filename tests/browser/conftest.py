@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from appserver import train_tiny_model
+from appserver import AppServer, serving, train_tiny_model
 from axe_playwright_python.sync_playwright import Axe
-from looking import WIDE, Violations
+from looking import THEMES, WIDE, Alone, Theme, Violations
 from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
@@ -31,6 +31,7 @@ FLAGS = (
     "--enable-unsafe-swiftshader",
 )
 SERIOUS = ("serious", "critical")
+WINDOWS = {"wide": WIDE, "phone": (375, 844)}
 OWN_SCHEMES = ("file:", "data:", "blob:", "about:")
 
 
@@ -107,9 +108,39 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train_tiny_model(tmp_path_factory.mktemp("model"))
 
 
+@pytest.fixture(scope="module")
+def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """A server for the tests of a file."""
+    with serving(model, tmp_path_factory.mktemp("app")) as running:
+        yield running
+
+
 @pytest.fixture
 def pictures(tmp_path: Path) -> Path:
     """Where a test leaves its screenshots: the folder that VEMSEG_SCREENSHOTS names, or a passing one."""
     folder = Path(os.environ.get("VEMSEG_SCREENSHOTS", tmp_path))
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+@pytest.fixture(params=THEMES)
+def theme(request: pytest.FixtureRequest) -> Theme:
+    """Each theme that a visitor may prefer."""
+    chosen: Theme = request.param
+    return chosen
+
+
+@pytest.fixture(params=WINDOWS)
+def alone(
+    request: pytest.FixtureRequest,
+    theme: Theme,
+    offline_page: Page,
+    axe: Violations,
+    pictures: Path,
+    console_errors: list[str],
+) -> Alone:
+    """An empty page in each window and theme, for a file that stands alone."""
+    width, height = WINDOWS[request.param]
+    offline_page.set_viewport_size({"width": width, "height": height})
+    offline_page.emulate_media(color_scheme=theme)
+    return Alone(offline_page, f"{request.param}-{theme}", axe, pictures, console_errors)

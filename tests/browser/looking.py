@@ -36,3 +36,21 @@ class Look:
             found = self.axe(self.page)
             assert not found, f"{name}, {theme}: {found}"
         self.page.emulate_media(color_scheme="light")
+
+
+@dataclass
+class Alone:
+    """A page that may read files alone, in a window of some size and theme."""
+
+    page: Page
+    window: str
+    axe: Violations
+    pictures: Path
+    console_errors: list[str]
+
+    def assert_for_everyone(self, name: str, *, whole: bool = False) -> None:
+        """Leave a picture, of the whole page or of what is seen first; assert that nothing shuts anybody out."""
+        self.page.screenshot(path=self.pictures / f"{name}-{self.window}.png", full_page=whole)
+        assert not self.axe(self.page)
+        assert not self.console_errors
+        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth")

@@ -6,7 +6,7 @@ import io
 import shutil
 import struct
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +53,6 @@ FILES: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "broken": ("broken.tif", lambda: b"II*\0 and then nothing", "broken.tif"),
 }
 """Name of the file, its content, and a word that the answer has."""
-
-
-@pytest.fixture(scope="module")
-def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    """A server for all of them."""
-    with serving(model, tmp_path_factory.mktemp("app")) as running:
-        yield running
 
 
 @pytest.mark.slow

@@ -10,11 +10,10 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
+from appserver import VOXEL_SIZE_NM, AppServer, sections, zip_of_slices
 from looking import Look, Violations
 from playwright.sync_api import BrowserContext, Page, expect
 from visiting import (
@@ -37,13 +36,6 @@ SLICES = 20
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of slices."""
     return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", sections(SLICES))
-
-
-@pytest.fixture(scope="module")
-def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    """A server for the tests of this file."""
-    with serving(model, tmp_path_factory.mktemp("app")) as running:
-        yield running
 
 
 @pytest.mark.slow

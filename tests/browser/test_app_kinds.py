@@ -6,8 +6,6 @@ What each reader understands is tested in tests/volume; here it has to reach a r
 from __future__ import annotations
 
 import io
-import logging
-import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +16,7 @@ import pytest
 import tifffile
 from appserver import VOXEL_SIZE_NM, AppServer, sections, serving
 from playwright.sync_api import Page, expect
+from s3server import new_bucket
 from visiting import LOOKING_MS, colours, give_file, start, wait_for_result
 
 from pipeline.volume.geometry import Geometry
@@ -56,21 +55,10 @@ UPLOADS: dict[str, Callable[[Path], bytes]] = {
 
 
 @pytest.fixture(scope="module")
-def bucket() -> Iterator[str]:
-    """The URL of a bucket on an S3 server in this process, which the environment names."""
-    moto = pytest.importorskip("moto.server")
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    s3 = moto.ThreadedMotoServer(port=0, verbose=False)
-    s3.start()
-    host, port = s3.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
+def bucket(s3_endpoint: str) -> Iterator[str]:
+    """The URL of a bucket, for as long as the server runs that reads from it."""
     with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AWS_ENDPOINT_URL", endpoint)
-        environment.setenv("AWS_ACCESS_KEY_ID", "test")
-        environment.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        with urllib.request.urlopen(urllib.request.Request(f"{endpoint}/lab-of-the-page", method="PUT")):
-            yield "s3://lab-of-the-page"
-    s3.stop()
+        yield new_bucket(s3_endpoint, environment)
 
 
 @pytest.fixture(scope="module")

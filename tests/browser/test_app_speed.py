@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from appserver import AppServer, serving, zip_of_slices
+from appserver import AppServer, zip_of_slices
 from playwright.sync_api import Page
 from visiting import give_file, start, state_voxel_size
 
@@ -31,24 +30,17 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", slices)
 
 
-@pytest.fixture(scope="module")
-def trained(model: Path) -> Path:
+@pytest.fixture(scope="session")
+def model(model: Path) -> Path:
     """The run whose model is used."""
     return Path(os.environ.get("VEMSEG_TEST_MODEL", model))
 
 
-@pytest.fixture(scope="module")
-def server(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    """A server for the tests of this file."""
-    with serving(trained, tmp_path_factory.mktemp("app")) as running:
-        yield running
-
-
 @pytest.mark.slow
 def test_the_first_picture_comes_soon_and_pages_meanwhile(
-    server: AppServer, trained: Path, stack: Path, page: Page
+    server: AppServer, model: Path, stack: Path, page: Page
 ) -> None:
-    voxel_size_nm = Run.open(str(trained)).plan.captures[0].voxel_size_nm
+    voxel_size_nm = Run.open(str(model)).plan.captures[0].voxel_size_nm
     give_file(page, server.url, stack)
     while not list(server.folder.glob(f"uploads/*/{stack.name}")):
         page.wait_for_timeout(50)

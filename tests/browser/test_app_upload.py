@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from appserver import AppServer, serving
+from appserver import AppServer
 from playwright.sync_api import BrowserContext, Page, expect
 from visiting import LOOKING_MS
 
 BYTES = 20 << 20  # three pieces of the widget
 SLOW = 1e6
 """Bytes a second."""
-
-
-@pytest.fixture(scope="module")
-def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    """A server for the tests of this file."""
-    with serving(model, tmp_path_factory.mktemp("app")) as running:
-        yield running
 
 
 @pytest.fixture

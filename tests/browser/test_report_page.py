@@ -10,14 +10,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from looking import PHONE, WIDE, Violations
+from looking import Alone
 from playwright.sync_api import Page, expect
 from tinystudy import place
 
 from pipeline.steps.report import report
 from pipeline.steps.run import Run
-
-SIZES = {"wide": WIDE, "phone": (375, PHONE[1])}
 
 
 @pytest.fixture(scope="module")
@@ -31,30 +29,13 @@ def written(finished: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return alone
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_it_opens_offline_without_a_word_and_everyone_can_use_it(
-    size: str,
-    scheme: str,
-    written: Path,
-    offline_page: Page,
-    console_errors: list[str],
-    axe: Violations,
-    pictures: Path,
-) -> None:
-    width, height = SIZES[size]
-    offline_page.set_viewport_size({"width": width, "height": height})
-    offline_page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    offline_page.goto(written.as_uri())
-    folded = offline_page.locator("details:not([open]) > summary")
+def test_it_opens_offline_without_a_word_and_everyone_can_use_it(written: Path, alone: Alone) -> None:
+    alone.page.goto(written.as_uri())
+    folded = alone.page.locator("details:not([open]) > summary")
     while folded.count():
         folded.first.click()
-    offline_page.screenshot(path=pictures / f"report-{size}-{scheme}.png", full_page=True)
-    assert not axe(offline_page)
-    assert not console_errors
-    assert offline_page.evaluate("document.documentElement.scrollWidth") <= width
-    drawn = "[...document.images].every(image => image.complete && image.naturalWidth > 50)"
-    assert offline_page.evaluate(drawn)
+    alone.assert_for_everyone("report", whole=True)
+    assert alone.page.evaluate("[...document.images].every(image => image.complete && image.naturalWidth > 50)")
 
 
 def lightness(page: Page) -> float:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from looking import PHONE, WIDE, Violations
+from looking import Alone
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -19,7 +19,6 @@ from pipeline.scoring.render.surfaces import surfaces
 
 COLORS = {"mitochondria": "#3cb44b", "vesicles": "#ffe119"}
 VOXEL_NM = (40.0, 8.0, 8.0)
-SIZES = {"wide": WIDE, "phone": PHONE}
 
 
 @pytest.fixture(scope="module")
@@ -59,27 +58,9 @@ def differs(one: np.ndarray, other: np.ndarray) -> bool:
     return bool((np.abs(one - other).max(axis=2) > 30).mean() > 0.002)
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", SIZES)
-def test_it_opens_offline_without_a_word_and_everyone_can_use_it(
-    size: str,
-    scheme: str,
-    scene: Path,
-    offline_page: Page,
-    console_errors: list[str],
-    axe: Violations,
-    pictures: Path,
-) -> None:
-    width, height = SIZES[size]
-    offline_page.set_viewport_size({"width": width, "height": height})
-    offline_page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-    opened(offline_page, scene)
-    offline_page.screenshot(path=pictures / f"scene-{size}-{scheme}.png")
-    assert not axe(offline_page)
-    assert not console_errors
-    assert offline_page.evaluate("document.documentElement.scrollWidth") <= width
-    buttons = offline_page.locator("#buttons button")
-    assert all(buttons.nth(at).bounding_box()["x"] >= 0 for at in range(buttons.count()))  # type: ignore[index]
+def test_it_opens_offline_without_a_word_and_everyone_can_use_it(scene: Path, alone: Alone) -> None:
+    opened(alone.page, scene)
+    alone.assert_for_everyone("scene")
 
 
 def test_what_is_found_missed_and_invented_differs_in_colour(scene: Path, offline_page: Page) -> None:

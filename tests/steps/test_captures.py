@@ -6,7 +6,6 @@ What the labels become voxel by voxel is compared with the arrays they were writ
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -128,23 +127,6 @@ def test_a_part_without_labels_is_refused(tmp_path: Path) -> None:
     classes = {"ignore_ids": [9]}
     with pytest.raises(ConfigError, match=r"validation part has no labelled voxel.*split\.axis"):
         plan(str(write_study(tmp_path, {"classes": classes})), str(tmp_path / "run"))
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """The URL of an empty bucket of an S3 server in this process."""
-    server_module = pytest.importorskip("moto.server")
-    import boto3
-
-    server = server_module.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    settings = {"ENDPOINT_URL": f"http://{host}:{port}", "ACCESS_KEY_ID": "test", "SECRET_ACCESS_KEY": "test"}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"AWS_{name}", value)
-    boto3.client("s3", region_name="us-east-1").create_bucket(Bucket="runs")
-    yield "s3://runs"
-    server.stop()
 
 
 def test_a_run_in_a_bucket_is_that_of_a_folder(bucket: str, study: Path, finished: Run) -> None:

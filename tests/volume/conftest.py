@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,28 +11,9 @@ from pipeline.volume.labels import ClassMap
 from pipeline.volume.stores import Store
 
 
-@pytest.fixture(scope="session")
-def s3_endpoint() -> Iterator[str]:
-    moto = pytest.importorskip("moto.server")
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = moto.ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
-
-
 @pytest.fixture
-def s3_url(s3_endpoint: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    for name, value in {
-        "AWS_ENDPOINT_URL": s3_endpoint,
-        "AWS_ACCESS_KEY_ID": "test",
-        "AWS_SECRET_ACCESS_KEY": "test",
-    }.items():
-        monkeypatch.setenv(name, value)
-    bucket = f"bucket-{abs(hash(request.node.nodeid))}"
-    with urllib.request.urlopen(urllib.request.Request(f"{s3_endpoint}/{bucket}", method="PUT")):
-        return f"s3://{bucket}/some/prefix"
+def s3_url(bucket: str) -> str:
+    return f"{bucket}/some/prefix"
 
 
 @pytest.fixture(params=["file", "s3"])

@@ -15,29 +15,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
+from tinylabels import labels_of
 
 from pipeline.errors import InputError
 from pipeline.volume.coarse import coarse_labels, rarest_of_windows
-from pipeline.volume.geometry import Block, Geometry
-from pipeline.volume.multiscale import Volume
-from pipeline.volume.omezarr import create_labels
-from pipeline.volume.stores import Store
+from pipeline.volume.geometry import Block
 
 CLASSES = [(1, "much", "#5b6b7b"), (2, "thin", "#e6194b"), (3, "grain", "#3cb44b")]
-
-
-def labels_of(folder: Path, ids: NDArray[np.uint8], voxel_size_nm: tuple[float, float, float]) -> Volume:
-    volume = create_labels(
-        Store.open(folder, create=True),
-        "ids",
-        geometry=Geometry(ids.shape, voxel_size_nm),
-        dtype=ids.dtype,
-        classes=CLASSES,
-        chunk_zyx=ids.shape,
-        shard_zyx=ids.shape,
-    )
-    volume.write(volume.geometry.block, ids)
-    return volume
 
 
 @given(
@@ -62,7 +46,7 @@ def test_a_sheet_of_one_voxel_and_a_grain_stay(tmp_path: Path) -> None:
     ids = np.ones((8, 32, 32), np.uint8)
     ids[:, :, 13] = 2
     ids[4:6, 20:22, 20:22] = 3
-    coarse = coarse_labels(labels_of(tmp_path, ids, (20.0, 10.0, 10.0)), 1100)
+    coarse = coarse_labels(labels_of(tmp_path, ids, CLASSES, (20.0, 10.0, 10.0)), 1100)
     assert coarse.ids.size <= 1100
     assert prod(coarse.voxel_size_nm) * coarse.ids.size == prod((20.0, 10.0, 10.0)) * ids.size
     assert coarse.voxels == {label: int((ids == label).sum()) for label in (1, 2, 3)}
@@ -73,12 +57,12 @@ def test_a_sheet_of_one_voxel_and_a_grain_stay(tmp_path: Path) -> None:
 def test_a_region_is_cut_out(tmp_path: Path) -> None:
     ids = np.random.default_rng(0).integers(0, 4, (6, 20, 20), np.uint8)
     region = Block((1, 3, 5), (5, 17, 19))
-    coarse = coarse_labels(labels_of(tmp_path, ids, (30.0, 10.0, 10.0)), 10**6, region)
+    coarse = coarse_labels(labels_of(tmp_path, ids, CLASSES, (30.0, 10.0, 10.0)), 10**6, region)
     np.testing.assert_array_equal(coarse.ids, ids[region.slices])
 
 
 def test_labels_of_four_bytes_are_refused(tmp_path: Path) -> None:
     ids = np.ones((2, 4, 4), np.uint8)
-    volume = labels_of(tmp_path, ids, (30.0, 10.0, 10.0))
+    volume = labels_of(tmp_path, ids, CLASSES, (30.0, 10.0, 10.0))
     with pytest.raises(InputError, match="two bytes"):
         coarse_labels(volume, 100, None, lambda values: values.astype(np.uint32))

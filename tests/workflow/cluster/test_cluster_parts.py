@@ -5,10 +5,7 @@ Connections that fail are scripted: a list says what each call answers, and call
 
 from __future__ import annotations
 
-import logging
-import urllib.request
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +13,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from moto.server import ThreadedMotoServer
 from small_cluster import SPEC
 
 from pipeline.errors import ClusterError, DataError, InputError, StorageError, WorkflowError
@@ -364,39 +360,22 @@ def test_names_that_lead_out_are_refused_before_anything_is_written(tmp_path: Pa
     assert list(outside.iterdir()) == []
 
 
-def test_a_run_in_a_bucket_is_pulled_without_a_cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with _bucket(monkeypatch) as url:
-        for name, data in CONTENT.items():
-            Store.open(url).write(name, data)
+def test_a_run_in_a_bucket_is_pulled_without_a_cluster(tmp_path: Path, bucket: str) -> None:
+    url = f"{bucket}/runs/first"
+    for name, data in CONTENT.items():
+        Store.open(url).write(name, data)
 
-        def pull(everything: bool) -> tuple[int, int]:
-            received = cluster.pull(
-                url, tmp_path, everything=everything, workflows=_none, cluster=_none, report=lambda *_: None
-            )
-            return received.files, received.there_already
+    def pull(everything: bool) -> tuple[int, int]:
+        received = cluster.pull(
+            url, tmp_path, everything=everything, workflows=_none, cluster=_none, report=lambda *_: None
+        )
+        return received.files, received.there_already
 
-        assert pull(False) == (2, 0)
-        assert pull(True) == (1, 2)
-        assert {name: (tmp_path / name).read_bytes() for name in CONTENT} == CONTENT
-        with pytest.raises(InputError, match="no results"):
-            cluster.pull(f"{url}/x", tmp_path, everything=True, workflows=_none, cluster=_none, report=lambda *_: None)
-
-
-@contextmanager
-def _bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A run URL on an S3 server in this process."""
-    logging.getLogger("werkzeug").setLevel(logging.WARNING)
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    try:
-        with urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/bucket", method="PUT")):
-            yield "s3://bucket/runs/first"
-    finally:
-        server.stop()
+    assert pull(False) == (2, 0)
+    assert pull(True) == (1, 2)
+    assert {name: (tmp_path / name).read_bytes() for name in CONTENT} == CONTENT
+    with pytest.raises(InputError, match="no results"):
+        cluster.pull(f"{url}/x", tmp_path, everything=True, workflows=_none, cluster=_none, report=lambda *_: None)
 
 
 def _none() -> Any:
