@@ -4,37 +4,52 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 BENCH_READY := $(VENV)/.bench-ready
+SUPPLY := build/supply
+# Exact versions, each file checked against its hash; what a package holds is copied, none of its code runs meanwhile.
+LOCKED := install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
 DEMO := runs/demo
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
 
 # A job is a process with one thread: many small networks train faster side by side than one after the other.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help setup demo app test images e2e lint bench chart-check kind-up kind-e2e kind-down clean
+# A folder is called docs, too.
+.PHONY: docs help setup demo app test trust fuzz images e2e lint workflows bench-setup bench lock audit sbom
+.PHONY: chart-check kind-up kind-e2e kind-down clean
 
 help:  ## Say what there is to make
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 setup: $(READY)  ## Make the environment .venv
 
-$(READY): pyproject.toml constraints.txt
+# TORCH_OPTIONS choose another build of torch, such as --index-url=... with PyTorch's index of wheels for CPUs.
+$(READY): pyproject.toml $(wildcard locks/*.txt)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "vemseg needs Python 3.11 or later; set PYTHON=")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip $(LOCKED) $(foreach lock,torch-needs runtime app dev,--requirement locks/$(lock).txt)
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH_OPTIONS) --requirement locks/torch.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	touch $@
 
 demo: $(READY)  ## Run the whole study on a generated capture: nine U-Nets, F1 tables, figures
 	test -d $(DEMO)/capture || $(BIN)/vemseg phantom $(DEMO)/capture --shape 16,256,640 --example demo
-	$(BIN)/vemseg run workflows/study.yaml -p config=$(DEMO)/capture/study.yaml -p run=$(DEMO)/run --jobs $(JOBS)
+	$(BIN)/vemseg run study -p config=$(DEMO)/capture/study.yaml -p run=$(DEMO)/run --jobs $(JOBS)
 
-app: $(READY)  ## Serve the web application with the demo's models; runs/demo/sample.zip is a volume to try
+app: $(READY)  ## Serve the web application with the demo's models; its first page has a volume to try
 	test -f $(DEMO)/run/models/multilabel/model.json || $(MAKE) demo
 	test -f $(DEMO)/sample.zip || { $(BIN)/vemseg phantom $(DEMO)/sample --shape 16,256,640 --seed 1 \
 	  && $(BIN)/python -m zipfile --create $(DEMO)/sample.zip $(DEMO)/sample/raw.tif; }
-	$(BIN)/vemseg app --model $(DEMO)/run --data $(DEMO)/app
+	$(BIN)/vemseg app --model $(DEMO)/run --data $(DEMO)/app --example $(DEMO)/sample.zip
 
 test: $(READY)  ## Run all tests but those that need a cluster
 	$(BIN)/python -m pytest --numprocesses $(JOBS) -m 'not cluster'
+
+trust: $(READY)  ## Kill, damage, starve and attack it as often as is promised, and print a table of what came of it
+	VEMSEG_TRUST=full $(BIN)/python -m pytest --numprocesses $(JOBS) --maxschedchunk 1 tests/trust \
+	  tests/webapp/test_webapp_hostile.py tests/webapp/test_webapp_trust.py tests/webapp/test_webapp_records.py
+
+fuzz: $(READY)  ## Give every reader of a format 20,000 damaged files (FUZZ_INPUTS)
+	FUZZ_INPUTS=$${FUZZ_INPUTS:-20000} $(BIN)/python -m pytest -q -s tests/volume/test_volume_fuzz.py
 
 images:  ## Build the container images (docker, podman or buildah)
 	containers/build
@@ -42,16 +57,41 @@ images:  ## Build the container images (docker, podman or buildah)
 e2e: $(READY)  ## Bring a cluster up, run whole studies and every fault in it, check the chart, take it down
 	tests/cluster/run
 
-lint: $(READY)  ## Check style and types
+lint: $(READY)  ## Check style, types and architecture
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+docs: $(READY)  ## Build the documentation as a site: build/docs/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+bench-setup: $(BENCH_READY)  ## Install the benchmarks' peers, too
+
+workflows:  ## Assemble workflows/*.yaml from workflows/source
+	$(PYTHON) workflows/source/assemble.py
 
 bench: $(BENCH_READY)  ## Measure speed as ratios: inference, augmentation and loading against their peers
-	for bench in inference loading augmentation; do $(BIN)/python -m tests.bench.bench_$$bench || exit 1; done
+	for bench in inference loading augmentation checksums; do $(BIN)/python -m tests.bench.bench_$$bench || exit 1; done
 
 $(BENCH_READY): $(READY)
-	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev,bench]'
+	$(BIN)/pip $(LOCKED) --requirement locks/bench.txt
+	touch $@
+
+lock: $(SUPPLY)/.ready  ## Write the locks anew from pyproject.toml; UPGRADE=--upgrade takes the newest releases
+	locks/compile $(CURDIR)/$(SUPPLY)/bin/uv $(UPGRADE)
+
+audit: $(SUPPLY)/.ready  ## Ask whether a version in the locks has a known fault (needs the advisory database)
+	locks/audit $(CURDIR)/$(SUPPLY)/bin/pip-audit
+
+sbom: $(READY) $(SUPPLY)/.ready  ## List what .venv holds: build/sbom.cdx.json (CycloneDX); each image has its own
+	$(SUPPLY)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml \
+	  --output-file build/sbom.cdx.json $(BIN)/python
+
+# Tools that look at what is installed, in an environment of their own.
+$(SUPPLY)/.ready: locks/supply.txt
+	$(PYTHON) -m venv $(SUPPLY)
+	$(SUPPLY)/bin/pip $(LOCKED) --requirement locks/supply.txt
 	touch $@
 
 chart-check: $(READY)  ## Check chart, overlays and workflows (helm, kubectl, argo; KUBECONFIG: in that cluster too)
@@ -87,5 +127,5 @@ kind-down:  ## Remove the kind cluster
 	rm -f $(KIND_KUBECONFIG)
 
 clean:  ## Remove the demo and all that is cached; .venv stays
-	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(DEMO) build dist .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis *.egg-info
 	find pipeline tests -name __pycache__ -type d -exec rm -rf {} +

@@ -32,6 +32,14 @@ class ConfigError(InputError):
     """The configuration is not valid; the message names the field."""
 
 
+class SettingError(ConfigError):
+    """A setting of a component is not valid; whoever put the settings together knows what stands above the key."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(f"{key}: {problem}")
+        self.key, self.problem = key, problem
+
+
 class DataError(InputError):
     """An image, a label volume or an archive cannot be used; the message names the file."""
 

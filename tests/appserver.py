@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +55,7 @@ def sections(count: int) -> NDArray[np.uint8]:
     """Slices (z, y, x) of real tissue, or of the phantom where there is none."""
     if SECTIONS.is_dir():
         return np.stack([np.asarray(Image.open(path)) for path in sorted(SECTIONS.iterdir())[:count]])
-    from pipeline.volume.phantom import make_phantom
+    from pipeline.phantom import make_phantom
 
     return make_phantom((count, 256, 256), seed=0).raw
 
@@ -78,17 +78,21 @@ class AppServer:
     folder: Path
     process: subprocess.Popen[str]
     url: str
+    metrics_url: str
+    settings: Mapping[str, str]
 
     @classmethod
-    def start(cls, model: Path, folder: Path, *options: str, port: int = 0) -> AppServer:
-        """Start it and wait until it answers."""
-        words = [sys.executable, "-m", "pipeline", "app", "--model", str(model), "--data", str(folder), *options]
-        process, url = cls._started(words, folder, port)
-        return cls(words, folder, process, url)
+    def start(cls, model: Path, folder: Path, *options: str, port: int = 0, **settings: object) -> AppServer:
+        """Start it and wait until it answers; settings are those that have no option."""
+        words = [sys.executable, "-m", "pipeline", "app", "--model", str(model), "--data", str(folder)]
+        words += ["--metrics-port", "0", *options]
+        variables = {f"VEMSEG_APP_{name.upper()}": str(value) for name, value in settings.items()}
+        return cls(words, folder, *cls._started(words, folder, port, variables), variables)
 
     def restart(self) -> None:
         """Start it again at the same port, after it was killed."""
-        self.process, self.url = self._started(self.command, self.folder, int(self.url.rsplit(":")[-1].split("/")[0]))
+        port = int(self.url.rsplit(":")[-1].split("/")[0])
+        self.process, self.url, self.metrics_url = self._started(self.command, self.folder, port, self.settings)
 
     def kill(self) -> None:
         """End it as a power cut would, without the jobs that it has started."""
@@ -105,19 +109,22 @@ class AppServer:
         return (self.folder / "server.log").read_text()
 
     @staticmethod
-    def _started(words: Sequence[str], folder: Path, port: int) -> tuple[subprocess.Popen[str], str]:
+    def _started(
+        words: Sequence[str], folder: Path, port: int, settings: Mapping[str, str]
+    ) -> tuple[subprocess.Popen[str], str, str]:
         folder.mkdir(exist_ok=True)
         log = folder / "server.log"
         said = len(log.read_text()) if log.exists() else 0
         with log.open("a") as output:
             process = subprocess.Popen(
-                [*words, "--port", str(port)], stdout=output, stderr=output, text=True, env=_environment()
+                [*words, "--port", str(port)], stdout=output, stderr=output, text=True, env=_environment() | settings
             )
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
-            lines = [line for line in log.read_text()[said:].splitlines() if line.startswith("vemseg is at ")]
-            if lines:
-                return process, lines[-1].removeprefix("vemseg is at ")
+            lines = log.read_text()[said:].splitlines()
+            found = {words[0]: words[-1] for line in lines if " at http" in line and (words := line.split())}
+            if "vemseg" in found:
+                return process, found["vemseg"], found["metrics"]
             time.sleep(0.1)
         raise AssertionError(f"the application did not start:\n{log.read_text()}")
 
@@ -127,6 +134,12 @@ class AppServer:
             content: bytes = answer.read()
         return content
 
+    def metrics(self) -> str:
+        """What Prometheus is told."""
+        with urlopen(self.metrics_url) as answer:
+            content: bytes = answer.read()
+        return content.decode()
+
 
 def _environment() -> dict[str, str]:
     own = {name: value for name, value in os.environ.items() if not name.startswith(("VEMSEG_APP_", "STREAMLIT_"))}
@@ -134,9 +147,9 @@ def _environment() -> dict[str, str]:
 
 
 @contextmanager
-def serving(model: Path, folder: Path, *options: str) -> Iterator[AppServer]:
+def serving(model: Path, folder: Path, *options: str, **settings: object) -> Iterator[AppServer]:
     """A server for a while. Its jobs end before it does, or it would not know of them."""
-    server = AppServer.start(model, folder, *options)
+    server = AppServer.start(model, folder, *options, **settings)
     try:
         yield server
     finally:

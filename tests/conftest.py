@@ -14,8 +14,8 @@ from hypothesis import settings
 from s3server import new_bucket, serving_s3
 from tinystudy import Finished, place, run_chain, write_study
 
-from pipeline.cli import main
-from pipeline.steps.run import Run
+from pipeline.cli.main import main
+from pipeline.run.layout import Run
 
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")

@@ -9,8 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pipeline.volume.geometry import Geometry
-from pipeline.volume.multiscale import Volume
-from pipeline.volume.omezarr import create_labels
+from pipeline.volume.omezarr import Volume, create_labels
 from pipeline.volume.stores import Store
 
 

@@ -5,9 +5,11 @@ Processes that are to die come from multiprocessing's fork server, which has imp
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.context import ForkServerProcess
@@ -21,7 +23,8 @@ import yaml
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from pipeline.config import MULTILABEL, BoostMethod
+from pipeline.config.model import MULTILABEL
+from pipeline.run.layout import Run
 from pipeline.steps.augment import augment
 from pipeline.steps.boosting.apply import apply
 from pipeline.steps.boosting.compare import compare
@@ -30,7 +33,6 @@ from pipeline.steps.boosting.train import train as train_zssr
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.infer import infer
 from pipeline.steps.plan import plan
-from pipeline.steps.run import Run
 from pipeline.steps.train import train
 from pipeline.volume.omezarr import Volume
 from pipeline.volume.stores import Store
@@ -131,7 +133,7 @@ def run_chain(config: Path, run_url: str | Path, *, workers: int = 1, update: bo
     return Run.open(url)
 
 
-def boost(url: str, methods: Sequence[BoostMethod], *, workers: int = 1) -> None:
+def boost(url: str, methods: Sequence[str], *, workers: int = 1) -> None:
     """The steps from a planned study to predictions of its boosted test part."""
     degrade(url)
     if "zssr" in methods:
@@ -155,7 +157,7 @@ def whole(volume: Volume) -> NDArray[Any]:
     return volume.read(volume.geometry.block)
 
 
-TELLING_TIMES = ("events", "metrics", "workflow", "summary.json", "summary.md")
+TELLING_TIMES = ("events", "metrics", "workflow", "summary.json", "summary.md", "inputs.json")
 
 
 def files(root: Path, *, without: Sequence[str] = TELLING_TIMES) -> dict[str, bytes]:
@@ -185,7 +187,9 @@ class Finished:
 class Child:
     """A command line in a process of its own: of vemseg, or ``chain CONFIG RUN`` for all steps.
 
-    A last word ``die-after=n`` or ``stop-after=n`` has it send itself SIGKILL or SIGTERM after n writes to the run.
+    A last word ``die-after=n`` or ``stop-after=n`` has it send itself SIGKILL or SIGTERM after n writes to the run;
+    ``hour-before`` has its clock go an hour slow; ``in-group=FILE`` has it join a control group; ``with=JSON`` gives it
+    variables of the environment, which the fork server had not when it started.
     """
 
     def __init__(self, log: Path, *words: str | Path) -> None:
@@ -207,8 +211,8 @@ _CONTEXT.set_forkserver_preload(
         "__main__",
         "tinystudy",
         "torch._dynamo",  # the optimiser's first step imports it
-        *("pipeline.nn.calibration", "pipeline.nn.model", "pipeline.nn.zssr.lesson"),
-        *("pipeline.steps.samples", "pipeline.scoring.slice_figure"),
+        *("pipeline.nn.calibration", "pipeline.nn.model", "pipeline.nn.zssr.superresolution"),
+        *("pipeline.run.samples", "pipeline.figures.panels"),
     ]
 )
 
@@ -234,16 +238,30 @@ def _signal_after(writes: int, number: Signals) -> None:
     Store.write, ObstoreZarr.set = counted_write, counted_set  # type: ignore[method-assign]
 
 
+def _set_clock_back(by_s: int) -> None:
+    """Python's clock of day; file times are the kernel's own and stay."""
+    now, now_ns = time.time, time.time_ns
+    time.time = lambda: now() - by_s
+    time.time_ns = lambda: now_ns() - by_s * 10**9
+
+
 def _command(log: Path, words: list[str]) -> None:
     with log.open("wb") as file:
         for descriptor in (1, 2):
             os.dup2(file.fileno(), descriptor)
     if words[-1].startswith(("die-after=", "stop-after=")):
         _signal_after(int(words[-1].partition("=")[2]), SIGKILL if words.pop().startswith("die") else SIGTERM)
+    elif words[-1] == "hour-before":
+        _set_clock_back(3600)
+        words.pop()
+    elif words[-1].startswith("with="):
+        os.environ |= json.loads(words.pop().partition("=")[2])
+    elif words[-1].startswith("in-group="):
+        Path(words.pop().partition("=")[2]).write_text(str(os.getpid()))
     sys.argv = ["vemseg", *words]
     if words[0] == "chain":
         run_chain(Path(words[1]), words[2], workers=2)
         return
-    from pipeline.cli import main
+    from pipeline.cli.main import main
 
     main()

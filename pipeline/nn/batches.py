@@ -7,7 +7,6 @@ on, and a resumed training sees the batches that an uninterrupted one would have
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -15,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.nn.augmentation import Augmenter, cut_source_patch
-from pipeline.nn.blockwise import Normalisation
-from pipeline.nn.sampling import Candidates, LabelledBox, choose_batch
+from pipeline.nn.augment.layer import Augmenter
+from pipeline.nn.blockwise import Normalisation, one_ahead
+from pipeline.nn.sampling import Candidates, LabelledBox, choose_batch, cut_source_patch
 
 Batch = tuple[Tensor, Tensor]
 """image_BCZYX (float32, normalised) and labels_BZYX (stored ids)."""
@@ -85,10 +84,4 @@ def from_pool(
 
 def prefetched(source: BatchSource, start: int, stop: int) -> Iterator[Batch]:
     """The batches of steps ``start`` to ``stop``, each made while its predecessor is trained on."""
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batch") as maker:
-        upcoming = maker.submit(source, start)
-        for step in range(start, stop):
-            current = upcoming.result()
-            if step + 1 < stop:
-                upcoming = maker.submit(source, step + 1)
-            yield current
+    return one_ahead(source, range(start, stop))

@@ -7,9 +7,10 @@ block as in a whole-volume pass; `pipeline.nn.regions` says what else a block ha
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,8 @@ from pipeline.volume.geometry import Block, Zyx, zyx
 Precision = Literal["float32", "bfloat16"]
 ReadBlock = Callable[[Block], NDArray[Any]]
 """Reads the voxels of a block that lies within the volume, as (z, y, x)."""
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -125,13 +128,14 @@ def read_blocks(
     predictor: BlockPredictor, read: ReadBlock, blocks: Sequence[Block], volume_zyx: Zyx
 ) -> Iterator[BlockInput]:
     """Read what is to be predicted, in order, one block ahead of the caller."""
-    from concurrent.futures import ThreadPoolExecutor
+    return one_ahead(lambda block: predictor.read(read, block, volume_zyx), blocks)
 
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="read") as reader:
-        upcoming = reader.submit(predictor.read, read, blocks[0], volume_zyx) if blocks else None
-        for index in range(len(blocks)):
-            assert upcoming is not None
-            current = upcoming.result()
-            if index + 1 < len(blocks):
-                upcoming = reader.submit(predictor.read, read, blocks[index + 1], volume_zyx)
-            yield current
+
+def one_ahead(make: Callable[[Item], Made], items: Sequence[Item]) -> Iterator[Made]:
+    """What is made of each item, in order: the next in a thread of its own while the caller is busy with this one."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="ahead") as maker:
+        upcoming = [maker.submit(make, item) for item in items[:1]]
+        for following in range(1, len(items) + 1):
+            made = upcoming.pop().result()
+            upcoming += [maker.submit(make, item) for item in items[following : following + 1]]
+            yield made

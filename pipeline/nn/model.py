@@ -14,9 +14,10 @@ from typing import Any
 from pipeline.errors import CheckpointError
 from pipeline.nn.blockwise import Normalisation
 from pipeline.nn.checkpoint import pack, unpack
+from pipeline.nn.description import SEAL, WEIGHTS, refuse_changed, refuse_exchanged
 from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.targets import Target
-from pipeline.nn.training import network_from
+from pipeline.nn.training import with_weights
 from pipeline.nn.unet import UNet
 
 FORMAT = 1
@@ -51,15 +52,14 @@ class Model:
 def load_model(weights_file: bytes, description: dict[str, Any], where: str) -> Model:
     """A model from its two files. Raises CheckpointError when they are damaged or do not belong together."""
     try:
-        if hashlib.sha256(weights_file).hexdigest() != description["weights_sha256"]:
-            raise CheckpointError(f"{where}/model.safetensors is not the file that model.json describes; train again")
+        refuse_exchanged(weights_file, refuse_changed(description, where), where)
         plan = NetworkPlan.from_json(description["plan"])
         target = Target(**{**description["target"], "class_ids": tuple(description["target"]["class_ids"])})
         normalisation = Normalisation(**description["normalisation"])
         tensors, _ = unpack(weights_file, f"{where}/model.safetensors")
-        network = network_from(plan, tensors)
+        network = with_weights(UNet(plan), tensors)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{where}/model.json does not describe these weights ({error}); train again") from error
-    known = {"format", "target", "plan", "normalisation", "weights_sha256"}
+    known = {"format", "target", "plan", "normalisation", WEIGHTS, SEAL}
     facts = {key: value for key, value in description.items() if key not in known}
     return Model(network, target, normalisation, facts)

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from pipeline.errors import ConfigError
-from pipeline.volume.geometry import Zyx, zyx
+from pipeline.volume.geometry import Zyx, ZyxNm, zyx
 
 Head = Literal["softmax", "sigmoid"]
 
@@ -88,7 +88,7 @@ class NetworkPlan:
 
 def plan_network(
     *,
-    voxel_size_nm: tuple[float, float, float],
+    voxel_size_nm: ZyxNm,
     extent_zyx: Zyx,
     outputs: int,
     head: Head,

@@ -18,12 +18,13 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.nn.plan import Level, NetworkPlan
 from pipeline.nn.regions import Regions, crop, scale
+from pipeline.volume.geometry import Zyx
 
 
 class ConvNorm(nn.Module):
     """A convolution that keeps the size, and its normalisation."""
 
-    def __init__(self, inputs: int, outputs: int, kernel_zyx: tuple[int, int, int]) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel_zyx: Zyx) -> None:
         super().__init__()
         z, y, x = (edge // 2 for edge in kernel_zyx)
         self.convolution = nn.Conv3d(inputs, outputs, kernel_zyx, padding=(z, y, x), bias=False)
@@ -64,7 +65,7 @@ class Upsample(nn.Module):
     The output of a voxel depends on one coarse voxel only, so blocks need no further halo here.
     """
 
-    def __init__(self, inputs: int, outputs: int, factor_zyx: tuple[int, int, int]) -> None:
+    def __init__(self, inputs: int, outputs: int, factor_zyx: Zyx) -> None:
         super().__init__()
         self.project = nn.Conv3d(inputs, outputs, 1)
         self.grow = nn.Upsample(scale_factor=tuple(float(factor) for factor in factor_zyx), mode="nearest")

@@ -17,9 +17,12 @@ from pipeline.scoring.bootstrap import Difference, paired_differences
 from pipeline.scoring.confusion import Confusion
 from pipeline.scoring.image_quality import Quality
 from pipeline.scoring.scores import Scores
+from pipeline.scoring.tables import Row, ScoreTable
 
 NATIVE = "native"
 BICUBIC = "bicubic"
+SIDE = "multilabel"
+"""The network that segments them all."""
 REFERENCES = (NATIVE, BICUBIC)
 """What the other inputs are compared with: what could be had, and what costs nothing."""
 
@@ -45,6 +48,11 @@ class InputResult:
     def scores(self) -> Scores:
         """Scores of its segmentation over the whole test region."""
         return self.confusion.scores()
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows of its table of scores, in the order of `Comparison.rows`, all of one side: `SIDE`."""
+        return ScoreTable(multilabel=self.confusion, binary=None).rows
 
 
 @dataclass(frozen=True)

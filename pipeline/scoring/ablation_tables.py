@@ -6,28 +6,24 @@ full precision; JSON can be read back.
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from math import inf
 from typing import Any
 
 from pipeline.errors import DataError
-from pipeline.scoring.ablation import Ablation, Comparison, InputResult
+from pipeline.formats import csv_table, decimals, fixed, markdown_table, percent_number, signed
+from pipeline.scoring.ablation import SIDE, Ablation, Comparison, InputResult
 from pipeline.scoring.bootstrap import FEWEST_BLOCKS, Difference, Interval
 from pipeline.scoring.confusion import confusion_from_json
 from pipeline.scoring.image_quality import Quality
-from pipeline.scoring.markdown import markdown_table
-from pipeline.scoring.scores import MEASURES, Measures
-from pipeline.scoring.tables import AVERAGES, decimals, percent
+from pipeline.scoring.scores import MEASURES
+from pipeline.scoring.tables import MEASURE_TITLES, Row
 
 COMPARED = ("f1", "iou")
 """The scores whose differences have intervals."""
-_TITLES = {"f1": "F1", "iou": "IoU"}
-_ABSENT = "–"
-_QUALITY_TITLES = (
+QUALITY_TITLES = (
     "PSNR, dB",
     "SSIM",
     "contrast kept, %",
@@ -74,20 +70,17 @@ def to_csv(ablation: Ablation) -> str:
     """Return one line a value, with its differences from the references; what is undefined or not compared is empty."""
     references = list(dict.fromkeys(comparison.reference for comparison in ablation.comparisons))
     ends = [f"{what}_{reference}" for reference in references for what in ("difference_from", "low_from", "high_from")]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["input", "row", "name", "measure", "value", *ends])
+    lines: list[list[object]] = []
     for one in ablation.inputs:
         for measure, value in _quality_values(one.quality).items():
-            writer.writerow(_csv_line([one.name, "quality", "stack", measure, value], [None] * len(ends)))
+            lines.append([one.name, "quality", "stack", measure, value, *[None] * len(ends)])
         compared = {c.reference: c for c in ablation.comparisons if c.name == one.name}
-        for name, is_average, measures in _score_rows(one):
+        for row in one.rows:
             for measure in MEASURES:
-                found = [_interval(compared.get(reference), name, is_average, measure) for reference in references]
+                found = [_interval(compared.get(reference), row, measure) for reference in references]
                 cells = [cell for interval in found for cell in (interval.estimate, interval.low, interval.high)]
-                kind = "average" if is_average else "class"
-                writer.writerow(_csv_line([one.name, kind, name, measure, measures.value(measure)], cells))
-    return text.getvalue()
+                lines.append([one.name, row.kind, row.name, measure, row.value(measure, SIDE), *cells])
+    return csv_table(["input", "row", "name", "measure", "value", *ends], lines)
 
 
 def to_markdown(ablation: Ablation) -> str:
@@ -149,60 +142,42 @@ def interval_text(interval: Interval) -> str:
     return f"{estimate} [{signed(interval.low)}, {signed(interval.high)}]"
 
 
-def signed(difference: float | None) -> str:
-    """Return a difference of scores to three decimals with its sign: +.012, −.003, a dash for None."""
-    if difference is None:
-        return _ABSENT
-    size = decimals(abs(difference))
-    if size == decimals(0.0):
-        return size
-    return f"{'+' if difference > 0 else '−'}{size}"
+def quality_cells(quality: Quality) -> list[str]:
+    """Return the measures of image quality as text, in the order of `QUALITY_TITLES`."""
+    return [
+        fixed(quality.psnr_db, 2),
+        fixed(quality.ssim, 4),
+        fixed(quality.contrast_kept, 1, scale=100),
+        fixed(quality.high_frequency_kept, 1, scale=100),
+        fixed(quality.detail_correlation, 3),
+        fixed(quality.flicker, 3, scale=100),
+        fixed(quality.error_flicker, 3, scale=100),
+        fixed(quality.sharpness_flicker, 2, scale=100),
+    ]
 
 
 def _quality_table(ablation: Ablation) -> str:
-    rows = [[one.name, *_quality_cells(one.quality)] for one in ablation.inputs if one.quality is not None]
-    return markdown_table(["input", *_QUALITY_TITLES], rows)
-
-
-def _quality_cells(quality: Quality) -> list[str]:
-    return [
-        _fixed(quality.psnr_db, 2),
-        _fixed(quality.ssim, 4),
-        _fixed(quality.contrast_kept, 1, scale=100),
-        _fixed(quality.high_frequency_kept, 1, scale=100),
-        _fixed(quality.detail_correlation, 3),
-        _fixed(quality.flicker, 3, scale=100),
-        _fixed(quality.error_flicker, 3, scale=100),
-        _fixed(quality.sharpness_flicker, 2, scale=100),
-    ]
-
-
-def _fixed(value: float | None, digits: int, scale: float = 1) -> str:
-    return _ABSENT if value is None else f"{scale * value:.{digits}f}".replace("-", "−")
+    rows = [[one.name, *quality_cells(one.quality)] for one in ablation.inputs if one.quality is not None]
+    return markdown_table(["input", *QUALITY_TITLES], rows)
 
 
 def _score_table(ablation: Ablation) -> str:
-    columns = [(measure, one) for measure in COMPARED for one in ablation.inputs]
-    titles = ["class", "share, %", *(f"{_TITLES[measure]} {one.name}" for measure, one in columns)]
-    shares = [percent(scores.share) for scores in ablation.inputs[0].scores.classes]
-    rows = [
-        [_row_title(name, is_average), share]
-        for (name, is_average, _), share in zip(
-            _score_rows(ablation.inputs[0]), [*shares, *[""] * len(AVERAGES)], strict=True
-        )
+    columns = [(measure, one.name, one.rows) for measure in COMPARED for one in ablation.inputs]
+    titles = ["class", "share, %", *(f"{MEASURE_TITLES[measure]} {name}" for measure, name, _ in columns)]
+    lines = [
+        [row.markdown_title, percent_number(row.share)]
+        + [decimals(rows[place].value(measure, SIDE)) for measure, _, rows in columns]
+        for place, row in enumerate(ablation.inputs[0].rows)
     ]
-    for measure, one in columns:
-        for row, (_, _, measures) in zip(rows, _score_rows(one), strict=True):
-            row.append(decimals(measures.value(measure)))
-    return markdown_table(titles, rows)
+    return markdown_table(titles, lines)
 
 
 def _difference_table(ablation: Ablation, reference: str) -> str:
     comparisons = ablation.against(reference)
     titles = ["F1 difference", *(f"{comparison.name} − {reference}" for comparison in comparisons)]
     rows = [
-        [_row_title(row.name, row.is_average), *(_difference_cell(comparison.rows[i].f1) for comparison in comparisons)]
-        for i, row in enumerate(comparisons[0].rows)
+        [row.markdown_title, *(_difference_cell(comparison.rows[place].f1) for comparison in comparisons)]
+        for place, row in enumerate(ablation.inputs[0].rows)
     ]
     return markdown_table(titles, rows)
 
@@ -212,26 +187,11 @@ def _difference_cell(interval: Interval) -> str:
     return f"**{text}**" if interval.excludes_zero else text
 
 
-def _row_title(name: str, is_average: bool) -> str:
-    return f"**{name}**" if is_average else name
-
-
-def _score_rows(one: InputResult) -> Iterator[tuple[str, bool, Measures]]:
-    """Name, whether it is an average, and scores of every row, in the order of `Comparison.rows`."""
-    scores = one.scores
-    yield from ((scores_of_class.name, False, scores_of_class) for scores_of_class in scores.classes)
-    yield from zip(AVERAGES, (True, True), (scores.macro, scores.weighted), strict=True)
-
-
-def _interval(comparison: Comparison | None, name: str, is_average: bool, measure: str) -> Interval:
+def _interval(comparison: Comparison | None, row: Row, measure: str) -> Interval:
     if comparison is None or measure not in COMPARED:
         return Interval(None)
-    row = comparison.row(name, is_average=is_average)
-    return row.f1 if measure == "f1" else row.iou
-
-
-def _csv_line(*parts: Sequence[str | float | None]) -> list[str | float]:
-    return ["" if cell is None else cell for part in parts for cell in part]
+    difference = comparison.row(row.name, is_average=row.is_average)
+    return difference.f1 if measure == "f1" else difference.iou
 
 
 def _quality_values(quality: Quality | None) -> dict[str, Any]:
@@ -241,12 +201,8 @@ def _quality_values(quality: Quality | None) -> dict[str, Any]:
 def _input_json(one: InputResult) -> dict[str, Any]:
     quality = {name: "inf" if value == inf else value for name, value in _quality_values(one.quality).items()}
     scores = [
-        {
-            "row": "average" if is_average else "class",
-            "name": name,
-            **{measure: measures.value(measure) for measure in MEASURES},
-        }
-        for name, is_average, measures in _score_rows(one)
+        {"row": row.kind, "name": row.name, **{measure: row.value(measure, SIDE) for measure in MEASURES}}
+        for row in one.rows
     ]
     return {"name": one.name, "quality": quality or None, "scores": scores, "confusion": one.confusion.to_json()}
 

@@ -63,6 +63,16 @@ class Difference:
     f1: Interval
     iou: Interval
 
+    @property
+    def is_rare(self) -> bool:
+        """Whether it is a class that too few blocks hold to give it an interval."""
+        return not self.is_average and self.blocks < FEWEST_BLOCKS
+
+    @property
+    def blocks_text(self) -> str:
+        """How many blocks hold the class."""
+        return f"{self.blocks} block{'s' * (self.blocks != 1)}"
+
 
 def paired_differences(
     confusions: Sequence[Confusion],

@@ -7,8 +7,6 @@ its JSON keeps the counts behind the scores, so that it can be read back and mer
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,12 +17,18 @@ from rich.markup import escape
 from rich.table import Table
 
 from pipeline.errors import DataError, InputError
+from pipeline.formats import csv_table, decimals, markdown_table, percent_number
 from pipeline.scoring.confusion import ClasswiseConfusion, Confusion, confusion_from_json
 from pipeline.scoring.scores import MEASURES, ClassScores, Measures, Scores
 
 AVERAGES = ("macro", "weighted")
-_TITLES = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
-_ABSENT = "–"
+MEASURE_TITLES: Mapping[str, str] = {"f1": "F1", "iou": "IoU", "precision": "precision", "recall": "recall"}
+MEASURE_MEANINGS: Mapping[str, str] = {
+    "f1": "harmonic mean of precision and recall",
+    "iou": "overlap of truth and prediction over their union",
+    "precision": "of what was taken for the class, how much is",
+    "recall": "of what is the class, how much was found",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,26 @@ class Row:
     """Labelled test voxels of the class."""
     sides: Mapping[str, Measures | None]
     """By side ("binary", "multilabel"); None for a class that the side does not hold."""
+
+    @property
+    def kind(self) -> str:
+        """What CSV and JSON call it."""
+        return "average" if self.is_average else "class"
+
+    @property
+    def markdown_title(self) -> str:
+        """Its name, that of an average in bold."""
+        return f"**{self.name}**" if self.is_average else self.name
+
+    def value(self, measure: str, side: str) -> float | None:
+        """Return a score, one of `MEASURES`; None where it is undefined, or the side is absent or lacks the class."""
+        scores = self.sides.get(side)
+        return None if scores is None else scores.value(measure)
+
+    def gain(self, measure: str) -> float | None:
+        """Return the score of multilabel minus that of binary; None where either is undefined."""
+        multilabel, binary = self.value(measure, "multilabel"), self.value(measure, "binary")
+        return None if multilabel is None or binary is None else multilabel - binary
 
 
 @dataclass(frozen=True)
@@ -83,11 +107,6 @@ class ScoreTable:
         """What a reader must know to compare the numbers: classes that a side lacks or cannot score."""
         return [note for side, scores in self.sides.items() for note in self._notes(side, scores)]
 
-    def _repr_html_(self) -> str:
-        from pipeline.display.scores import scores_html
-
-        return scores_html(self)
-
     def _notes(self, side: str, scores: Scores) -> list[str]:
         notes = []
         if len(scores.classes) < len(self.class_names):
@@ -100,6 +119,11 @@ class ScoreTable:
             notes.append(
                 f"{side}: {', '.join(scores.undefined)} neither in the truth nor predicted; "
                 "F1 is undefined and left out of the averages"
+            )
+        absent = [c.name for c in scores.classes if not c.support and c.predicted]
+        if absent:
+            notes.append(
+                f"{side}: {', '.join(absent)} not in the truth, but predicted; F1 is 0 and counts in the macro average"
             )
         return notes
 
@@ -146,28 +170,25 @@ def from_json(text: str) -> ScoreTable:
 
 def to_csv(table: ScoreTable) -> str:
     """Return one line a row in full precision; an undefined score is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     columns = _columns(table)
-    writer.writerow(["row", "name", "share", "support_voxels", *(f"{m}_{side}" for m, side in columns)])
-    for row in table.rows:
-        kind = "average" if row.is_average else "class"
-        cells = [_measure(row, *column) for column in columns]
-        writer.writerow([kind, row.name, *("" if c is None else c for c in (row.share, row.support, *cells))])
-    return text.getvalue()
+    return csv_table(
+        ["row", "name", "share", "support_voxels", *(f"{measure}_{side}" for measure, side in columns)],
+        (
+            [row.kind, row.name, row.share, row.support, *(row.value(measure, side) for measure, side in columns)]
+            for row in table.rows
+        ),
+    )
 
 
 def to_markdown(table: ScoreTable) -> str:
     """Return the headline, the table to three decimals, and the notes."""
     columns = _columns(table)
-    titles = ["class", "share, %", *(f"{_TITLES[measure]} {side}" for measure, side in columns)]
-    lines = [_markdown_line(titles), _markdown_line([":---", *["---:"] * (len(titles) - 1)])]
-    for row in table.rows:
-        name = row.name.replace("|", r"\|")
-        cells = [percent(row.share), *(decimals(_measure(row, *column)) for column in columns)]
-        lines.append(_markdown_line([f"**{name}**" if row.is_average else name, *cells]))
-    notes = [f"- {note}" for note in table.notes]
-    return "\n".join([f"**{headline(table)}**", "", *lines, *([""] if notes else []), *notes]) + "\n"
+    titles = ["class", "share, %", *(f"{MEASURE_TITLES[measure]} {side}" for measure, side in columns)]
+    shown = markdown_table(
+        titles, ([row.markdown_title, percent_number(row.share), *_texts(row, columns)] for row in table.rows)
+    )
+    notes = "\n".join(f"- {note}" for note in table.notes)
+    return "\n\n".join([f"**{headline(table)}**", shown, *([notes] if notes else [])]) + "\n"
 
 
 def to_rich(table: ScoreTable, measures: Sequence[str] = ("f1", "iou")) -> Table:
@@ -178,11 +199,11 @@ def to_rich(table: ScoreTable, measures: Sequence[str] = ("f1", "iou")) -> Table
     view.add_column("class", no_wrap=True)
     view.add_column("share\n%", justify="right", no_wrap=True)
     for measure, side in columns:
-        view.add_column(f"{_TITLES[measure]}\n{side}", justify="right", no_wrap=True)
+        view.add_column(f"{MEASURE_TITLES[measure]}\n{side}", justify="right", no_wrap=True)
     rows = table.rows
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         ends_classes = following is not None and following.is_average and not row.is_average
-        cells = [percent(row.share), *(decimals(_measure(row, *column)) for column in columns)]
+        cells = [percent_number(row.share), *_texts(row, columns)]
         style = "bold" if row.name == "weighted" and row.is_average else None
         view.add_row(escape(row.name), *cells, style=style, end_section=ends_classes)
     return view
@@ -191,16 +212,6 @@ def to_rich(table: ScoreTable, measures: Sequence[str] = ("f1", "iou")) -> Table
 def headline(table: ScoreTable) -> str:
     """Return the weighted F1 of each side in words, as in "Weighted F1: binary .948, multilabel .954"."""
     return "Weighted F1: " + ", ".join(f"{side} {decimals(value)}" for side, value in table.headline.items())
-
-
-def decimals(value: float | None) -> str:
-    """Return a score in [0, 1] as a paper prints it: .954, 1.000, a dash for None."""
-    return _ABSENT if value is None else f"{value:.3f}".removeprefix("0")
-
-
-def percent(share: float | None) -> str:
-    """Return a share in [0, 1] in per cent to two decimals, without the sign; "" for None."""
-    return "" if share is None else f"{100 * share:.2f}"
 
 
 def _class_row(name: str, sides: Mapping[str, Scores]) -> Row:
@@ -223,9 +234,8 @@ def _columns(table: ScoreTable) -> list[tuple[str, str]]:
     return [(measure, side) for measure in MEASURES for side in table.sides]
 
 
-def _measure(row: Row, measure: str, side: str) -> float | None:
-    scores = row.sides[side]
-    return None if scores is None else scores.value(measure)
+def _texts(row: Row, columns: Sequence[tuple[str, str]]) -> list[str]:
+    return [decimals(row.value(measure, side)) for measure, side in columns]
 
 
 def _row_json(row: Row) -> dict[str, Any]:
@@ -233,9 +243,4 @@ def _row_json(row: Row) -> dict[str, Any]:
         side: None if scores is None else {measure: scores.value(measure) for measure in MEASURES}
         for side, scores in row.sides.items()
     }
-    kind = "average" if row.is_average else "class"
-    return {"row": kind, "name": row.name, "share": row.share, "support_voxels": row.support, **sides}
-
-
-def _markdown_line(cells: Sequence[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return {"row": row.kind, "name": row.name, "share": row.share, "support_voxels": row.support, **sides}

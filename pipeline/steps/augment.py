@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pipeline.metrics import StepMetrics
-from pipeline.steps.digest import Marker
-from pipeline.steps.pool import Pool, shard_marker
-from pipeline.steps.run import Run
-from pipeline.telemetry import Reporter
+from pipeline.run.events import Reporter
+from pipeline.run.layout import Run
+from pipeline.run.metrics import StepMetrics
+from pipeline.run.pool import Pool, PoolShard
+from pipeline.run.shards import Write, fill
 
 if TYPE_CHECKING:
     from pipeline.nn.batches import Batch, SampleMaker
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
     """Write this worker's shards of the pool; those that are done are left alone.
 
-    Returns the number of shards that were written.
+    Returns the number of shards that were written. Raises Preempted when asked to stop.
     """
     run = Run.open(run_url)
     run.refuse_without_labels()
@@ -28,32 +30,27 @@ def augment(run_url: str, *, worker: int = 0, workers: int = 1) -> int:
             report.say("samples are made on the fly; no pool is needed")
             return 0
         pool = Pool(run)
-        mine = list(enumerate(pool.shards))[worker::workers]
-        todo = [(samples, marker) for index, samples in mine if not (marker := shard_marker(run, index)).done]
-        report.say(f"{len(mine) - len(todo)} of {len(mine)} shards are done")
-        if todo:
-            _write_shards(run, pool, todo, report)
-        return len(todo)
+        return fill(pool.shards[worker::workers], partial(_filled, run, pool, report), report, "augment")
 
 
-def _write_shards(run: Run, pool: Pool, todo: list[tuple[range, Marker]], report: Reporter) -> None:
+def _filled(run: Run, pool: Pool, report: Reporter, todo: Sequence[PoolShard]) -> Iterator[Write]:
     from pipeline.nn.sampling import class_counts
-    from pipeline.steps.samples import sample_maker
+    from pipeline.run.samples import sample_maker
 
     classes, metrics = run.config.classes, report.metrics
     maker = metrics.timed("read", sample_maker)(run, run.config.augmentation.pool_samples)
-    for done, (samples, marker) in enumerate(todo):
-        report.progress(done, len(todo), "shards")
-        batches = [_make(maker, index, metrics) for index in samples]
+    for shard in todo:
+        batches = [_make(maker, index, metrics) for index in shard.samples]
         with metrics.seconds("compute"):
             labels = np.concatenate([labels.numpy() for _, labels in batches])
             images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
             voxels = np.stack([class_counts(label, len(classes.members), classes.exclusive) for label in labels])
-        with metrics.seconds("write"):
-            marker.clear()
-            pool.write(samples, images, labels, voxels)
-            marker.write(samples=len(samples))
-    report.progress(len(todo), len(todo), "shards")
+        yield partial(_write, pool, shard, images, labels, voxels)
+
+
+def _write(pool: Pool, shard: PoolShard, *arrays: Any) -> dict[str, Any]:
+    pool.write(shard.samples, *arrays)
+    return {"samples": len(shard.samples)}
 
 
 def _make(maker: SampleMaker, index: int, metrics: StepMetrics) -> Batch:

@@ -3,53 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.config import MULTILABEL
-from pipeline.errors import RunConflictError
-from pipeline.metrics import StepMetrics
+from pipeline.config.model import MULTILABEL
+from pipeline.figures.palette import confusion_labels
+from pipeline.figures.slices import choose_slices
+from pipeline.run import provenance
+from pipeline.run.events import Reporter
+from pipeline.run.layout import CONFUSION, Run
+from pipeline.run.metrics import StepMetrics
+from pipeline.run.plan import CapturePlan
+from pipeline.run.views import Ids, View, views, views_to_draw
 from pipeline.scoring import tables
-from pipeline.scoring.confusion import (
-    BinaryConfusion,
-    ClasswiseConfusion,
-    Confusion,
-    ConfusionMatrix,
-    one_vs_rest_ids,
-)
-from pipeline.scoring.slices import choose_slices
-from pipeline.scoring.volumes import confusion_block, confusion_labels
-from pipeline.steps.digest import Marker, digest
-from pipeline.steps.infer import predicted_works
-from pipeline.steps.run import REST_COLOR, Run, class_map
-from pipeline.steps.runplan import CapturePlan
-from pipeline.telemetry import Reporter
+from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, Confusion, ConfusionMatrix, confusion_block
 from pipeline.volume.geometry import Block, tile
-from pipeline.volume.omezarr import build_pyramid, create_labels
+from pipeline.volume.omezarr import create_labels
+from pipeline.volume.pyramid import build_pyramid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-CONFUSION = "confusion"
 FIGURE_SLICES = 3
-
-Ids = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class View:
-    """A question that a prediction answers voxel by voxel with exclusive ids: all classes, or one against the rest."""
-
-    name: str
-    target: str
-    classes: tuple[str, ...]
-    colors: tuple[str, ...]
-    truth_ids: Callable[[Ids], Ids]
-    predicted_ids: Callable[[Ids], Ids]
 
 
 @dataclass
@@ -67,7 +45,7 @@ def evaluate(run_url: str) -> tables.ScoreTable:
     with run.reporter("evaluate") as report:
         table = _scored(run, report)
         if run.config.evaluation.renders:
-            from pipeline.steps.render import render_where_possible  # VTK is slow to import
+            from pipeline.figures.render.scored import render_where_possible  # VTK is slow to import
 
             render_where_possible(run, report)
         return table
@@ -75,86 +53,37 @@ def evaluate(run_url: str) -> tables.ScoreTable:
 
 def _scored(run: Run, report: Reporter) -> tables.ScoreTable:
     """Tables, confusion volumes and figures."""
-    marker = scores_marker(run)
-    if marker.done:
+    marker = provenance.scores(run)
+    if marker.intact:
         report.say("is done")
         return tables.from_json(run.evaluation_store.read("scores.json").decode())
-    marker.clear()
+    provenance.refuse_damaged(run)
+    with marker.making() as facts:
+        table = _score(run, report)
+        facts["weighted_f1"] = table.headline
+    asked = len(views(run))
+    report.progress(asked, asked, tables.headline(table))
+    return table
+
+
+def _score(run: Run, report: Reporter) -> tables.ScoreTable:
     _forget_slice_figures(run)
-    views = [view for target in run.plan.targets for view in _views(run, target)]
+    asked = views(run)
     counted = {}
-    for number, view in enumerate(views):
-        report.progress(number, len(views), f"scoring {view.name}")
+    for number, view in enumerate(asked):
+        report.progress(number, len(asked), f"scoring {view.name}")
         counted[view.name] = _count(run, view, report.metrics)
-    table = _table(run, views, counted)
+    table = _table(run, asked, counted)
     for side, scores in table.sides.items():
         for average in tables.AVERAGES:
             report.metrics.f1(getattr(scores, average).f1, network=side, average=average)
     _write_tables(run, table)
-    _write_figures(run, views, counted, table, report)
+    _write_figures(run, counted, table, report)
     for target in run.plan.targets:
         for capture in run.plan.captures:
             for volume in run.predicted_volumes(target, capture.name):
-                build_pyramid(volume)
-    marker.write(weighted_f1=table.headline)
-    report.progress(len(views), len(views), tables.headline(table))
+                build_pyramid(volume, run.image(capture.name).chunk_zyx)
     return table
-
-
-def is_scored(run: Run) -> bool:
-    """Whether the tables are those of the run's plan and of what is predicted now."""
-    try:
-        return scores_marker(run).done
-    except RunConflictError:
-        return False
-
-
-def views_to_draw(run: Run) -> list[View]:
-    """The questions whose answers are worth pictures: those of the multilabel network, where there is one."""
-    return _joint([view for target in run.plan.targets for view in _views(run, target)])
-
-
-def _joint(views: Sequence[View]) -> list[View]:
-    return [view for view in views if view.target == MULTILABEL] or list(views)
-
-
-def scores_marker(run: Run) -> Marker:
-    """Says that the tables are of these predictions. Raises RunConflictError when a prediction is missing."""
-    config = run.config
-    predictions = [work.marker.digest for work in predicted_works(run)]
-    drawn = config.evaluation.model_dump(mode="json", exclude={"renders"})  # they have a marker of their own
-    return run.marker("evaluate", "scores", digest(predictions, config.classes, drawn))
-
-
-def _views(run: Run, target: str) -> list[View]:
-    classes = class_map(run.config)
-    exclusive = classes.exclusive
-    if target == MULTILABEL and exclusive:
-        return [View(target, target, classes.names, classes.colors, _same, _same)]
-    if target != MULTILABEL:
-        return [_one_vs_rest(target, target, classes.names.index(target) + 1, classes.colors, exclusive, bits=False)]
-    return [
-        _one_vs_rest(f"{target}_{name}", target, index + 1, classes.colors, exclusive, bits=True)
-        for index, name in enumerate(classes.names)
-    ]
-
-
-def _one_vs_rest(name: str, target: str, class_id: int, colors: Sequence[str], exclusive: bool, *, bits: bool) -> View:
-    def of_ids(ids: Ids) -> Ids:
-        return np.where(ids == class_id, 1, np.where(ids > 0, 2, 0)).astype(np.uint8)
-
-    def of_bits(ids: Ids) -> Ids:
-        return one_vs_rest_ids(ids, class_id)
-
-    label = name.removeprefix(f"{MULTILABEL}_")
-    colors_of_two = (colors[class_id - 1], REST_COLOR)
-    return View(
-        name, target, (label, "rest"), colors_of_two, of_ids if exclusive else of_bits, of_bits if bits else _same
-    )
-
-
-def _same(ids: Ids) -> Ids:
-    return ids
 
 
 def _count(run: Run, view: View, metrics: StepMetrics) -> Counted:
@@ -163,7 +92,7 @@ def _count(run: Run, view: View, metrics: StepMetrics) -> Counted:
     for capture in run.plan.captures:
         slices = [ConfusionMatrix(view.classes) for _ in range(capture.shape_zyx[0])]
         volume = create_labels(
-            run.evaluation_store.child("confusion", view.name, capture.name),
+            run.evaluation_store.child(CONFUSION, view.name, capture.name),
             CONFUSION,
             geometry=run.truth(capture.name).geometry,
             dtype=np.uint16,
@@ -221,10 +150,9 @@ def _write_tables(run: Run, table: tables.ScoreTable) -> None:
     store.write("scores.md", tables.to_markdown(table).encode())
 
 
-def _write_figures(
-    run: Run, views: Sequence[View], counted: dict[str, Counted], table: tables.ScoreTable, report: Reporter
-) -> None:
-    from pipeline.scoring.figures import confusion_figure, f1_figure, figure_png, training_figure
+def _write_figures(run: Run, counted: dict[str, Counted], table: tables.ScoreTable, report: Reporter) -> None:
+    from pipeline.figures.canvas import figure_png
+    from pipeline.figures.charts import confusion_figure, f1_figure, training_figure
 
     def save(name: str, figure: Figure) -> None:
         run.evaluation_store.write(f"figures/{name}.png", figure_png(figure))
@@ -232,7 +160,7 @@ def _write_figures(
     save("f1", f1_figure(table))
     histories = {target: json.loads(run.model_store(target).read("history.json")) for target in run.plan.targets}
     save("training", training_figure(histories))
-    for view in _joint(views):
+    for view in views_to_draw(run):
         save(f"confusion_{view.name}", confusion_figure(counted[view.name].matrix, f"{view.name}, test part"))
         for capture in run.plan.captures:
             for z, standing in _slices_to_draw(run, counted[view.name].slices[capture.name]):
@@ -256,12 +184,10 @@ def _slices_to_draw(run: Run, slices: Sequence[ConfusionMatrix]) -> list[tuple[i
 
 
 def _slice_figure(run: Run, view: View, capture: CapturePlan, z: int, standing: str) -> Figure:
-    from pipeline.scoring.slice_figure import slice_figure
+    from pipeline.figures.panels import slice_figure
 
-    tests = [block for block in capture.split().test if block.start_zyx[0] <= z < block.stop_zyx[0]]
-    low = [min(block.start_zyx[axis] for block in tests) for axis in (1, 2)]
-    high = [max(block.stop_zyx[axis] for block in tests) for axis in (1, 2)]
-    plane = Block((z, low[0], low[1]), (z + 1, high[0], high[1]))
+    part = Block.around([block for block in capture.split().test if block.start_zyx[0] <= z < block.stop_zyx[0]])
+    plane = Block((z, *part.start_zyx[1:]), (z + 1, *part.stop_zyx[1:]))
     return slice_figure(
         run.image(capture.name).read(plane)[0],
         view.truth_ids(run.truth(capture.name).read(plane))[0],

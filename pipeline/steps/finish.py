@@ -8,12 +8,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from pipeline.config import MULTILABEL
-from pipeline.steps.digest import Marker, digest
-from pipeline.steps.infer import predicted_works
-from pipeline.steps.run import Run, target_classes
+from pipeline.config.model import MULTILABEL
+from pipeline.run.layout import OWN_GRID, VOLUME, Run, segmentation_name, target_classes
+from pipeline.run.provenance import finished_segmentation, refuse_damaged
 from pipeline.volume.geometry import Block, tile
-from pipeline.volume.omezarr import Volume, build_pyramid
+from pipeline.volume.omezarr import Volume, create_image, create_labels, list_labels
+from pipeline.volume.pyramid import build_pyramid
+from pipeline.volume.resampling import bring_back
 
 SHARES = ("capture", "target", "class", "id", "voxels", "share")
 """Columns of ``shares.csv``; ``share`` is that of the predicted voxels."""
@@ -23,28 +24,58 @@ def finish(run_url: str) -> None:
     """Write pyramids, ``evaluation/shares.csv`` and a preview of each predicted volume."""
     run = Run.open(run_url)
     with run.reporter("finish") as report:
-        marker = _marker(run)
-        if marker.done:
+        marker = finished_segmentation(run)
+        if marker.intact:
             report.say("is done")
             return
-        marker.clear()
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(SHARES)
-        for target in run.plan.targets:
-            for capture in run.plan.captures:
-                segmentation, *_ = map(build_pyramid, run.predicted_volumes(target, capture.name))
-                table.writerows((capture.name, target, *row) for row in _shares(run, target, segmentation))
-                _write_preview(run, target, capture.name, segmentation)
-        run.evaluation_store.write("shares.csv", text.getvalue().encode())
-        marker.write()
+        refuse_damaged(run)
+        with marker.making():
+            _write(run)
         report.say(f"labels, shares and previews are in {run.store.url}")
 
 
-def _marker(run: Run) -> Marker:
-    return run.marker(
-        "finish", "segmentation", digest([work.marker.digest for work in predicted_works(run)], run.config.classes)
+def _write(run: Run) -> None:
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerow(SHARES)
+    for target in run.plan.targets:
+        for capture in run.plan.captures:
+            coarsest = run.image(capture.name).chunk_zyx
+            segmentation, *_ = (build_pyramid(each, coarsest) for each in run.predicted_volumes(target, capture.name))
+            if run.plan.own_grid:
+                segmentation = _brought_back(run, target)
+            table.writerows((capture.name, target, *row) for row in _shares(run, target, segmentation))
+            _write_preview(run, target, capture.name, segmentation)
+    run.evaluation_store.write("shares.csv", text.getvalue().encode())
+
+
+def _brought_back(run: Run, target: str) -> Volume:
+    """Ids, and probabilities where there are any, on the grid of the volume as it came; returns the ids."""
+    image, name = run.image(OWN_GRID), segmentation_name(target)
+    found = run.predicted_volumes(target, VOLUME)
+    if len(found) > 1:
+        probabilities = create_image(
+            run.probabilities_store(target, OWN_GRID),
+            geometry=image.geometry,
+            dtype=found[1].dtype,
+            name=target,
+            channels=found[1].channels,
+            chunk_zyx=image.chunk_zyx,
+            shard_zyx=image.shard_zyx,
+        )
+        bring_back(found[1], probabilities)
+    list_labels(image.store, [name])
+    ids = create_labels(
+        image.store,
+        name,
+        geometry=image.geometry,
+        dtype=found[0].dtype,
+        classes=found[0].classes,
+        chunk_zyx=image.chunk_zyx,
+        shard_zyx=image.shard_zyx,
+        listed=False,
     )
+    return bring_back(found[0], ids)
 
 
 def _shares(run: Run, target: str, volume: Volume) -> Iterator[tuple[str, int, int, float]]:
@@ -72,14 +103,15 @@ def _voxels_of_ids(volume: Volume) -> dict[int, int]:
 
 
 def _write_preview(run: Run, target: str, capture: str, volume: Volume) -> None:
-    from pipeline.scoring.figures import figure_png
-    from pipeline.scoring.slice_figure import preview_figure
+    from pipeline.figures.canvas import figure_png
+    from pipeline.figures.panels import preview_figure
 
+    image = run.image(OWN_GRID if run.plan.own_grid else capture)
     middle = volume.shape_zyx[0] // 2
     plane = Block((middle, 0, 0), (middle + 1, *volume.shape_zyx[1:]))
     classes = target_classes(run.config, target)
     figure = preview_figure(
-        run.image(capture).read(plane)[0],
+        image.read(plane)[0],
         volume.read(plane)[0],
         class_names=[name for _, name, _ in classes],
         colors=[color for _, _, color in classes],

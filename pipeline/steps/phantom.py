@@ -6,10 +6,10 @@ from pathlib import Path
 
 import tifffile
 
+from pipeline.config.examples import example_text
 from pipeline.errors import InputError
-from pipeline.examples import example_text
+from pipeline.phantom import make_phantom
 from pipeline.volume.geometry import Zyx
-from pipeline.volume.phantom import make_phantom
 
 FILES = ("raw.tif", "labels.tif", "study.yaml")
 

@@ -1,40 +1,12 @@
-"""Renders of the scored predictions: stills of each class, an overview, a turn-table and a scene to turn around."""
+"""Draw the renders of a run that is scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import numpy as np
-from numpy.typing import NDArray
-
-from pipeline.errors import Preempted, RunConflictError, StorageError, VemsegError
-from pipeline.scoring.figures import figure_png
-from pipeline.scoring.render.class_figure import class_figure
-from pipeline.scoring.render.confusion import ConfusionView, all_surfaces
-from pipeline.scoring.render.offscreen import require_opengl
-from pipeline.scoring.render.orthogonal import Planes
-from pipeline.scoring.render.outcomes import outcomes
-from pipeline.scoring.render.overview import overview_figure
-from pipeline.scoring.render.scene import scene_html
-from pipeline.scoring.render.surfaces import MOST_VOXELS
-from pipeline.scoring.render.turntable import turntable_gif
-from pipeline.scoring.volumes import decode
-from pipeline.steps.digest import Marker, digest
-from pipeline.steps.evaluate import CONFUSION, View, is_scored, scores_marker, views_to_draw
-from pipeline.steps.run import Run
-from pipeline.steps.runplan import CapturePlan
-from pipeline.telemetry import Reporter
-from pipeline.volume.coarse import coarse_labels
-from pipeline.volume.geometry import Block, Zyx
-from pipeline.volume.multiscale import Volume
-from pipeline.volume.omezarr import open_labels
+from pipeline.errors import RunConflictError
+from pipeline.figures.render.scored import draw_renders
+from pipeline.run.layout import Run
+from pipeline.run.provenance import is_scored
 from pipeline.volume.stores import Store
-
-RENDERS = "renders"
-NOTE = (
-    "Found: in truth and prediction, sheer. Missed: in the truth only, dark bands. Invented: in the prediction only, "
-    "light bands. Numbers are voxels."
-)
 
 
 def render(run_url: str) -> Store:
@@ -45,125 +17,9 @@ def render(run_url: str) -> Store:
     run = Run.open(run_url)
     run.refuse_without_labels()
     if not is_scored(run):
-        raise RunConflictError(f"{run.store.url} is not scored yet; run `vemseg evaluate --run {run_url}` first")
+        raise RunConflictError(
+            f"{run.store.url} has no scores of its present plan and predictions; run the study again, or `vemseg "
+            f"evaluate --run {run_url}`"
+        )
     with run.reporter("render") as report:
-        return _render(run, report)
-
-
-def render_where_possible(run: Run, report: Reporter) -> None:
-    """Draw the renders of a scored run; where that fails, report why: the scores stand without pictures.
-
-    Raises only what another attempt can mend: StorageError and Preempted.
-    """
-    try:
-        _render(run, report)
-    except (StorageError, Preempted):
-        raise
-    except Exception as error:  # of whatever kind: drivers and data make VTK fail in ways that nobody can list
-        if not _marker(run).done:
-            run.evaluation_store.child(RENDERS).delete_all()  # a part of them, or those of former scores
-        reason = str(error) if isinstance(error, VemsegError) else f"{type(error).__name__}: {error}"
-        report.say(f"no renders: {reason}; the scores are complete without them")
-        report.event("no renders", reason=reason)
-
-
-def _render(run: Run, report: Reporter) -> Store:
-    store = run.evaluation_store.child(RENDERS)
-    marker = _marker(run)
-    if not marker.done:
-        require_opengl()
-        marker.clear()
-        store.delete_all()
-        pictures = [(view, capture) for view in views_to_draw(run) for capture in run.plan.captures]
-        for number, (view, capture) in enumerate(pictures):
-            report.progress(number, len(pictures), f"drawing {view.name} of {capture.name}")
-            for name, content in _drawn(run, view, capture):
-                store.write(name, content)
-                report.event("render", name=name)
-        marker.write()
-    report.say(f"renders are in {store.url}")
-    return store
-
-
-def _marker(run: Run) -> Marker:
-    return run.marker("render", "renders", digest(scores_marker(run).digest))
-
-
-def _drawn(run: Run, view: View, capture: CapturePlan) -> Iterator[tuple[str, bytes]]:
-    confusion = open_labels(run.evaluation_store.child("confusion", view.name, capture.name), CONFUSION)
-    title = f"{capture.name}, test part, {view.name} network"
-    name = f"{view.name}_{capture.name}"
-    yield from drawings(confusion, run.image(capture.name), view, _test_region(capture), name=name, title=title)
-
-
-def drawings(
-    confusion: Volume, image: Volume, view: View, region: Block, *, name: str, title: str
-) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of all that is drawn of a view: scene, overview, a figure a class, turn-table.
-
-    Nothing where neither truth nor prediction have anything to draw within the region.
-    """
-    drawn = confusion_view(confusion, view, region)
-    found = all_surfaces(drawn.surfaces)
-    if not found:
-        return
-    yield f"scene_{name}.html", scene_html(found, title=title, size_nm=drawn.size_nm, note=NOTE).encode()
-    yield f"overview_{name}.png", figure_png(overview_figure(drawn, title))
-    for class_id in drawn.drawn:
-        class_name = drawn.class_names[class_id - 1]
-        at = _in_full_resolution(drawn.worst_voxel(class_id), drawn, confusion, region)
-        labels = _outcome_planes(planes_of(confusion, region, at), len(view.classes), class_id)
-        figure = class_figure(drawn, class_id, planes_of(image, region, at), labels, f"{class_name}: {title}")
-        yield f"class_{name}_{class_name}.png", figure_png(figure)
-    yield f"turntable_{name}.gif", turntable_gif(drawn, title)
-
-
-def confusion_view(confusion: Volume, view: View, region: Block) -> ConfusionView:
-    """The part of a confusion volume within a region, of few enough voxels to draw."""
-    coarse = coarse_labels(confusion, MOST_VOXELS, region)
-    every = tuple(range(1, len(view.classes) + 1))
-    return ConfusionView(
-        coarse.ids.astype(np.uint16),
-        coarse.voxel_size_nm,
-        view.classes,
-        view.colors,
-        coarse.voxels,
-        drawn=every if len(view.classes) > 2 or view.classes[-1] != "rest" else (1,),
-    )
-
-
-def _test_region(capture: CapturePlan) -> Block:
-    """The smallest box around the test part."""
-    tests = capture.split().test
-    low = [min(block.start_zyx[axis] for block in tests) for axis in range(3)]
-    high = [max(block.stop_zyx[axis] for block in tests) for axis in range(3)]
-    return Block((low[0], low[1], low[2]), (high[0], high[1], high[2]))
-
-
-def _in_full_resolution(at: Zyx, drawn: ConfusionView, confusion: Volume, region: Block) -> Zyx:
-    """The voxel in the middle of a coarse one, counted from the region's start."""
-    factors = (a / b for a, b in zip(drawn.voxel_size_nm, confusion.geometry.voxel_size_nm, strict=True))
-    z, y, x = (
-        min(int((place + 0.5) * factor), side - 1)
-        for place, factor, side in zip(at, factors, region.shape_zyx, strict=True)
-    )
-    return z, y, x
-
-
-def planes_of(volume: Volume, region: Block, at: Zyx) -> Planes:
-    """The three planes of a region through a voxel, which is counted from the region's start."""
-    z, y, x = (start + place for start, place in zip(region.start_zyx, at, strict=True))
-    (z0, y0, x0), (z1, y1, x1) = region.start_zyx, region.stop_zyx
-    return Planes(
-        volume.read(Block((z, y0, x0), (z + 1, y1, x1)))[0],
-        volume.read(Block((z0, y0, x), (z1, y1, x + 1)))[:, :, 0].T,
-        volume.read(Block((z0, y, x0), (z1, y + 1, x1)))[:, 0],
-        at,
-    )
-
-
-def _outcome_planes(values: Planes, n_classes: int, class_id: int) -> Planes:
-    def kinds(plane: NDArray[np.uint16]) -> NDArray[np.uint8]:
-        return outcomes(*decode(plane, n_classes), class_id)
-
-    return Planes(kinds(values.yx), kinds(values.yz), kinds(values.zx), values.at)
+        return draw_renders(run, report)

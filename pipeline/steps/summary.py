@@ -13,10 +13,11 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.errors import InputError, RunConflictError
-from pipeline.steps.inspect import TargetState, target_states
-from pipeline.steps.run import Run
+from pipeline.formats import markdown_table
+from pipeline.run.layout import SUMMARY_JSON, Run
+from pipeline.run.progress import TargetState, target_states
 
-SUMMARY_JSON, SUMMARY_MD = "summary.json", "summary.md"
+SUMMARY_MD = "summary.md"
 # What Argo says, where it says anything, of a node that failed because of another one.
 CONSEQUENCES = ("child ", "retryStrategy.expression evaluated to false", "No more retries left")
 
@@ -97,19 +98,14 @@ def _targets(run: Run) -> tuple[TargetState, ...]:
 
 
 def _markdown(found: Summary) -> str:
-    lines = [
+    parts = [
         f"# {found.workflow}: {found.status}",
-        "",
         f"Ended {found.ended} after {found.duration_s:.0f} s, with vemseg {found.version}.",
     ]
     if found.failures:
-        lines += ["", "| failed | when | why |", "|:---|:---|:---|"]
-        lines += [f"| {failure.node} | {failure.finished} | {_cell(failure.message)} |" for failure in found.failures]
+        rows = [(failure.node, failure.finished, failure.message) for failure in found.failures]
+        parts.append(markdown_table(("failed", "when", "why"), rows, text_columns=3))
     if found.targets:
-        lines += ["", "| target | trained | shards predicted |", "|:---|:---|---:|"]
-        lines += [f"| {state.target} | {state.trained} | {state.shards_text} |" for state in found.targets]
-    return "\n".join(lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.split()).replace("|", "\\|")
+        states = [(state.target, state.trained, state.shards_text) for state in found.targets]
+        parts.append(markdown_table(("target", "trained", "shards predicted"), states, text_columns=2))
+    return "\n\n".join(parts) + "\n"

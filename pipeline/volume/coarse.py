@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.volume.geometry import Block, Geometry, Zyx, tile
-from pipeline.volume.multiscale import Level, Volume
-from pipeline.volume.pyramid import pyramid_factors, window_parts
+from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm, pyramid_factors, tile
+from pipeline.volume.omezarr import Level, Volume
+from pipeline.volume.pyramid import window_parts
 
 MOST_READ = 2**28
 """Voxels that are read at most: of a larger volume, a level of the pyramid is read."""
@@ -34,8 +34,9 @@ class CoarseLabels:
     """
 
     ids: Ids
-    voxel_size_nm: tuple[float, float, float]
+    voxel_size_nm: ZyxNm
     voxels: dict[int, int]
+    is_exact: bool
 
 
 def coarse_labels(
@@ -69,7 +70,7 @@ def coarse_labels(
     assert out is not None, "a region has at least one block"
     covered = round(prod(level.geometry.voxel_size_nm) / prod(volume.geometry.voxel_size_nm))
     voxels = {int(label): int(counts[label]) * covered for label in np.flatnonzero(counts)}
-    return CoarseLabels(out, geometry.voxel_size_nm, voxels)
+    return CoarseLabels(out, geometry.voxel_size_nm, voxels, is_exact=level is volume.levels[0])
 
 
 def rarest_of_windows(data: Ids, factors_zyx: Zyx, ranks: NDArray[np.uint32]) -> Ids:

@@ -1,16 +1,59 @@
-"""Boxes of voxels, the grids they form, and their place in nanometres. The order is z, y, x throughout."""
+"""Boxes of voxels, the grids that they form, and their place in nanometres. The order is z, y, x throughout."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial, reduce
 from itertools import product
 from math import isfinite, prod
 
+import numpy as np
+
 from pipeline.errors import InputError
+from pipeline.formats import sides
 
 Zyx = tuple[int, int, int]
+"""Voxels: z, y, x."""
+ZyxNm = tuple[float, float, float]
+"""Nanometres: z, y, x."""
+
+# A chunk is compressed at once, a shard is one object in the store.
+CHUNK_VOXELS = 2**18
+SHARD_VOXELS = 2**22
+PART_VOXELS = 2**18
+
+# Edges of a voxel that differ by more are worth a word.
+_UNEVEN = 1.02
+
+
+_NANOMETRES = {
+    0.1: ("a", "å", "angstrom", "angstroms", "ångström"),
+    1.0: ("nm", "nanometer", "nanometers", "nanometre", "nanometres"),
+    1e3: ("um", "µm", "μm", "micron", "microns", "micrometer", "micrometers", "micrometre", "micrometres"),
+    1e6: ("mm", "millimeter", "millimeters", "millimetre", "millimetres"),
+    1e7: ("cm", "centimeter", "centimetre"),
+    1e9: ("m", "meter", "meters", "metre", "metres"),
+    2.54e7: ("inch", "inches"),
+    1e-3: ("pm", "picometer", "picometre"),
+}
+_OF_UNIT = {unit: length for length, units in _NANOMETRES.items() for unit in units}
+
+
+def nanometres(unit: str) -> float | None:
+    """How many a unit of length has, as programs write its name; None for what is no known length."""
+    return _OF_UNIT.get(unit.strip().lower().replace("\\u00b5", "µ").replace("\\u00c5", "å"))
+
+
+def doubts_of_size(size_nm: ZyxNm) -> Iterator[str]:
+    """What is odd about a voxel size, and mostly an exchange of axes: finer in z, or no square in the plane."""
+    z, y, x = size_nm
+    voxels = f"voxels of {sides(size_nm, by='x')} nm"
+    if z * _UNEVEN < min(y, x):
+        yield f"{voxels} are finer in z than in the plane, which microscopes seldom are: is that z, y, x, not x, y, z?"
+    elif max(y, x) > _UNEVEN * min(y, x):
+        yield f"{voxels} are no squares in y and x: is that z, y, x in nanometres?"
 
 
 def zyx(values: Sequence[int], name: str) -> Zyx:
@@ -25,6 +68,10 @@ def zyx(values: Sequence[int], name: str) -> Zyx:
     return z, y, x
 
 
+# Axes whose voxels are at most this much larger than the smallest are merged together with it.
+NEAR_ISOTROPIC = 1.5
+
+
 @dataclass(frozen=True)
 class Geometry:
     """Shape of a volume in voxels and its place in space.
@@ -34,8 +81,8 @@ class Geometry:
     """
 
     shape_zyx: Zyx
-    voxel_size_nm: tuple[float, float, float]
-    translation_nm: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    voxel_size_nm: ZyxNm
+    translation_nm: ZyxNm = (0.0, 0.0, 0.0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shape_zyx", zyx(self.shape_zyx, "shape_zyx"))
@@ -86,6 +133,12 @@ class Block:
     def of_shape(cls, shape_zyx: Sequence[int]) -> Block:
         """The block from the origin that has this shape."""
         return cls((0, 0, 0), zyx(shape_zyx, "shape_zyx"))
+
+    @classmethod
+    def around(cls, blocks: Sequence[Block]) -> Block:
+        """The smallest block that holds all of these, of which there is at least one."""
+        low = reduce(partial(_map, min), (block.start_zyx for block in blocks))
+        return cls(low, reduce(partial(_map, max), (block.stop_zyx for block in blocks)))
 
     @property
     def shape_zyx(self) -> Zyx:
@@ -140,7 +193,57 @@ def tile(region: Block, size_zyx: Sequence[int], origin_zyx: Sequence[int] = (0,
     return [Block((z0, y0, x0), (z1, y1, x1)) for (z0, z1), (y0, y1), (x0, x1) in product(*intervals)]
 
 
-def _lengths(values: Sequence[float], name: str) -> tuple[float, float, float]:
+def default_grid(geometry: Geometry) -> tuple[Zyx, Zyx]:
+    """Chunk and shard sides (z, y, x) for a volume; the chunk divides the shard.
+
+    Sides are powers of two, near-cubic in nanometres, and no longer than it takes to cover the volume. A
+    chunk holds up to 2^18 voxels and a shard up to 2^22, however large the volume: a worker that holds a few
+    shards in memory needs no more for a larger one.
+    """
+    chunk = _doubled((1, 1, 1), geometry, CHUNK_VOXELS)
+    return chunk, _doubled(chunk, geometry, SHARD_VOXELS)
+
+
+def chunk_within(shard_zyx: Zyx, side: int = 128) -> Zyx:
+    """The largest chunk of at most `side` voxels along each axis that divides a shard."""
+    z, y, x = (max(n for n in range(1, min(side, edge) + 1) if edge % n == 0) for edge in shard_zyx)
+    return z, y, x
+
+
+def parts(flat: np.ndarray) -> Iterator[slice]:
+    """Slices that cover a flat array, each so short that a few numbers a voxel take megabytes only."""
+    for start in range(0, flat.size, PART_VOXELS):
+        yield slice(start, start + PART_VOXELS)
+
+
+def _doubled(side_zyx: Zyx, geometry: Geometry, voxels: int) -> Zyx:
+    """Double the side that is shortest in nanometres, within the volume, while at most `voxels` fit."""
+    side = list(side_zyx)
+    while prod(side) * 2 <= voxels:
+        axes = [axis for axis in range(3) if side[axis] < geometry.shape_zyx[axis]]
+        if not axes:
+            break
+        side[min(axes, key=lambda axis: _extent(side, geometry, axis))] *= 2
+    return side[0], side[1], side[2]
+
+
+def _extent(side: Sequence[int], geometry: Geometry, axis: int) -> tuple[float, int]:
+    # Among equal extents the last axis comes first: rows are contiguous along x.
+    return side[axis] * geometry.voxel_size_nm[axis], -axis
+
+
+def pyramid_factors(geometry: Geometry, chunk_zyx: Zyx) -> Zyx:
+    """By how much each axis shrinks towards the next level, 1 or 2; all 1 once a level fits in one chunk."""
+    shape, size = geometry.shape_zyx, geometry.voxel_size_nm
+    divisible = [axis for axis in range(3) if shape[axis] > 1]
+    if not divisible or all(n <= c for n, c in zip(shape, chunk_zyx, strict=True)):
+        return 1, 1, 1
+    limit = NEAR_ISOTROPIC * min(size[axis] for axis in divisible)
+    z, y, x = (2 if axis in divisible and size[axis] <= limit else 1 for axis in range(3))
+    return z, y, x
+
+
+def _lengths(values: Sequence[float], name: str) -> ZyxNm:
     try:
         z, y, x = (float(value) for value in values)
     except (TypeError, ValueError) as error:

@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import ConfigError, DataError
-from pipeline.volume.geometry import Geometry, Zyx
-from pipeline.volume.grid import default_grid
-from pipeline.volume.image_view import ImageView
+from pipeline.formats import sides
+from pipeline.volume.geometry import Geometry, Zyx, ZyxNm, default_grid
 from pipeline.volume.intensity import Intensity, IntensityHistogram
 from pipeline.volume.labels import ClassMap
-from pipeline.volume.omezarr import build_pyramid, create_image, create_labels
-from pipeline.volume.sources import Source, open_source
-from pipeline.volume.sources.base import VoxelSize
+from pipeline.volume.ngff import omero_grey
+from pipeline.volume.omezarr import Volume, create_image, create_labels
+from pipeline.volume.pyramid import build_pyramid
+from pipeline.volume.sources import STRANGER, Policy, Source, open_source
 from pipeline.volume.stores import Store
-from pipeline.volume.streaming import shards
+from pipeline.volume.streaming import ImageView, shards
 from pipeline.volume.truth import FILL, TruthView, open_truth
 
 __all__ = ["FILL", "TRUTH", "IngestedCapture", "ingest_capture", "labelled_runs"]
@@ -33,7 +33,7 @@ class IngestedCapture:
     """What was found while a capture was written.
 
     class_voxels: labelled voxels of each class by name, in order; None where no labels were given.
-    unlabelled_voxels: those nobody labelled.
+    unlabelled_voxels: those nobody labelled. note: what the user should know of it, or empty.
     """
 
     name: str
@@ -42,6 +42,7 @@ class IngestedCapture:
     intensity: Intensity
     class_voxels: dict[str, int] | None
     unlabelled_voxels: int
+    note: str = ""
 
 
 def ingest_capture(
@@ -52,43 +53,48 @@ def ingest_capture(
     base: Path,
     labels: str | Mapping[str, str] | None = None,
     classes: ClassMap | None = None,
-    voxel_size_nm: VoxelSize | None = None,
+    voxel_size_nm: ZyxNm | None = None,
     labelled_slices: Sequence[int] | None = None,
     slices: tuple[int, int] | None = None,
     grid: tuple[Zyx, Zyx] | None = None,
     count_voxels: Callable[[int], object] | None = None,
+    policy: Policy = STRANGER,
 ) -> IngestedCapture:
     """Write a capture to the store as an OME-Zarr image and, with labels, its ``labels/truth``.
 
     raw, labels: locations as `open_source` takes them, relative to `base`; labels are one volume of ids, or a
     location of a mask for each class name (`FILL` for one of them). They need `classes`.
-    voxel_size_nm: (z, y, x); None takes it from the raw file.
+    voxel_size_nm: (z, y, x), whatever the raw file states; None takes it from there.
     labelled_slices: slices of the raw volume that are labelled, when not all are. The label files then hold all
     slices, or these only, in ascending order.
     slices: start and stop (excluded) of the slices that make the capture; None takes all.
     grid: sides of chunk and shard (z, y, x); None takes `default_grid`.
     count_voxels: told the voxels of each shard of the image once it is written.
+    policy: whether the files may name others, and how much they may hold.
 
     Input is checked, labels to the last voxel, before anything is written; NaN in a float image is found on the
     way. The same input gives the same bytes, so an interrupted ingest is simply run again.
     Raises DataError naming file and cure for input that cannot be used, ConfigError for contradicting arguments.
     """
     with ExitStack() as opened:
-        source = opened.enter_context(open_source(raw, base))
+        source = opened.enter_context(open_source(raw, base, policy))
         span = _span(slices, source)
         image = ImageView(source, span.start, span.stop)
-        geometry = _geometry(image, voxel_size_nm, span.start)
+        geometry = _geometry(image, voxel_size_nm)
         truth = None
         if labels is not None:
             if classes is None:
                 raise ConfigError("labels are given without classes; list the classes and their ids")
-            truth = open_truth(opened, labels, base, classes, source, labelled_slices=labelled_slices, span=span)
+            truth = open_truth(
+                opened, labels, base, classes, source, labelled_slices=labelled_slices, span=span, policy=policy
+            )
         class_voxels, unlabelled_voxels = _counts(truth, geometry)
         chunk_zyx, shard_zyx = grid or default_grid(geometry)
         intensity = _write_image(store, image, geometry, name, chunk_zyx, shard_zyx, count_voxels)
         if truth is not None:
             _write_truth(store, truth, geometry, chunk_zyx, shard_zyx)
-    return IngestedCapture(name, geometry, image.dtype.name, intensity, class_voxels, unlabelled_voxels)
+        note = _overruled(raw, voxel_size_nm, source.voxel_size_nm)
+    return IngestedCapture(name, geometry, image.dtype.name, intensity, class_voxels, unlabelled_voxels, note)
 
 
 def labelled_runs(labelled_slices: Sequence[int]) -> list[tuple[int, int]]:
@@ -110,25 +116,31 @@ def _span(slices: tuple[int, int] | None, source: Source) -> range:
     return range(start, stop)
 
 
-def _geometry(image: ImageView, given_nm: VoxelSize | None, first_slice: int) -> Geometry:
-    """Shape, voxel size and place of a capture; its place is that of its slices in the raw volume."""
-    size_nm = _voxel_size(image, given_nm)
-    return Geometry(image.shape_zyx, size_nm, (first_slice * size_nm[0], 0.0, 0.0))
+def _geometry(image: ImageView, given_nm: ZyxNm | None) -> Geometry:
+    """Shape, voxel size and place of a capture; its place is that of its voxels in the raw volume."""
+    size_nm = voxel_size_of(image, given_nm)
+    z, y, x = (start * edge for start, edge in zip(image.origin_zyx, size_nm, strict=True))
+    return Geometry(image.shape_zyx, size_nm, (z, y, x))
 
 
-def _voxel_size(image: ImageView, given_nm: VoxelSize | None) -> VoxelSize:
+def voxel_size_of(image: ImageView, given_nm: ZyxNm | None) -> ZyxNm:
+    """Voxel size (z, y, x) of an image. Raises DataError where nothing states it, or file and caller disagree."""
     stated_nm = image.voxel_size_nm
     if given_nm is None and stated_nm is None:
-        raise DataError(f"{image.location}: states no voxel size; set voxel_size_nm (z, y, x)")
+        note = image.voxel_size_note
+        raise DataError(f"{image.location}: states no voxel size; set voxel_size_nm (z, y, x){note and f'. {note}'}")
+    return given_nm or stated_nm or (1.0, 1.0, 1.0)
+
+
+def _overruled(location: str, given_nm: ZyxNm | None, stated_nm: ZyxNm | None) -> str:
+    """A note for the run where a voxel size that was given is not that of the file; else empty."""
     if given_nm is None or stated_nm is None:
-        return given_nm or stated_nm or (1.0, 1.0, 1.0)
+        return ""
     pairs = zip(given_nm, stated_nm, strict=True)
-    if any(abs(given - stated) > _VOXEL_SIZE_TOLERANCE * given for given, stated in pairs):
-        raise DataError(
-            f"{image.location}: states voxels of {stated_nm} nm, but voxel_size_nm is {given_nm} (z, y, x); "
-            "correct the one that is wrong"
-        )
-    return given_nm
+    if all(abs(given - stated) <= _VOXEL_SIZE_TOLERANCE * given for given, stated in pairs):
+        return ""
+    given, stated = (sides(size_nm, by="x") for size_nm in (given_nm, stated_nm))
+    return f"{location} states voxels of {stated} nm (z, y, x); the given {given} nm are used"
 
 
 def _counts(truth: TruthView | None, geometry: Geometry) -> tuple[dict[str, int] | None, int]:
@@ -157,8 +169,10 @@ def _write_image(
         volume.write(block, data)
         if count_voxels:
             count_voxels(block.voxels)
-    build_pyramid(volume)
-    return histogram.summary()
+    intensity = histogram.summary()
+    limits, shown = (intensity.minimum, intensity.maximum), (intensity.low, intensity.high)
+    build_pyramid(Volume(store, volume.ome | {"omero": omero_grey(name, limits, shown)}))
+    return intensity
 
 
 def _write_truth(store: Store, truth: TruthView, geometry: Geometry, chunk_zyx: Zyx, shard_zyx: Zyx) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from pipeline.volume.parts import parts
+from pipeline.volume.geometry import parts
 
 LOW_QUANTILE, HIGH_QUANTILE = 0.005, 0.995
+PADDING_SHARE, GREY_PADDING_SHARE = 0.01, 0.1
+_FEW_VALUES = 8
 
 # Bins of float32 images: one for each value of the highest bits (sign, exponent, 11 of the mantissa), so that no
 # range has to be known beforehand and quantiles are right within 2^-12 of their value.
@@ -66,8 +69,26 @@ class IntensityHistogram:
         low, high = self._quantile(LOW_QUANTILE), self._quantile(HIGH_QUANTILE)
         return Intensity(self._minimum, self._maximum, low, high, mean, variance**0.5)
 
-    def _quantile(self, share: float) -> float:
-        cumulative = np.cumsum(self._counts)
+    def quantiles_without_padding(self, shares: Sequence[float]) -> tuple[list[float], float]:
+        """Quantiles of what is no padding, and the share of voxels that is.
+
+        Padding, of a margin or a mask, is the lowest or the highest value where it is a spike: more than
+        `PADDING_SHARE` of the voxels, and four times as many as have the value next to it; or any value that more than
+        `GREY_PADDING_SHARE` have. An image of a few values has none.
+        """
+        counts, values = self._counts.copy(), np.flatnonzero(self._counts)
+        found = np.pad(self._counts[values], 1)
+        beside = np.maximum(found[:-2], found[2:])
+        ends = np.isin(np.arange(values.size), (0, values.size - 1))
+        least = np.where(ends, PADDING_SHARE, GREY_PADDING_SHARE) * self._voxels
+        counts[values[(found[1:-1] > np.maximum(least, 4 * beside)) & (beside > 0)]] = 0
+        if np.count_nonzero(counts) < _FEW_VALUES:
+            counts = self._counts
+        padding = 1.0 - float(counts.sum()) / self._voxels
+        return [self._quantile(share, counts) for share in shares], padding
+
+    def _quantile(self, share: float, counts: np.ndarray | None = None) -> float:
+        cumulative = np.cumsum(self._counts if counts is None else counts)
         key = int(np.searchsorted(cumulative, share * cumulative[-1]))
         value = _bin_centre(key) if self._is_float else float(key)
         return min(max(value, self._minimum), self._maximum)

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import ConfigError, DataError
+from pipeline.volume.geometry import parts
 from pipeline.volume.ngff import LabelClass
-from pipeline.volume.parts import parts
 
 MAX_OVERLAPPING = 31
 MAX_EXCLUSIVE = 2**16 - 1
@@ -85,14 +85,17 @@ class ClassMap:
 
         Raises DataError naming `where`, the ids and their number of voxels when an id belongs to no class.
         """
-        known, codes = self._codes
         data = whole_numbers(source_ids, where).reshape(-1)
+        known, codes = self._codes(data.dtype)
+        if data.size and not known.size:
+            raise DataError(_unknown_ids_message(data, where))
         stored = np.empty(data.shape, self.dtype)
         unknown = []
         for part in parts(data):
-            index = np.minimum(np.searchsorted(known, data[part]), len(known) - 1)
+            values = data[part]
+            index = np.minimum(np.searchsorted(known, values), len(known) - 1)
             stored[part] = codes[index]
-            unknown.append(data[part][known[index] != data[part]])
+            unknown.append(values[known[index] != values])
         if any(values.size for values in unknown):
             raise DataError(_unknown_ids_message(np.concatenate(unknown), where))
         return stored.reshape(source_ids.shape)
@@ -133,8 +136,8 @@ class ClassMap:
         return np.array([unlabelled, *(np.count_nonzero(flat & bit) for bit in self.stored_values)], np.int64)
 
     @cached_property
-    def _codes(self) -> tuple[np.ndarray, np.ndarray]:
-        """All known source ids, sorted, and the stored id of each."""
+    def _code_of(self) -> dict[int, int]:
+        """The stored id of each known source id."""
         labelled = 0 if self.exclusive else 1
         code_of = dict.fromkeys(self.ignore_ids, 0)
         for value, ids in zip(self.stored_values, self.ids, strict=True):
@@ -142,8 +145,17 @@ class ClassMap:
                 code_of[source_id] = code_of.get(source_id, labelled) | value
         if not code_of:
             raise ConfigError("no class lists an id; list the ids of each class, or give one mask file a class")
-        known = sorted(code_of)
-        return np.array(known, np.int64), np.array([code_of[source_id] for source_id in known], self.dtype)
+        return code_of
+
+    def _codes(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
+        """The source ids that label data of an integer type can hold, sorted and in this type, and their stored ids.
+
+        NumPy searches int64 among uint64, or uint64 among int64, by way of float64, which has no room for ids above
+        2**53.
+        """
+        limits = np.iinfo(dtype)
+        fitting = sorted(source_id for source_id in self._code_of if limits.min <= source_id <= limits.max)
+        return np.array(fitting, dtype), np.array([self._code_of[source_id] for source_id in fitting], self.dtype)
 
     def _check_disjoint(self, inside: Sequence[np.ndarray | None], where: str) -> None:
         drawn = [(name, mask) for name, mask in zip(self.names, inside, strict=True) if mask is not None]
@@ -165,10 +177,17 @@ def _unknown_ids_message(unknown: np.ndarray, where: str) -> str:
     return f"{where}: ids {shown}{more} belong to no class; add them to a class or to the ignored ids"
 
 
+def _holds(dtype: type[np.integer], low: np.floating, high: np.floating) -> bool:
+    limits = np.iinfo(dtype)
+    return limits.min <= int(low) and int(high) <= limits.max
+
+
 def whole_numbers(data: np.ndarray, where: str) -> np.ndarray:
     """Label data as integers; floats are taken when they hold whole numbers. Raises DataError otherwise."""
     if data.dtype.kind in "bui":
         return data.astype(np.uint8) if data.dtype.kind == "b" else data
     if data.dtype.kind == "f" and np.isfinite(data).all() and (data == np.rint(data)).all():
-        return data.astype(np.int64)
+        fitting = [kind for kind in (np.int64, np.uint64) if not data.size or _holds(kind, data.min(), data.max())]
+        if fitting:
+            return data.astype(fitting[0])
     raise DataError(f"{where}: labels of type {data.dtype} hold values that are no ids; save them as integers")

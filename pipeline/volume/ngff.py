@@ -9,22 +9,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.errors import DataError
-from pipeline.volume.geometry import Geometry
+from pipeline.volume.geometry import Geometry, nanometres
 
 VERSION = "0.5"
 
 Json = dict[str, Any]
 LabelClass = tuple[int, str, str]
-
-_NANOMETRES = {
-    "angstrom": 0.1,
-    "nanometer": 1.0,
-    "micrometer": 1e3,
-    "millimeter": 1e6,
-    "centimeter": 1e7,
-    "meter": 1e9,
-    "picometer": 1e-3,
-}
 
 
 def group(ome: Json) -> Json:
@@ -51,6 +41,12 @@ def omero(channels: Sequence[str]) -> Json:
     """The transitional ``omero`` block, which carries the names of channels; values are fractions of one."""
     window = {"min": 0.0, "max": 1.0, "start": 0.0, "end": 1.0}
     return {"channels": [{"label": name, "color": "FFFFFF", "window": window} for name in channels]}
+
+
+def omero_grey(name: str, limits: tuple[float, float], shown: tuple[float, float]) -> Json:
+    """The ``omero`` block of an image without channels: its extreme values, and those to show as black and white."""
+    window = {"min": limits[0], "max": limits[1], "start": shown[0], "end": shown[1]}
+    return {"channels": [{"label": name, "color": "FFFFFF", "active": True, "window": window}]}
 
 
 def image_label(classes: Sequence[LabelClass]) -> Json:
@@ -114,9 +110,9 @@ def _composed(transformations: Sequence[Mapping[str, Any]], index: int, where: s
 def _nanometres(unit: str | None, where: str) -> float | None:
     if unit is None:
         return None
-    if unit not in _NANOMETRES:
-        raise DataError(f"{where}: unit {unit!r} is not a known length; use one of {', '.join(_NANOMETRES)}")
-    return _NANOMETRES[unit]
+    if (length := nanometres(unit)) is None:
+        raise DataError(f"{where}: unit {unit!r} is not a known length; use nanometer or micrometer")
+    return length
 
 
 def _transformations(geometry: Geometry, has_channels: bool) -> list[Json]:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
-from obstore.store import LocalStore, S3Store
+from obstore.store import GCSStore, HTTPStore, LocalStore, S3Store
 
 from pipeline.errors import InputError, StorageError
 
+DESCRIPTIONS = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "attributes.json", "info", "zarr.json")
+"""Names of what says how a volume is stored in many objects."""
+_METADATA_SECONDS = 1.0
 # object_store stages a local write as "<name>#<n>" and renames it when it is complete.
 STAGED = re.compile(r"#\d+$")
 
@@ -31,23 +37,92 @@ def local_directory(url_or_path: str | Path) -> Path | None:
     return Path(unquote(parts.path))
 
 
-def s3_client(url: str) -> S3Store:
-    """A client for ``s3://bucket/prefix``; keys, region and endpoint come from the AWS_* environment.
+Client = LocalStore | S3Store | GCSStore | HTTPStore
 
-    Addressing is path-style, as MinIO, Ceph and other S3-compatible servers need it.
+
+def remote_client(url: str) -> S3Store | GCSStore | HTTPStore:
+    """A client for a remote place: ``s3://``, ``gs://`` and, to be read only, ``https://`` and ``http://``.
+
+    Keys, region and endpoint come from the environment (AWS_*, GOOGLE_*); without keys a public place is read
+    anonymously. Requests that fail are tried again, for three minutes at most.
     """
     parts = urlsplit(url)
-    if parts.scheme != "s3" or not parts.netloc:
-        raise InputError(f"{url}: not a place that can be opened; use a path, file:///path or s3://bucket/prefix")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-    return S3Store(
-        parts.netloc,
-        prefix=parts.path.strip("/") or None,
-        region=region,
-        virtual_hosted_style_request=False,
-        client_options={"allow_http": endpoint.startswith("http://")},
+    prefix = parts.path.strip("/") or None
+    if parts.scheme == "s3" and parts.netloc:
+        endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        return S3Store(
+            parts.netloc,
+            prefix=prefix,
+            region=region,
+            virtual_hosted_style_request=False,  # as MinIO, Ceph and other S3-compatible servers need it
+            client_options={"allow_http": endpoint.startswith("http://")},
+            skip_signature=is_anonymous(url),
+        )
+    if parts.scheme == "gs" and parts.netloc:
+        emulator = os.environ.get("STORAGE_EMULATOR_HOST", "")
+        return GCSStore(
+            parts.netloc,
+            prefix=prefix,
+            client_options={"allow_http": emulator.startswith("http://")},
+            config={"base_url": emulator} if emulator else None,
+            skip_signature=is_anonymous(url),
+        )
+    if parts.scheme in ("https", "http") and parts.netloc:
+        return HTTPStore(url, client_options={"allow_http": parts.scheme == "http"})
+    raise InputError(
+        f"{url}: not a place that can be opened; use a path, file:///path, s3://bucket/prefix, gs://bucket/prefix or "
+        "https://host/path"
     )
+
+
+def is_anonymous(url: str) -> bool:
+    """Whether requests to a remote place carry no signature: there are no keys in the environment, nor a role."""
+    scheme, known = urlsplit(url).scheme, os.environ
+    if scheme == "s3":
+        if known.get("AWS_SKIP_SIGNATURE", "").lower() in ("true", "1"):
+            return True
+        return not any(known.get(name) for name in _AWS_KEYS) and not _has_role(*_AWS_METADATA)
+    if scheme == "gs":
+        saved = Path.home() / ".config/gcloud/application_default_credentials.json"
+        has_keys = any(known.get(name) for name in _GOOGLE_KEYS) or saved.is_file()
+        return not has_keys and not _has_role(*_GOOGLE_METADATA)
+    return True
+
+
+_AWS_KEYS = (
+    "AWS_ACCESS_KEY_ID",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+_GOOGLE_KEYS = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_PATH",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+)
+# What machines of the two clouds learn their keys from; elsewhere nobody answers.
+_AWS_METADATA = (
+    "PUT",
+    "http://169.254.169.254/latest/api/token",
+    "X-aws-ec2-metadata-token-ttl-seconds",
+    "60",
+)
+_GOOGLE_METADATA = ("GET", "http://169.254.169.254/computeMetadata/v1/", "Metadata-Flavor", "Google")
+
+
+@cache
+def _has_role(method: str, url: str, header: str, value: str) -> bool:
+    if os.environ.get("AWS_EC2_METADATA_DISABLED", "").lower() == "true":
+        return False
+    asked = urllib.request.Request(url, method=method, headers={header: value})
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with direct.open(asked, timeout=_METADATA_SECONDS) as answer:
+            return bool(answer.status == HTTPStatus.OK)
+    except OSError:
+        return False
 
 
 def local_client(directory: Path) -> LocalStore:
@@ -64,13 +139,24 @@ def storage_errors(place: str) -> Iterator[None]:
     try:
         yield
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
-        raise InputError(f"{place}: access denied ({_first_line(error)}); check permissions or AWS_* keys") from error
+        raise InputError(
+            f"{place}: access denied ({_first_line(error)}); check permissions or {_keys(place)}"
+        ) from error
     except (BaseError, OSError) as error:
         if "NoSuchBucket" in str(error):
             raise InputError(f"{place}: no such bucket; create it, or check the URL and AWS_ENDPOINT_URL") from error
         if isinstance(error, FileNotFoundError):
             raise
-        raise StorageError(f"{place}: {_first_line(error)}; check free space and connection") from error
+        check = "free space" if local_directory(place) else "the connection and the address"
+        raise StorageError(f"{place}: {_first_line(error)}; check {check}") from error
+
+
+def _keys(place: str) -> str:
+    """What opens a place that refused."""
+    names = {"s3": "AWS_* keys", "gs": "GOOGLE_APPLICATION_CREDENTIALS"}.get(urlsplit(place).scheme)
+    if names is None:
+        return "the address"
+    return f"{names} (there are none: it was asked as a public place)" if is_anonymous(place) else names
 
 
 def remove_staged(target: Path) -> None:

@@ -8,49 +8,27 @@ from itertools import product
 import numpy as np
 
 from pipeline.volume import ngff
-from pipeline.volume.geometry import Block, Geometry, Zyx, tile
-from pipeline.volume.multiscale import Level, Volume, create_level
-
-# Axes whose voxels are at most this much larger than the smallest are merged together with it.
-NEAR_ISOTROPIC = 1.5
+from pipeline.volume.geometry import Block, Zyx, pyramid_factors, tile
+from pipeline.volume.omezarr import Level, Volume, create_level, with_levels
 
 Downsample = Callable[[np.ndarray, Zyx], np.ndarray]
 
 
-def build_pyramid(volume: Volume) -> Volume:
+def build_pyramid(volume: Volume, coarsest_zyx: Zyx | None = None) -> Volume:
     """Write the coarser levels of a volume and list them in its metadata; returns the volume with all levels.
 
     Axes are halved that have the smallest voxels, until voxels are near-isotropic, then all; the last level
-    fits in one chunk. Levels that exist are computed again. Memory does not depend on the volume.
+    fits in `coarsest_zyx` (None: one chunk). Levels that exist are computed again. Memory does not depend on the
+    volume.
     """
     downsample = mode_of_windows if volume.is_labels else mean_of_windows
     levels = [volume.levels[0]]
-    while (factors := pyramid_factors(levels[-1].geometry, volume.chunk_zyx)) != (1, 1, 1):
+    while (factors := pyramid_factors(levels[-1].geometry, coarsest_zyx or volume.chunk_zyx)) != (1, 1, 1):
         levels.append(_add_level(volume, levels[-1], factors, len(levels), downsample))
-    ome = volume.ome | {
-        "multiscales": [
-            ngff.multiscale(
-                volume.name,
-                [level.geometry for level in levels],
-                has_channels=volume.array.ndim > 3,
-                method="mode" if volume.is_labels else "mean",
-            )
-        ]
-    }
+    ome = with_levels(volume.ome, [level.geometry for level in levels], has_channels=volume.array.ndim > 3)
     volume.store.write_json("zarr.json", ngff.group(ome))
     _delete_levels(volume, from_index=len(levels))
     return Volume(volume.store, ome)
-
-
-def pyramid_factors(geometry: Geometry, chunk_zyx: Zyx) -> Zyx:
-    """By how much each axis shrinks towards the next level, 1 or 2; all 1 once a level fits in one chunk."""
-    shape, size = geometry.shape_zyx, geometry.voxel_size_nm
-    divisible = [axis for axis in range(3) if shape[axis] > 1]
-    if not divisible or all(n <= c for n, c in zip(shape, chunk_zyx, strict=True)):
-        return 1, 1, 1
-    limit = NEAR_ISOTROPIC * min(size[axis] for axis in divisible)
-    z, y, x = (2 if axis in divisible and size[axis] <= limit else 1 for axis in range(3))
-    return z, y, x
 
 
 def mean_of_windows(data: np.ndarray, factors_zyx: Zyx) -> np.ndarray:

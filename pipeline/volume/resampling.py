@@ -13,11 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.volume.geometry import Block, Geometry, tile
-from pipeline.volume.graylevels import as_stored
-from pipeline.volume.grid import default_grid
-from pipeline.volume.multiscale import Volume
-from pipeline.volume.omezarr import create_image
+from pipeline.volume.geometry import Block, Geometry, ZyxNm, default_grid, tile
+from pipeline.volume.omezarr import Volume, create_image
 from pipeline.volume.pyramid import build_pyramid
 from pipeline.volume.stores import Store
 
@@ -27,7 +24,7 @@ LARGEST_RATIO = 8.0
 Weights = NDArray[np.float32]
 
 
-def resampled_geometry(geometry: Geometry, voxel_size_nm: tuple[float, float, float]) -> Geometry:
+def resampled_geometry(geometry: Geometry, voxel_size_nm: ZyxNm) -> Geometry:
     """Shape and place of a volume at another voxel size (z, y, x). Raises InputError above `LARGEST_RATIO`."""
     ratios = _ratios(geometry, voxel_size_nm)
     if any(not 1 / LARGEST_RATIO <= ratio <= LARGEST_RATIO for ratio in ratios):
@@ -41,7 +38,7 @@ def resampled_geometry(geometry: Geometry, voxel_size_nm: tuple[float, float, fl
     return Geometry((z, y, x), voxel_size_nm, (shift_z, shift_y, shift_x))
 
 
-def resample(image: Volume, store: Store, voxel_size_nm: tuple[float, float, float]) -> Volume:
+def resample(image: Volume, store: Store, voxel_size_nm: ZyxNm) -> Volume:
     """Write an image (z, y, x) at another voxel size, with its coarser levels; memory is that of some blocks."""
     geometry = resampled_geometry(image.geometry, voxel_size_nm)
     chunk_zyx, shard_zyx = default_grid(geometry)
@@ -58,16 +55,55 @@ def resample(image: Volume, store: Store, voxel_size_nm: tuple[float, float, flo
 
 
 def resampled_block(image: Volume, geometry: Geometry, block: Block) -> NDArray[np.float32]:
-    """The voxels (z, y, x) of a block of the geometry that `image` is brought to."""
+    """The voxels (channel?, z, y, x) of a block of the geometry that `image` is brought to."""
     ratios = _ratios(image.geometry, geometry.voxel_size_nm)
     edges = zip(block.start_zyx, block.stop_zyx, ratios, image.shape_zyx, strict=True)
     (z, weights_z), (y, weights_y), (x, weights_x) = (_weights(*axis) for axis in edges)
     window = image.read(Block((z, y, x), (z + weights_z.shape[1], y + weights_y.shape[1], x + weights_x.shape[1])))
-    thinner = np.einsum("az,zyx->ayx", weights_z, window.astype(np.float32), optimize=True)
+    thinner = np.einsum("az,...zyx->...ayx", weights_z, window.astype(np.float32), optimize=True)
     return np.asarray(np.matmul(np.matmul(weights_y, thinner), weights_x.T), np.float32)
 
 
-def _ratios(geometry: Geometry, voxel_size_nm: tuple[float, float, float]) -> list[float]:
+def nearest_block(labels: Volume, geometry: Geometry, block: Block) -> NDArray[Any]:
+    """The ids (z, y, x) of a block of the geometry that `labels` are brought to: of the voxel that holds its centre."""
+    ratios = _ratios(labels.geometry, geometry.voxel_size_nm)
+    edges = zip(block.start_zyx, block.stop_zyx, ratios, labels.shape_zyx, strict=True)
+    z, y, x = (
+        np.minimum(((np.arange(start, stop) + 0.5) * ratio).astype(np.int64), length - 1)
+        for start, stop, ratio, length in edges
+    )
+    window = labels.read(Block((z[0], y[0], x[0]), (z[-1] + 1, y[-1] + 1, x[-1] + 1)))
+    return window[np.ix_(z - z[0], y - y[0], x - x[0])]
+
+
+def bring_back(source: Volume, onto: Volume) -> Volume:
+    """Fill a volume with another one of the same place, ids by `nearest_block`, all else by `resampled_block`.
+
+    Returns it with its coarser levels. Memory is that of some blocks.
+    """
+    leading = onto.array.shape[:-3]
+    for shard in tile(onto.geometry.block, onto.shard_zyx):
+        data = np.empty((*leading, *shard.shape_zyx), onto.dtype)
+        for block in tile(shard, onto.chunk_zyx):
+            inside = block.shift([-start for start in shard.start_zyx]).slices
+            if onto.is_labels:
+                data[inside] = nearest_block(source, onto.geometry, block)
+            else:
+                data[(..., *inside)] = as_stored(resampled_block(source, onto.geometry, block), onto.dtype)
+        onto.write(shard, data)
+    return build_pyramid(onto)
+
+
+def as_stored(values: NDArray[np.floating[Any]], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """Values in the type of a volume: rounded and kept within its range where it holds whole numbers."""
+    if dtype.kind not in "ui":
+        return values.astype(dtype)
+    limits = np.iinfo(dtype)
+    rounded: NDArray[Any] = np.rint(values).clip(limits.min, limits.max).astype(dtype)
+    return rounded
+
+
+def _ratios(geometry: Geometry, voxel_size_nm: ZyxNm) -> list[float]:
     return [new / old for new, old in zip(voxel_size_nm, geometry.voxel_size_nm, strict=True)]
 
 

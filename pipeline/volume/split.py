@@ -9,14 +9,47 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Literal
 
-from pipeline.config import Fractions, Part, Split, SplitRegion
 from pipeline.errors import ConfigError
 from pipeline.volume.geometry import Block, Zyx, zyx
 
+Part = Literal["train", "validation", "test"]
 PART_IDS: dict[Part, int] = {"train": 1, "validation": 2, "test": 3}
 """Values of the split volume; 0 is the guard and what no part takes."""
 AXES = "zyx"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A box of a capture that goes to one part: ranges of voxels, end excluded; None is all of the axis."""
+
+    part: Part
+    capture: str | None = None
+    """None: every capture."""
+    z: tuple[int, int] | None = None
+    y: tuple[int, int] | None = None
+    x: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Fractions:
+    """Shares of the parts along an axis, guard bands aside; they add up to 1."""
+
+    train: float = 0.6
+    validation: float = 0.15
+    test: float = 0.25
+
+
+@dataclass(frozen=True)
+class SplitSettings:
+    """How captures are cut: by fractions along an axis, or into boxes."""
+
+    axis: Literal["auto", "z", "y", "x"] = "auto"
+    """auto: of the axes with room for all parts, the one that loses the smallest share to guard bands."""
+    fractions: Fractions = Fractions()
+    regions: tuple[Region, ...] = ()
+    """Where there are any, they count and the fractions do not."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +66,7 @@ class Parts:
         return blocks
 
 
-def split_capture(name: str, shape_zyx: Zyx, settings: Split, guard_zyx: Zyx) -> Parts:
+def split_capture(name: str, shape_zyx: Zyx, settings: SplitSettings, guard_zyx: Zyx) -> Parts:
     """Cut a capture into parts.
 
     Args:
@@ -50,7 +83,7 @@ def split_capture(name: str, shape_zyx: Zyx, settings: Split, guard_zyx: Zyx) ->
     return _from_fractions(name, shape_zyx, settings, guard_zyx)
 
 
-def _from_fractions(name: str, shape_zyx: Zyx, settings: Split, guard_zyx: Zyx) -> Parts:
+def _from_fractions(name: str, shape_zyx: Zyx, settings: SplitSettings, guard_zyx: Zyx) -> Parts:
     usable_zyx = zyx([n - 2 * guard for n, guard in zip(shape_zyx, guard_zyx, strict=True)], "usable")
     shares_zyx = [_lengths(usable, settings.fractions) for usable in usable_zyx]
     if settings.axis == "auto":
@@ -89,7 +122,7 @@ def _slab(shape_zyx: Zyx, axis: int, start: int, stop: int) -> Block:
     return Block(zyx(low, "start"), zyx(high, "stop"))
 
 
-def _from_regions(name: str, volume: Block, regions: Sequence[SplitRegion], guard_zyx: Zyx) -> Parts:
+def _from_regions(name: str, volume: Block, regions: Sequence[Region], guard_zyx: Zyx) -> Parts:
     wanted: dict[Part, list[Block]] = {part: [] for part in PART_IDS}
     for index, region in enumerate(regions):
         if region.capture in (None, name):
@@ -108,7 +141,7 @@ def _from_regions(name: str, volume: Block, regions: Sequence[SplitRegion], guar
     return parts
 
 
-def _box(region: SplitRegion, index: int, name: str, volume: Block) -> Block:
+def _box(region: Region, index: int, name: str, volume: Block) -> Block:
     start, stop = list(volume.start_zyx), list(volume.stop_zyx)
     for axis, key in enumerate(AXES):
         limits: tuple[int, int] | None = getattr(region, key)

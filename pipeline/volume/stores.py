@@ -5,19 +5,33 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import obstore
 
-from pipeline.errors import DataError, InputError
-from pipeline.volume.objects import local_client, local_directory, remove_staged, s3_client, storage_errors
+from pipeline.errors import DataError, InputError, StorageError
+from pipeline.volume.objects import (
+    DESCRIPTIONS,
+    Client,
+    local_client,
+    local_directory,
+    remote_client,
+    remove_staged,
+    storage_errors,
+)
+from pipeline.volume.written import record, record_removed
 
 if TYPE_CHECKING:
-    from obstore.store import LocalStore, S3Store
+    from obstore import ObjectMeta
+    from obstore.store import LocalStore
     from zarr.abc.store import Store as ZarrStore
+
+
+MOST_STATES = 100_000
 
 
 class Store:
@@ -33,14 +47,16 @@ class Store:
 
     @classmethod
     def open(cls, url_or_path: str | Path, *, create: bool = False) -> Store:
-        """The store at a path, ``file://`` URL or ``s3://bucket/prefix``.
+        """The store at a path, or a URL of ``file``, ``s3``, ``gs`` or, to be read only, ``https``.
 
         Raises InputError when a local place does not exist and `create` is false.
         """
         directory = local_directory(url_or_path)
         if directory is None:
             url = str(url_or_path).rstrip("/")
-            s3_client(url)
+            remote_client(url)
+            if create and url.startswith("http"):
+                raise InputError(f"{url}: can be read only; results go to a directory, s3:// or gs://")
             return cls(url)
         if directory.exists() and not directory.is_dir():
             raise InputError(f"{directory}: is a file; a directory is needed here")
@@ -68,35 +84,51 @@ class Store:
         """The directory, where this store is local; None for S3."""
         return local_directory(self.url)
 
+    @property
+    def readable_place(self) -> str:
+        """The path, where this store is local; else the URL."""
+        return str(self.local_path() or self.url)
+
     def read(self, key: str) -> bytes:
         """The bytes of one object. Raises FileNotFoundError when there is none."""
         with storage_errors(self._place(key)):
             return bytes(obstore.get(self._client(), key).bytes())
 
+    def read_range(self, key: str, start: int, stop: int) -> bytes:
+        """Some bytes of one object, `stop` excluded. Raises FileNotFoundError when there is none."""
+        with storage_errors(self._place(key)):
+            return bytes(obstore.get_range(self._client(), key, start=start, end=stop))
+
     def write(self, key: str, data: bytes) -> None:
         """Write one object, whole or not at all, in place of an earlier one."""
         with storage_errors(self._place(key)):
             obstore.put(self._client(create=True), key, data)
+            record(self._place(key), data)
             directory = self.local_path()
             if directory is not None:
                 remove_staged(directory / key)
 
     def exists(self, key: str) -> bool:
         """Whether the key holds an object (a mere prefix of keys does not count)."""
+        return self.size(key) is not None
+
+    def size(self, key: str) -> int | None:
+        """Bytes of one object; None where there is none."""
         try:
             with storage_errors(self._place(key)):
-                obstore.head(self._client(), key)
+                return int(obstore.head(self._client(), key)["size"])
         except FileNotFoundError:
-            return False
-        return True
+            return None
 
     def delete(self, key: str) -> None:
         """Remove one object, if it is there."""
         with storage_errors(self._place(key)), suppress(FileNotFoundError):
+            record_removed(self._place(key))
             obstore.delete(self._client(), key)
 
     def delete_all(self, prefix: str = "") -> None:
         """Remove every object below a prefix (whole path parts), what a killed writer staged included."""
+        record_removed(self._place(prefix))
         directory = self.local_path()
         if directory is not None:
             with storage_errors(self._place(prefix)), suppress(FileNotFoundError):
@@ -114,12 +146,29 @@ class Store:
             return iter(())
         return iter(sorted(entry["path"] for page in pages for entry in page))
 
+    def holds(self, prefix: str) -> bool:
+        """Whether there is any object below a prefix (whole path parts)."""
+        with storage_errors(self._place(prefix)), suppress(FileNotFoundError):
+            return any(len(page) for page in obstore.list(self._client(), prefix=prefix, chunk_size=1))
+        return False
+
     def states(self) -> tuple[tuple[str, int, str], ...]:
-        """Key, size in bytes and entity tag (or time of the last change) of every object, sorted."""
+        """Key, size in bytes and entity tag (or time of the last change) of objects, sorted.
+
+        Of every one, up to `MOST_STATES`; of a web server, which lists nothing, those that describe a volume.
+        """
         with storage_errors(self.url):
-            pages = list(obstore.list(self._client()))
-        entries = [entry for page in pages for entry in page]
+            if self.url.startswith("http"):
+                entries = [entry for name in DESCRIPTIONS if (entry := self._head(name))]
+            else:
+                pages = obstore.list(self._client())
+                entries = list(islice((entry for page in pages for entry in page), MOST_STATES))
         return tuple(sorted((e["path"], e["size"], e["e_tag"] or str(e["last_modified"])) for e in entries))
+
+    def _head(self, key: str) -> ObjectMeta | None:
+        with suppress(FileNotFoundError):
+            return obstore.head(self._client(), key)
+        return None
 
     def read_json(self, key: str) -> Any:
         """The content of a JSON object. Raises FileNotFoundError, or DataError when it is not JSON."""
@@ -132,7 +181,7 @@ class Store:
 
     def write_json(self, key: str, content: Any) -> None:
         """Write content as JSON, always the same bytes for the same content."""
-        self.write(key, (json.dumps(content, indent=2) + "\n").encode())
+        self.write(key, as_json(content))
 
     def zarr(self) -> ZarrStore:
         """This prefix as a zarr store, with the same errors and the same whole-object writes."""
@@ -143,10 +192,10 @@ class Store:
     def _place(self, key: str) -> str:
         return f"{self.url}/{key}"
 
-    def _client(self, *, create: bool = False) -> LocalStore | S3Store:
+    def _client(self, *, create: bool = False) -> Client:
         directory = self.local_path()
         if directory is None:
-            return self._s3
+            return self._remote
         if create:
             directory.mkdir(parents=True, exist_ok=True)
         elif not directory.is_dir():
@@ -160,5 +209,32 @@ class Store:
         return local_client(directory)
 
     @cached_property
-    def _s3(self) -> S3Store:
-        return s3_client(self.url)
+    def _remote(self) -> Client:
+        return remote_client(self.url)
+
+
+@contextmanager
+def whole_file(path: Path, what: str) -> Iterator[Path]:
+    """Yield where to write a local file, which appears under its name when it is complete.
+
+    Args:
+        path: of the file; its folder is made.
+        what: it is, for the message.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    partial = path.with_name(f".partial-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        partial.replace(path)
+    except OSError as error:
+        raise StorageError(f"{path}: {what} was not written ({error}); check free space and permissions") from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def as_json(content: Any) -> bytes:
+    """The bytes that `Store.write_json` writes. Raises ValueError for NaN and infinity, which JSON has not."""
+    return (json.dumps(content, indent=2, allow_nan=False) + "\n").encode()

@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.errors import ConfigError, DataError
 from pipeline.volume.geometry import Block
 from pipeline.volume.labels import ClassMap
-from pipeline.volume.sources import Source, open_source
+from pipeline.volume.sources import STRANGER, Policy, Source, open_source
 from pipeline.volume.streaming import pieces
 
 # In place of a mask: the class takes every voxel that is in no mask.
@@ -74,18 +74,19 @@ def open_truth(
     *,
     labelled_slices: Sequence[int] | None,
     span: range,
+    policy: Policy = STRANGER,
 ) -> TruthView:
     """The labels of the slices `span` of a raw volume; files are closed with the stack `opened`.
 
     See `ingest_capture` for `labels` and `labelled_slices`. Raises DataError naming both files when shapes
     differ, and ConfigError when masks and class names, or slices and volume, do not match.
     """
-    masks = not isinstance(labels, str)
+    masks, gaps_allowed = not isinstance(labels, str), labelled_slices is not None
     locations = _mask_locations(labels, classes) if not isinstance(labels, str) else [labels]
     sources: list[Source | None] = [
         None
         if location == FILL and masks
-        else opened.enter_context(open_source(location, base, gaps_allowed=labelled_slices is not None))
+        else opened.enter_context(open_source(location, base, policy, gaps_allowed=gaps_allowed, labels=True))
         for location in locations
     ]
     drawn = [source for source in sources if source is not None]
@@ -121,12 +122,25 @@ def _file_slices(source: Source, raw: Source, labelled_slices: Sequence[int] | N
     if source.shape_zyx == raw.shape_zyx:
         return tuple((z, z) for z in labelled)
     if source.shape_zyx == (len(labelled), *raw.shape_zyx[1:]):
+        _refuse_other_numbers(source, raw, labelled)
         return tuple((z, index) for index, z in enumerate(labelled))
     wanted = "" if labelled_slices is None else f" or {len(labelled)} labelled slices of that size"
     raise DataError(
         f"labels {source.location} have shape {source.shape_zyx}, but {raw.location} has {raw.shape_zyx} (z, y, x); "
         f"give labels of that shape{wanted or ', or list the labelled slices'}"
     )
+
+
+def _refuse_other_numbers(source: Source, raw: Source, labelled: Sequence[int]) -> None:
+    """Where the files of raw slices and of labels are numbered, those that belong together have one number."""
+    if not source.slice_numbers or not raw.slice_numbers:
+        return
+    for z, number in zip(labelled, source.slice_numbers, strict=True):
+        if raw.slice_numbers[z] != number:
+            raise DataError(
+                f"{source.where(labelled.index(z))}: has the number {number}, but labelled slice {z} of {raw.location} "
+                f"is {raw.where(z)}; slices are counted from 0: correct labelled_slices, or give both files one number"
+            )
 
 
 def _runs(file_slices: Sequence[int]) -> list[tuple[int, int, int]]:

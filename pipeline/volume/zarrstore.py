@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, Iterable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from zarr.storage import ObjectStore
 
-from pipeline.volume.objects import local_directory, remove_staged, storage_errors
+from pipeline.errors import InputError
+from pipeline.volume.objects import DESCRIPTIONS, is_anonymous, local_directory, remove_staged, storage_errors
+from pipeline.volume.written import record, record_empty
 
 if TYPE_CHECKING:
-    from obstore.store import LocalStore, S3Store
     from zarr.abc.store import ByteRequest
     from zarr.core.buffer import Buffer, BufferPrototype
 
+    from pipeline.volume.objects import Client
 
-class ObstoreZarr(ObjectStore["LocalStore | S3Store"]):
+
+class ObstoreZarr(ObjectStore["Client"]):
     """zarr's own store on obstore, with vemseg's errors and no leftovers of killed writers."""
 
-    def __init__(self, client: LocalStore | S3Store, url: str, *, read_only: bool = False) -> None:
+    def __init__(self, client: Client, url: str, *, read_only: bool = False) -> None:
         super().__init__(client, read_only=read_only)
         self.url = url
         self._directory = local_directory(url)
@@ -26,11 +31,64 @@ class ObstoreZarr(ObjectStore["LocalStore | S3Store"]):
         return ObstoreZarr(self.store, self.url, read_only=read_only)
 
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
-        with storage_errors(f"{self.url}/{key}"):
-            return await super().get(key, prototype, byte_range)
+        try:
+            with self._errors(key):
+                return await super().get(key, prototype, byte_range)
+        except InputError:
+            # A public place that must not be listed refuses what is not there.
+            if self._directory is None and key.rsplit("/", 1)[-1] in DESCRIPTIONS and is_anonymous(self.url):
+                return None
+            raise
+
+    async def get_partial_values(
+        self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]
+    ) -> list[Buffer | None]:
+        with self._errors():
+            return await super().get_partial_values(prototype, key_ranges)
+
+    async def exists(self, key: str) -> bool:
+        with self._errors(key):
+            return await super().exists(key)
+
+    async def getsize(self, key: str) -> int:
+        with self._errors(key):
+            return await super().getsize(key)
 
     async def set(self, key: str, value: Buffer) -> None:
-        with storage_errors(f"{self.url}/{key}"):
+        with self._errors(key):
             await super().set(key, value)
+            record(self._place(key), value.to_bytes())
             if self._directory is not None:
                 remove_staged(self._directory / key)
+
+    async def set_if_not_exists(self, key: str, value: Buffer) -> None:
+        with self._errors(key):
+            if not await super().exists(key):
+                await super().set_if_not_exists(key, value)
+                record(self._place(key), value.to_bytes())
+
+    async def delete(self, key: str) -> None:
+        with self._errors(key):
+            await super().delete(key)
+            record_empty(self._place(key))
+
+    async def list(self) -> AsyncGenerator[str, None]:
+        with self._errors():
+            async for key in super().list():
+                yield key
+
+    async def list_prefix(self, prefix: str) -> AsyncGenerator[str, None]:
+        with self._errors(prefix):
+            async for key in super().list_prefix(prefix):
+                yield key
+
+    async def list_dir(self, prefix: str) -> AsyncGenerator[str, None]:
+        with self._errors(prefix):
+            async for key in super().list_dir(prefix):
+                yield key
+
+    def _errors(self, key: str = "") -> AbstractContextManager[None]:
+        return storage_errors(self._place(key))
+
+    def _place(self, key: str) -> str:
+        return f"{self.url}/{key}"

@@ -8,38 +8,29 @@ from __future__ import annotations
 
 import fcntl
 import shutil
-from dataclasses import dataclass, replace
-from math import prod
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError, InputError
-from pipeline.volume.archive import extract
-from pipeline.volume.geometry import Zyx
-from pipeline.volume.image_view import ImageView
+from pipeline.figures.slices import grey_image
+from pipeline.volume import confined
+from pipeline.volume.description import Description, refuse_unreadable
+from pipeline.volume.geometry import Zyx, ZyxNm
+from pipeline.volume.greyvalues import GreyValues
 from pipeline.volume.objects import local_directory
-from pipeline.volume.sources import Source, hdf5, open_source
-from pipeline.volume.sources.base import VoxelSize, decoding
-from pipeline.volume.sources.packed import only_volume
-from pipeline.webapp.limits import Limits, in_words
-from pipeline.webapp.references import refuse_references
+from pipeline.volume.sources import Policy
+from pipeline.volume.sources.packed import PackedSource
+from pipeline.volume.sources.registry import format_names, known_formats, suffixes
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.uploads import FACTS
 
 UNPACKED = "unpacked"
-ARCHIVES = (".zip", ".npz")
-SUFFIXES = (*ARCHIVES, ".tif", ".tiff", ".mrc", ".rec", ".map", ".mrcs", ".st", ".h5", ".hdf5", ".hdf", ".npy")
-"""Endings of files that can be uploaded."""
-PREVIEW_PIXELS = 1024
-"""Longest side of a preview."""
-PREVIEW_BYTES = 2**28
-"""A slice that takes more to decode has no preview."""
-CHUNK_BYTES = 2**28
-"""Volumes stored in larger pieces are refused: each takes as much memory, of the server and of the steps."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +40,7 @@ class Found:
     name: as the user calls it. location: as `vemseg prepare --input` takes it. kind: in words.
     voxel_size_nm: z, y, x as the file states it; None where the user has to say it.
     size_bytes: of the voxels. notes: what else the user should know.
-    preview: the middle slice (y, x), thinned to `PREVIEW_PIXELS`; None where a slice is too large to look at.
+    preview: the middle slice (y, x), thinned; None where a slice is too large to look at. rows: what it is, in words.
     """
 
     name: str
@@ -57,27 +48,39 @@ class Found:
     kind: str
     shape_zyx: Zyx
     dtype: str
-    voxel_size_nm: VoxelSize | None
+    voxel_size_nm: ZyxNm | None
     size_bytes: int
     notes: tuple[str, ...]
     preview: NDArray[np.uint8] | None
+    rows: dict[str, str] = field(default_factory=dict)
+    grey_values: GreyValues | None = None
 
 
-def inspect_upload(path_or_url: str | Path, limits: Limits) -> Found:
+def inspect_upload(path_or_url: str | Path, policy: Policy, room_bytes: int | None = None) -> Found:
     """Look at a file, a folder or an ``s3://`` URL; an archive in an upload's folder is unpacked there, to `UNPACKED`.
+
+    room_bytes: what an archive may take of the disk when it is unpacked; all that is free, if nothing is said.
 
     Raises InputError (DataError) saying what is wrong in the user's words, StorageError when the disk is full.
     """
     text = str(path_or_url)
-    folder = local_directory(text)
-    if folder is None:
-        return _look(text, text.rstrip("/").rsplit("/", 1)[-1], text, limits)
-    if not folder.exists():
-        raise InputError(f"{folder.name}: there is no such file or folder")
+    place = local_directory(text)
+    if place is None:
+        return _found(text.rstrip("/").rsplit("/", 1)[-1], _inspect(text, text, policy, remote=True))
+    if not place.exists():
+        raise InputError(f"{place.name}: there is no such file or folder; check how it is spelt")
     try:
-        return _look_at(folder, limits)
+        return _found(place.name, _look_at(place, policy, room_bytes))
     except DataError as error:
-        raise DataError(_without_folders(str(error), folder)) from error
+        raise DataError(_without_folders(str(error), place)) from error
+
+
+def refuse_other_kinds(name: str) -> None:
+    """Raise DataError for a file that by its name is no volume: its bytes need not come."""
+    if not name.lower().endswith(suffixes()):
+        raise DataError(
+            f"{name} is no volume that can be read; give one of: {known_formats()} (a folder as a zip file)"
+        )
 
 
 def permitted(text: str, settings: Settings) -> str:
@@ -110,141 +113,95 @@ def _below(url: str, allowed: str) -> bool:
     return wanted[:2] == place[:2] and inside and ".." not in unquote(wanted.path).split("/")
 
 
-def _look_at(place: Path, limits: Limits) -> Found:
-    if place.is_dir():
-        return _look(str(place), place.name, f"folder of {_content(place)}", limits)
-    _refuse_unreadable(place)
-    is_upload = (place.parent / FACTS).is_file()
-    if is_upload and place.suffix.lower() in ARCHIVES:
-        inside = only_volume(_unpacked(place, limits), place.name)
-        return _look(inside, place.name, f"archive of {_content(Path(inside))}", limits)
-    if place.suffix.lower() in hdf5.SUFFIXES:
-        return _look_at_largest(place, limits)
-    return _look(str(place), place.name, _KINDS[place.suffix.lower()], limits)
+def _look_at(place: Path, policy: Policy, room_bytes: int | None) -> Description:
+    if place.is_file():
+        refuse_other_kinds(place.name)
+        refuse_unreadable(place)
+        if (place.parent / FACTS).is_file() and place.suffix.lower() in PackedSource.suffixes:
+            return _look_into(place, policy, room_bytes)
+    return _inspect(place.name, str(place), policy, readable=[place])
 
 
-def _look_at_largest(file: Path, limits: Limits) -> Found:
-    """Of several datasets the one with the most voxels is the image; the user is told."""
-    with decoding(file.name), h5py.File(file, "r") as opened:
-        sizes = {name: prod(shape) for name, shape in hdf5.volumes(opened).items()}
-    if len(sizes) < 2:
-        return _look(str(file), file.name, "HDF5 dataset", limits)
-    largest = max(sizes, key=lambda name: sizes[name])
-    found = _look(f"{file}:/{largest}", file.name, f"HDF5 dataset /{largest}", limits)
-    return replace(found, notes=(*found.notes, f"Of {len(sizes)} datasets in the file, the largest is taken."))
-
-
-_KINDS = {
-    **dict.fromkeys(ARCHIVES, "archive"),
-    **dict.fromkeys(hdf5.SUFFIXES, "HDF5 file"),
-    ".tif": "TIFF stack",
-    ".tiff": "TIFF stack",
-    ".npy": "NumPy array",
-    **dict.fromkeys((".mrc", ".rec", ".map", ".mrcs", ".st"), "MRC volume"),
-}
-
-
-def _content(inside: Path) -> str:
-    if inside.is_dir():
-        return "Zarr" if any((inside / mark).is_file() for mark in ("zarr.json", ".zarray", ".zgroup")) else "slices"
-    return f"one {_KINDS.get(inside.suffix.lower(), 'file')}"
-
-
-def refuse_other_kinds(name: str) -> None:
-    """Raise DataError for a file that by its name is no volume: its bytes need not come."""
-    if not name.lower().endswith(SUFFIXES):
-        raise DataError(
-            f"{name} is no volume that can be read; give a zip of PNG or TIFF slices, a TIFF stack, MRC, HDF5, NumPy, "
-            "or a zipped OME-Zarr"
-        )
-
-
-def _refuse_unreadable(file: Path) -> None:
-    """Say at once what no reader has to find out: an empty file, another kind of file, an archive that is none."""
-    if file.stat().st_size == 0:
-        raise DataError(f"{file.name} is empty (0 bytes); export the stack again")
-    refuse_other_kinds(file.name)
-    suffix = file.suffix.lower()
-    with file.open("rb") as content:
-        head = content.read(4)
-    if suffix in ARCHIVES and not head.startswith(b"PK"):
-        raise DataError(
-            f"{file.name} is not a zip file, although its name ends in {suffix}; pack the slices with your computer's "
-            "own 'compress' or 'send to zip'"
-        )
-
-
-def _unpacked(archive: Path, limits: Limits) -> Path:
-    """The archive's content, unpacked once: a folder that is there is whole."""
+def _look_into(archive: Path, policy: Policy, room_bytes: int | None) -> Description:
+    """Describe what is in an archive, which is unpacked once: a folder that is there is whole."""
     folder, staged = archive.with_name(UNPACKED), archive.with_name(f".{UNPACKED}")
     with (archive.parent / FACTS).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a page that is loaded anew meanwhile waits, and finds it done
-        if not folder.exists():
+        if folder.exists():
+            return _inspect(archive.name, str(folder), policy, readable=[folder], archive=str(archive))
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir()
+        try:
+            found = _inspect(
+                archive.name,
+                str(staged),
+                policy,
+                [archive],
+                writable=[staged],
+                archive=str(archive),
+                unpack=True,
+                room_bytes=room_bytes,
+            )
+        except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
-            staged.mkdir()
-            try:
-                extract(archive, staged, limits.of_archives)
-            except BaseException:
-                shutil.rmtree(staged, ignore_errors=True)
-                raise
-            staged.rename(folder)
-    return folder
+            raise
+        staged.rename(folder)
+    return replace(found, location=found.location.replace(str(staged), str(folder), 1))
 
 
-def _look(location: str, name: str, kind: str, limits: Limits) -> Found:
-    with open_source(location, Path("/")) as source:
-        refuse_references(location)
-        image = ImageView(source, 0, source.shape_zyx[0])
-        size_bytes = prod(image.shape_zyx) * image.dtype.itemsize
-        if size_bytes > limits.volume_bytes:
-            raise DataError(
-                f"{name} holds {in_words(size_bytes)} of voxels, at most {in_words(limits.volume_bytes)} are taken; "
-                "cut it into parts"
-            )
-        if source.chunk_bytes > CHUNK_BYTES:
-            raise DataError(
-                f"{name} is stored in pieces of {in_words(source.chunk_bytes)}, at most {in_words(CHUNK_BYTES)} are "
-                "read at once; save it with smaller chunks"
-            )
-        return Found(
-            name=name,
-            location=location,
-            kind=kind,
-            shape_zyx=image.shape_zyx,
-            dtype=str(source.dtype),
-            voxel_size_nm=source.voxel_size_nm,
-            size_bytes=size_bytes,
-            notes=tuple(_notes(image, source)),
-            preview=_preview(image),
-        )
-
-
-def _notes(image: ImageView, source: Source) -> list[str]:
-    depth, height, width = image.shape_zyx
-    found = []
-    if depth == 1:
-        found.append("It is a single slice.")
-    if min(height, width) < 32:
-        found.append(f"Its slices are tiny ({height} × {width} pixels).")
-    if image.dtype != source.dtype:
-        found.append(f"Its {source.dtype} voxels are kept as {image.dtype}.")
+def _inspect(
+    name: str,
+    place: str,
+    policy: Policy,
+    readable: Sequence[Path] = (),
+    *,
+    writable: Sequence[Path] = (),
+    remote: bool = False,
+    **arguments: Any,
+) -> Description:
+    """Look at a place in a process that can read nothing else."""
+    formats = format_names()
+    answer = confined.run(
+        "pipeline.volume.description:inspect",
+        {"place": place, "policy": policy.as_json(), "formats": formats, **arguments},
+        what=name,
+        readable=readable,
+        writable=writable,
+        modules={each.partition(":")[0] for each in formats},
+        remote=remote,
+    )
+    found = Description.of_answer(answer, name)
+    if not lies_within(found.location, place):
+        raise DataError(f"{name}: cannot be read; the process that looked at it named another place")
     return found
 
 
-def _preview(image: ImageView) -> NDArray[np.uint8] | None:
-    from pipeline.scoring.slices import grey_image
+def lies_within(location: str, place: str) -> bool:
+    """Whether a location is a place, a file below it, or a part of either: nothing that a link or `..` leads to."""
+    if location == place or location.startswith(f"{place}:/"):
+        return ".." not in location.removeprefix(place)
+    path = local_directory(location.partition(":/")[0])
+    return path is not None and path.resolve().is_relative_to(Path(place).resolve())
 
-    depth, height, width = image.shape_zyx
-    if height * width * image.dtype.itemsize > PREVIEW_BYTES:
-        return None
-    step = -(-max(height, width) // PREVIEW_PIXELS)
-    middle = image.read(depth // 2, depth // 2 + 1)[0]
-    return grey_image(middle[::step, ::step])[..., 0]
+
+def _found(name: str, what: Description) -> Found:
+    return Found(
+        name=name,
+        location=what.location,
+        kind=what.kind,
+        shape_zyx=what.shape_zyx,
+        dtype=what.dtype,
+        voxel_size_nm=what.voxel_size_nm,
+        size_bytes=what.size_bytes,
+        notes=tuple(f"{each.text} {each.cure}".strip() for each in what.remarks if each.code != "no-voxel-size"),
+        rows=what.rows,
+        grey_values=what.grey_values,
+        preview=None if what.preview is None else grey_image(what.preview)[..., 0],
+    )
 
 
 def _without_folders(message: str, place: Path) -> str:
-    """The message with the user's file name for every path below its folder."""
-    unpacked = place.with_name(UNPACKED)
-    for path in (f"{unpacked}/", str(unpacked), f"{place.with_name('.' + UNPACKED)}/", f"{place.parent}/"):
-        message = message.replace(path, "")
-    return message.replace("below /;", ";")
+    """The message with the user's file name for every path of the server."""
+    for folder in (place.with_name(f".{UNPACKED}"), place.with_name(UNPACKED)):
+        message = message.replace(f"{folder}/", "").replace(str(folder), place.name)
+    return message.replace(f"{place.parent}/", "")

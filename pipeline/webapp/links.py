@@ -1,4 +1,4 @@
-"""Links to a job's files for viewers that cannot sign in, such as Neuroglancer or napari.
+"""Links to a job's volumes for viewers that cannot sign in, such as Neuroglancer or napari.
 
 A link holds the owner and the job, signed with the server's key: only who sees the job can make it, whoever is given
 it can read the volumes of that one job, and it ends with the job.

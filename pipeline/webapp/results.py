@@ -1,11 +1,15 @@
-"""What came out of a job: slices to look at, counts, files to take home, volumes for viewers elsewhere.
+"""What came out of a job: slices to look at, counts, files to take home, volumes for other viewers.
 
-Slices are read where they lie. All that takes longer is made once, in a process of its own (`making`), so that the
-server's memory stays small and its pages answer meanwhile.
+Slices are read where they lie, and no file is handed out that is not what the job wrote. All that takes longer is made
+once, in a process of its own (`downloads`), so that the server's memory stays small and its pages answer meanwhile.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -15,19 +19,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.scoring.slices import topmost_class
-from pipeline.steps.run import Run, target_classes
-from pipeline.steps.unlabelled import VOLUME
-from pipeline.volume.geometry import Block, Geometry, Zyx
-from pipeline.volume.multiscale import Level
-from pipeline.volume.omezarr import Volume
-from pipeline.webapp.counting import ClassCount
-from pipeline.webapp.downloads import COUNTS, DOWNLOADS, SCENE, Download
+from pipeline.figures.slices import topmost_class
+from pipeline.run.layout import Run, target_classes
+from pipeline.run.verify import Vouched
+from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm
+from pipeline.volume.omezarr import Level, Volume
+from pipeline.webapp.downloads import COUNTS, DOWNLOADS, SCENE, made, place_of
 from pipeline.webapp.jobs import Job
-from pipeline.webapp.making import made
 
 SLICE_PIXELS = 2048
 """Longest side of a slice; of a larger one a coarser level is shown."""
+SPECK_VOXELS = 64
+"""Pieces below are specks, mostly noise, and counted apart; of voxels of the level that is counted."""
 _CONTRAST_PERCENTILES = (0.5, 99.5)
 
 
@@ -44,14 +47,34 @@ class View:
     column_nm: float
 
 
+@dataclass(frozen=True)
+class ClassCount:
+    """A class in a result.
+
+    voxels: at full resolution, exactly. share: of all predicted voxels. pieces: connected (by faces) parts of
+    at least `SPECK_VOXELS`; specks: the smaller ones; both as counted at pieces_level (0: full resolution).
+    """
+
+    number: int
+    name: str
+    color: str
+    voxels: int
+    volume_um3: float
+    share: float
+    pieces: int
+    specks: int
+    median_piece_um3: float
+    pieces_level: int
+
+
 class Result:
     """The result of a job that is done; `Result.open` it. Its methods may be called from any thread."""
 
     def __init__(self, job: Job) -> None:
         self._job, self._run = job, Run.open(job.run)
         self.target = job.record.target
-        self.image: Volume = self._run.image(VOLUME)
-        self.labels: Volume = self._run.segmentation(self.target, VOLUME)
+        self.image: Volume = self._run.image(self._run.result)
+        self.labels: Volume = self._run.segmentation(self.target, self._run.result)
         self.classes: list[tuple[int, str, str]] = target_classes(self._run.config, self.target)
         """Value in label volumes, name and colour of each class; the k-th is number k, from 1, in slices."""
 
@@ -73,7 +96,7 @@ class Result:
         return self.geometry.shape_zyx
 
     @property
-    def voxel_size_nm(self) -> tuple[float, float, float]:
+    def voxel_size_nm(self) -> ZyxNm:
         """Of a voxel at full resolution, z, y, x."""
         return self.geometry.voxel_size_nm
 
@@ -112,7 +135,8 @@ class Result:
         start, stop = [0, 0, 0], list(image.geometry.shape_zyx)
         start[axis], stop[axis] = there, there + 1
         block = Block((start[0], start[1], start[2]), (stop[0], stop[1], stop[2]))
-        grey, values = (level.read(block).squeeze(axis) for level in (image, labels))
+        grey = self._read(self.image, image, block).squeeze(axis)
+        values = self._read(self.labels, labels, block).squeeze(axis)
         return self._as_grey(grey), self.class_numbers(values)
 
     def class_numbers(self, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -122,9 +146,34 @@ class Result:
         numbers: NDArray[np.uint8] = values.astype(np.uint8)  # classes that exclude each other are stored as numbers
         return numbers
 
+    @cached_property
+    def background(self) -> int | None:
+        """Number of the class that more than half of the voxels are of, if there is one: what the others lie in."""
+        shares = [share for _, share in self.shares().values()]
+        largest = max(range(len(shares)), key=shares.__getitem__)
+        return largest + 1 if len(shares) > 1 and shares[largest] > 0.5 else None
+
+    def shares(self) -> dict[str, tuple[int, float]]:
+        """Voxels of each class, and their share of all that are predicted, by name; in the order of the classes."""
+        text = (self._job.run / "evaluation" / "shares.csv").read_text(encoding="utf-8")
+        return {row["class"]: (int(row["voxels"]), float(row["share"])) for row in csv.DictReader(io.StringIO(text))}
+
+    def download_size(self, kind: str) -> int | None:
+        """Bytes of a file of `DOWNLOADS`: as it was made, or about as it will be; None where that cannot be told."""
+        path = place_of(self._job, DOWNLOADS[kind])
+        if path.exists():
+            return path.stat().st_size
+        if kind == "tiff":
+            return self.labels.array.nbytes
+        if kind == "ome-zarr":
+            image, labels = _folder(self.image), _folder(self.labels)
+            whole = [image] if labels.is_relative_to(image) else [image, labels]
+            return sum(file.stat().st_size for folder in whole for file in folder.rglob("*") if file.is_file())
+        return None
+
     def class_counts(self) -> list[ClassCount]:
         """Voxels, volume, share and pieces of each class; counted when it is first asked for."""
-        return ClassCount.read(made(self._job, COUNTS))
+        return [ClassCount(**fields) for fields in json.loads(made(self._job, COUNTS).read_text(encoding="utf-8"))]
 
     def scene(self) -> Path:
         """A page with the classes' surfaces to turn around; made when it is first asked for."""
@@ -140,6 +189,46 @@ class Result:
         """The folders of the OME-Zarr volumes, for viewers that read them piece by piece."""
         return {"raw": _folder(self.image), "labels": _folder(self.labels)}
 
+    def file(self, volume: str, name: str) -> Path | None:
+        """A file of one of the volumes; None where there is none, as of a shard that holds nothing but zeros.
+
+        Raises InputError when it is not what the job wrote, and KeyError for another volume.
+        """
+        folder = self.volumes()[volume].resolve()
+        path = (folder / name).resolve()
+        if not path.is_relative_to(folder):
+            return None
+        self._refuse_damaged([path.relative_to(self._job.run.resolve()).as_posix()])
+        return path if path.is_file() else None
+
+    def refuse_damaged(self) -> None:
+        """Raise InputError when image, classes or their shares are not what the job wrote."""
+        self._refuse_damaged(["evaluation/shares.csv"])
+        for volume in (self.image, self.labels):
+            for level in volume.levels:
+                self._refuse_damaged(self._keys(volume, level, level.geometry.block))
+
+    def _read(self, volume: Volume, level: Level, block: Block) -> NDArray[Any]:
+        self._refuse_damaged(self._keys(volume, level, block))
+        return level.read(block)
+
+    def _keys(self, volume: Volume, level: Level, block: Block) -> Iterator[str]:
+        place = volume.store.url.removeprefix(f"{self._run.store.url}/")
+        return (f"{place}/{key}" for key in level.keys(block))
+
+    def _refuse_damaged(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            problem = self._vouched.problem_of(key)
+            if problem:
+                raise InputError(
+                    f"the result of {self._job.name} was damaged on the server's disk: {key} {problem}. Segment the "
+                    "volume again, and tell whoever runs this server"
+                )
+
+    @cached_property
+    def _vouched(self) -> Vouched:
+        return Vouched(self._run.store)
+
     def _level_for(self, axes: list[int]) -> int:
         for number, (image, _) in enumerate(self.levels):
             if max(image.geometry.shape_zyx[axis] for axis in axes) <= SLICE_PIXELS:
@@ -150,7 +239,8 @@ class Result:
     def _contrast(self) -> tuple[float, float]:
         """The grey values shown as black and as white: the same for all slices, from the coarsest level."""
         level = self.image.levels[-1]
-        low, high = np.percentile(level.read(level.geometry.block).astype(np.float32), _CONTRAST_PERCENTILES)
+        grey = self._read(self.image, level, level.geometry.block)
+        low, high = np.percentile(grey.astype(np.float32), _CONTRAST_PERCENTILES)
         return float(low), float(max(high, low + 1e-6))
 
     def _as_grey(self, values: NDArray[Any]) -> NDArray[np.uint8]:
@@ -169,6 +259,3 @@ def _folder(volume: Volume) -> Path:
     path = volume.store.local_path()
     assert path is not None  # a job's run lies in its folder
     return path
-
-
-__all__ = ["DOWNLOADS", "ClassCount", "Download", "Result", "View"]

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pipeline.webapp.cleanup import DAY_SECONDS
+from pipeline.webapp.database import Database
 from pipeline.webapp.jobs import JobStore
 from pipeline.webapp.links import Links
 from pipeline.webapp.owners import Owners, secret_key
@@ -20,6 +22,7 @@ class Services:
     """The parts of a server, made once."""
 
     settings: Settings
+    database: Database
     owners: Owners
     links: Links
     uploads: Uploads
@@ -28,8 +31,10 @@ class Services:
     @classmethod
     def of(cls, settings: Settings) -> Services:
         """The services of a data folder, which is made if need be."""
-        key = secret_key(settings.data)
-        return cls(settings, Owners(settings.user_header, key), Links(key), Uploads(settings), JobStore(settings))
+        key, database = secret_key(settings.data), Database(settings.data)
+        owners = Owners(settings.user_header, key, settings.session_days * DAY_SECONDS)
+        uploads, jobs = Uploads(settings, database), JobStore(settings, database)
+        return cls(settings, database, owners, Links(key), uploads, jobs)
 
 
 _current: list[Services] = []

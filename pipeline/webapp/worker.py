@@ -1,4 +1,4 @@
-"""Working off the queue: one thread in the server begins jobs in the order in which they came, and looks after them.
+"""Working off the queue: one thread in the server begins jobs, users taking turns, and looks after them.
 
 Everything that it decides is written down before it goes on, so that it may be killed at any moment: the next one,
 in another process, takes over what still runs and begins again what does not. A lock on the data folder keeps two
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import logging
+import math
 import shutil
 import threading
 import time
@@ -16,17 +17,18 @@ from collections.abc import Callable
 from typing import IO
 
 from pipeline.errors import InputError, VemsegError
+from pipeline.webapp.cleanup import Cleanup
+from pipeline.webapp.database import Database
 from pipeline.webapp.executors import Executor, Handle, Look, executor_of
-from pipeline.webapp.executors.reasons import without_folder
-from pipeline.webapp.jobs import SCRATCH, Job, JobStore, State
-from pipeline.webapp.metrics import JOBS_ENDED, QUEUE_SECONDS
+from pipeline.webapp.executors.base import without_paths
+from pipeline.webapp.jobs import SCRATCH, Job, JobStore, State, Step
+from pipeline.webapp.monitoring import JOBS_ENDED, QUEUE_SECONDS
 from pipeline.webapp.settings import Settings
-from pipeline.webapp.stages import Stage, stages
-from pipeline.webapp.steps import Step, progress
-from pipeline.webapp.upkeep import Upkeep
+from pipeline.webapp.stages import Stage, progress, stages
 
 TICK_SECONDS = 0.5
-UPKEEP_SECONDS = 600.0
+CLEANUP_SECONDS = 600.0
+HOUR_SECONDS = 3600.0
 PATIENCE_SECONDS = 15.0
 """After which a job that was asked to end is ended."""
 TRIES = 3
@@ -37,15 +39,16 @@ logger = logging.getLogger(__name__)
 class Worker:
     """Works off the queue of a data folder; `start` and `stop` it, or `tick` it by hand."""
 
-    def __init__(self, settings: Settings, executor: Executor | None = None) -> None:
+    def __init__(self, settings: Settings, executor: Executor | None = None, database: Database | None = None) -> None:
         self._settings = settings
-        self._store = JobStore(settings)
+        database = database or Database(settings.data)
+        self._store = JobStore(settings, database)
         self._executor = executor or executor_of(settings)
-        self._upkeep = Upkeep(settings, self._store)
+        self._cleanup = Cleanup(settings, database)
         self._stopping: dict[str, float] = {}
         self._quit = threading.Event()
         self._thread: threading.Thread | None = None
-        self._next_upkeep = 0.0
+        self._next_cleanup = 0.0
 
     def start(self) -> None:
         """Work in a thread, as soon as no other process does."""
@@ -60,22 +63,20 @@ class Worker:
 
     def tick(self) -> None:
         """Look after every job once, and begin those for which there is room."""
-        jobs = self._store.all()
+        jobs = self._store.at_work()
+        running = [job for job in jobs if job.state == "running"]
+        for job in running:
+            self._guarded(self._look_after, job)
         for job in jobs:
-            if job.record.state == "running":
-                self._guarded(self._look_after, job)
-        room = self._settings.jobs_at_once - sum(job.record.state == "running" for job in self._store.all())
-        for job in jobs:
-            if job.record.state != "queued":
-                continue
-            if job.cancel_requested:
+            if job.state == "cancelled":
                 self._guarded(self._end_before_it_began, job)
-            elif room > 0:
-                room -= 1
+        room = self._settings.jobs_at_once - len(running)
+        if room > 0 and len(jobs) > len(running):
+            for job in self._store.queue(jobs)[:room]:
                 self._guarded(self._begin, job)
-        if time.monotonic() >= self._next_upkeep:
-            self._next_upkeep = time.monotonic() + UPKEEP_SECONDS
-            self._upkeep.tidy(time.time())
+        if time.monotonic() >= self._next_cleanup:
+            self._next_cleanup = time.monotonic() + CLEANUP_SECONDS
+            self._cleanup.tidy(time.time())
 
     def _work(self) -> None:
         self._settings.jobs_folder.mkdir(parents=True, exist_ok=True)
@@ -87,7 +88,7 @@ class Worker:
                     self.tick()
                 except Exception:
                     # One bad moment must not leave everybody's jobs unattended.
-                    logger.exception("the queue stumbled")
+                    logger.exception("looking after the jobs failed; the next round tries again")
                 self._quit.wait(TICK_SECONDS)
 
     def _locked(self, lock: IO[str]) -> bool:
@@ -121,7 +122,7 @@ class Worker:
             else:
                 self._start(job)
             return
-        if job.cancel_requested:
+        if job.cancel_requested or self._is_overdue(job):
             self._ask_to_end(job, stage, handle)
         look = self._executor.look(job, stage, handle)
         if job.record.message:  # of a trouble that is over
@@ -129,6 +130,10 @@ class Worker:
         job = self._store.write_steps(job, self._steps(job, look))
         if look.verdict != "running":
             self._go_on(job, look)
+
+    def _is_overdue(self, job: Job) -> bool:
+        """Whether others have waited long enough for it to end."""
+        return time.time() - (job.record.started_at or math.inf) > self._settings.job_hours * HOUR_SECONDS
 
     def _ask_to_end(self, job: Job, stage: Stage, handle: Handle) -> None:
         """Ask once, then after some patience do not ask."""
@@ -143,9 +148,13 @@ class Worker:
         is_last = job.record.stage + 1 == len(self._stages(job))
         if look.verdict == "succeeded" and is_last:
             self._end(job, "done", "")
-        elif job.cancel_requested:
+        elif job.cancel_requested or self._is_overdue(job):
             self._executor.stop(job, self._stage(job), job.record.handle or {}, at_once=True)
-            self._end(job, "cancelled", "Cancelled.")
+            if job.cancel_requested:
+                self._end(job, "cancelled", "Cancelled.")
+            else:
+                hours = f"{self._settings.job_hours:g} hours"
+                self._end(job, "failed", f"It took longer than the {hours} that a job may take here; cut the volume.")
         elif look.verdict == "succeeded":
             self._start(self._store.write(job, stage=job.record.stage + 1, tries=0, handle=None))
         elif look.verdict == "lost" and job.record.tries < TRIES:
@@ -157,8 +166,8 @@ class Worker:
 
     def _end(self, job: Job, state: State, message: str, log_tail: tuple[str, ...] = ()) -> None:
         self._stopping.pop(job.id, None)
-        now = time.time()
-        self._store.write(job, state=state, ended_at=now, message=message, log_tail=log_tail, handle=None)
+        message, log_tail = without_paths(message), tuple(map(without_paths, log_tail))
+        self._store.write(job, state=state, ended_at=time.time(), message=message, log_tail=log_tail, handle=None)
         shutil.rmtree(job.folder / SCRATCH, ignore_errors=True)
         JOBS_ENDED.labels(state).inc()
 
@@ -166,16 +175,16 @@ class Worker:
         """What cannot be mended ends the job; what may pass by itself is told, and tried again at the next tick."""
         try:
             act(job)
-        except FileNotFoundError:
-            if job.folder.exists():
-                raise
-            # Its owner has deleted it meanwhile.
         except InputError as error:
-            self._end(job, "failed", without_folder(str(error), job.folder))
+            self._end(job, "failed", str(error))
         except VemsegError as error:
-            current = self._store.read(job.folder) or job
-            if current.record.message != str(error):
-                self._store.write(current, message=str(error), tries=job.record.tries)
+            current, message = self._store.find(job.id) or job, without_paths(str(error))
+            if current.record.message != message:
+                self._store.write(current, message=message, tries=job.record.tries)
+        except Exception:
+            if job.folder.exists():  # else its owner has deleted it meanwhile
+                logger.exception("job %s cannot be looked after", job.id)
+                self._end(job, "failed", "Something went wrong in vemseg itself; the server's log tells more.")
 
     def _steps(self, job: Job, look: Look) -> tuple[Step, ...]:
         """Those of earlier stages as they were, this one's as they are, the later ones' to come."""

@@ -7,7 +7,7 @@ fastest way in which they can be made to do the same.
 Prints a line per patch and peer, in processor time, so that other programs count little; the ratio is the median over
 interleaved repetitions, so that a busy machine slows both sides alike.
 
-    pip install -e .[bench] && python -m tests.bench.bench_augmentation
+    make bench-setup && .venv/bin/python -m tests.bench.bench_augmentation
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.compose import ComposeTransforms
 from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, Convert3DTo2DTransform
 
-from pipeline.nn.augmentation import AugmentationSettings, Augmenter
+from pipeline.nn.augment.layer import Augmenter
+from pipeline.nn.augment.settings import AugmentationSettings
 
 BATCH = 2
 BATCHES = 4

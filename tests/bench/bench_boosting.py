@@ -18,6 +18,7 @@ import argparse
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -27,13 +28,12 @@ from torch import Tensor
 
 from pipeline.nn.training import autocast_dtype
 from pipeline.nn.zssr.grids import Scaling, Span, Window
-from pipeline.nn.zssr.lesson import Lesson, enlarged
-from pipeline.nn.zssr.network import DetailPlan
+from pipeline.nn.zssr.network import DetailNetwork
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
-from pipeline.nn.zssr.training import Schedule
-from pipeline.nn.zssr.upscalers import Interpolator, ZeroShot
+from pipeline.nn.zssr.superresolution import SuperResolution, ZssrSettings, enlarged
+from pipeline.nn.zssr.upscalers import ZeroShot
+from pipeline.phantom import make_phantom
 from pipeline.scoring.image_quality import Quality, QualityMeter, psnr_db
-from pipeline.volume.phantom import make_phantom
 from pipeline.volume.sources import open_source
 
 FACTOR = 2
@@ -41,24 +41,13 @@ SCALING = Scaling.centred(FACTOR)
 LOW, HIGH = 0.0, 255.0
 DEVICE = torch.device("cpu")
 PRECISION = autocast_dtype("auto", DEVICE)
-STACK = Lesson(
-    scaling=SCALING,
-    kernel="area",
-    plan=DetailPlan(64, 8, 2),
-    schedule=Schedule(most_steps=1000),
-    shrinkings=(1.1, 1.25, 1.4, 1.6, 1.8, 2.0),
-    patch=64,
-    noise=0.0,
-    back_projections=10,
-    self_ensemble=True,
-    seed=0,
+STACK = SuperResolution(
+    ZssrSettings(fold=2, most_steps=1000, back_projections=10), scaling=SCALING, kernel="area", seed=0
 )
 # It never ends early: its learning rate may fall as low as it likes.
 PUBLISHED = replace(
     STACK,
-    plan=DetailPlan(64, 8, 1),
-    schedule=Schedule(most_steps=3000, batch_size=1, lowest_learning_rate=0.0),
-    patch=128,
+    settings=replace(STACK.settings, fold=1, most_steps=3000, batch_size=1, lowest_learning_rate=0.0, patch=128),
 )
 FLICKER_STEPS = 300
 
@@ -89,23 +78,24 @@ def coarse(native: Slices) -> Tensor:
 
 
 def taught(
-    lesson: Lesson, images: Tensor, look: Callable[[ZeroShot, int, float], None], every: int
+    way: SuperResolution, images: Tensor, look: Callable[[ZeroShot, int, float], None], every: int
 ) -> tuple[ZeroShot, float]:
     """A trained upscaler and the processor seconds of its training; ``look`` is called on the way, off the clock."""
     start = time.process_time()
-    trainer = lesson.trainer(list(images / HIGH), device=DEVICE, precision=PRECISION)
+    examples = way.examples(list(images / HIGH))
+    trainer = way.trainer(examples, device=DEVICE, precision=PRECISION)
+    batches = way.batches(examples, 0)
     seconds = time.process_time() - start
-    while not trainer.progress.ended:
+    while not trainer.ended:
         start = time.process_time()
-        trainer.step()
+        trainer.train(islice(batches, every))
         seconds += time.process_time() - start
-        if trainer.progress.step % every == 0 or trainer.progress.ended:
-            look(_upscaler(lesson, trainer.network()), trainer.progress.step, seconds)
-    return _upscaler(lesson, trainer.network()), seconds
+        look(_upscaler(way, trainer.best_network()), trainer.progress.step, seconds)
+    return _upscaler(way, trainer.best_network()), seconds
 
 
-def _upscaler(lesson: Lesson, network: torch.nn.Module) -> ZeroShot:
-    return lesson.upscaler(network, low=LOW, high=HIGH, device=DEVICE, precision=PRECISION)  # type: ignore[arg-type]
+def _upscaler(way: SuperResolution, network: DetailNetwork) -> ZeroShot:
+    return way.upscaler(network, low=LOW, high=HIGH, device=DEVICE, precision=PRECISION)
 
 
 def cost(native: Slices, chosen: int) -> None:
@@ -115,11 +105,11 @@ def cost(native: Slices, chosen: int) -> None:
     print("| way | steps | PSNR, dB | training, s a megapixel | application, s a megapixel | together |")
     print("| :--- | ---: | ---: | ---: | ---: | ---: |")
     for method in ("bilinear", "bicubic"):
-        interpolator = Interpolator(Upsampling(SCALING, method))  # type: ignore[arg-type]
+        interpolator = Upsampling(SCALING, method)  # type: ignore[arg-type]
         image = enlarged(low[chosen], interpolator, SCALING).numpy().clip(LOW, HIGH)
         print(f"| {method} | | {psnr_db(original, image, data_range=255):.2f} | | | |")
     ways = {"stack": (STACK, low, len(native)), "published": (PUBLISHED, low[chosen : chosen + 1], 1)}
-    for name, (lesson, images, shared) in ways.items():
+    for name, (way, images, shared) in ways.items():
 
         def look(upscaler: ZeroShot, step: int, seconds: float, name: str = name, shared: int = shared) -> None:
             start = time.process_time()
@@ -132,15 +122,15 @@ def cost(native: Slices, chosen: int) -> None:
                 flush=True,
             )
 
-        taught(lesson, images, look, every=lesson.schedule.most_steps // 6)
+        taught(way, images, look, every=way.settings.most_steps // 6)
 
 
 def flicker(native: Slices) -> None:
     """How much the slices flicker with one network for all, and with one for each."""
     low = coarse(native)
-    lesson = replace(STACK, schedule=replace(STACK.schedule, most_steps=FLICKER_STEPS))
-    one, _ = taught(lesson, low, lambda *_: None, every=FLICKER_STEPS)
-    each = [taught(lesson, low[z : z + 1], lambda *_: None, every=FLICKER_STEPS)[0] for z in range(len(native))]
+    way = replace(STACK, settings=replace(STACK.settings, most_steps=FLICKER_STEPS))
+    one, _ = taught(way, low, lambda *_: None, every=FLICKER_STEPS)
+    each = [taught(way, low[z : z + 1], lambda *_: None, every=FLICKER_STEPS)[0] for z in range(len(native))]
     print("\n| networks | PSNR, dB | flicker, % of range | of the errors | of the networks | of the sharpness, % |")
     print("| :--- | ---: | ---: | ---: | ---: | ---: |")
     for name, upscalers in (("one for all slices", [one] * len(native)), ("one for each slice", each)):

@@ -13,7 +13,7 @@ Times are processor time, so that other programs count little, medians of interl
 several; 1 gives wall time too, since reading and writing are to hide behind computing. Each side of 2 and 3 runs in a
 process of its own, whose peak memory above its inputs is what is printed.
 
-    pip install -e .[bench] && python -m tests.bench.bench_inference
+    make bench-setup && .venv/bin/python -m tests.bench.bench_inference
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ import tifffile
 import torch
 from monai.inferers import sliding_window_inference
 
-from pipeline.config import Inference
+from pipeline.config.model import Inference
 from pipeline.nn.blockwise import BlockPredictor, Normalisation, predict_blocks
 from pipeline.nn.device import keep_freed_memory
 from pipeline.nn.model import Model
@@ -43,9 +43,9 @@ from pipeline.nn.plan import plan_network
 from pipeline.nn.regions import receptive_radius, required_regions
 from pipeline.nn.targets import Target
 from pipeline.nn.unet import UNet
+from pipeline.run.layout import Run
 from pipeline.steps.infer import infer
 from pipeline.steps.prepare import prepare
-from pipeline.steps.run import Run
 from pipeline.volume.geometry import Block, Zyx, tile
 from pipeline.volume.stores import Store
 

@@ -4,7 +4,7 @@ The demo's network and batches, from a pool on disk and made on the fly, each pr
 pool may cost at most 1.05. Both processor time (all that loading costs) and wall time (what a training with a second
 core sees of it) are printed: medians over repetitions of a few steps each, interleaved.
 
-    pip install -e .[bench] && python -m tests.bench.bench_loading
+    make bench-setup && .venv/bin/python -m tests.bench.bench_loading
 """
 
 from __future__ import annotations
@@ -22,17 +22,20 @@ import numpy as np
 import tifffile
 import torch
 
-from pipeline.config import MULTILABEL
-from pipeline.examples import example_text
+from pipeline.config.examples import example_text
+from pipeline.config.model import MULTILABEL
+from pipeline.config.settings import settings_of
 from pipeline.nn.batches import Batch, BatchSource, from_pool, on_the_fly, prefetched
 from pipeline.nn.device import keep_freed_memory
 from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.training import Trainer
+from pipeline.nn.unet import UNet
+from pipeline.nn.unet_training import TrainingSettings, unet_trainer
+from pipeline.run.layout import Run
+from pipeline.run.pool import Pool
+from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker, target_of
 from pipeline.steps.augment import augment
 from pipeline.steps.plan import plan
-from pipeline.steps.pool import Pool
-from pipeline.steps.run import Run
-from pipeline.steps.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker, target_of
 
 SHAPE = (25, 200, 500)
 STEPS = 4
@@ -69,7 +72,7 @@ def sources(run: Run) -> dict[str, BatchSource]:
     }
 
 
-def train(trainer: Trainer, batches: Iterable[Batch]) -> tuple[float, float]:
+def train(trainer: Trainer[UNet], batches: Iterable[Batch]) -> tuple[float, float]:
     """Processor and wall seconds of training on these batches."""
     wall, processor = time.perf_counter(), time.process_time()
     for image, labels in batches:
@@ -80,10 +83,12 @@ def train(trainer: Trainer, batches: Iterable[Batch]) -> tuple[float, float]:
 def compare(run: Run, repetitions: int) -> None:
     config = run.config
     network = NetworkPlan.from_json(run.plan.networks[MULTILABEL])
-    trainer = Trainer(
+    trainer = unet_trainer(
         network,
         target_of(run, MULTILABEL),
-        config.training,
+        settings_of(TrainingSettings, config.training),
+        score=lambda _: {},
+        by="",
         steps=config.training.steps,
         seed=config.seed,
         device=torch.device("cpu"),

@@ -4,7 +4,7 @@ Truth and prediction are phantoms of mouse cortex, mirrored to fill the volume; 
 voxels, without some of its mitochondria. Preparing the confusion volume with its pyramid is not timed: scoring does it.
 Memory is the most that this process and its children held together, sampled every 50 ms.
 
-    pip install -e .[bench] && python -m tests.bench.bench_render
+    make bench-setup && .venv/bin/python -m tests.bench.bench_render
 """
 
 from __future__ import annotations
@@ -24,14 +24,17 @@ import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from pipeline.config import MULTILABEL, parse_config
-from pipeline.examples import example_text
-from pipeline.scoring.volumes import confusion_block, confusion_labels
-from pipeline.steps.evaluate import CONFUSION, View
-from pipeline.steps.render import drawings
+from pipeline.config.examples import example_text
+from pipeline.config.model import MULTILABEL, parse_config
+from pipeline.figures.palette import confusion_labels
+from pipeline.figures.render.scored import confusion_view, drawings
+from pipeline.phantom import make_phantom
+from pipeline.run.layout import CONFUSION
+from pipeline.run.views import View
+from pipeline.scoring.confusion import confusion_block
 from pipeline.volume.geometry import tile
-from pipeline.volume.omezarr import Geometry, Volume, build_pyramid, create_image, create_labels
-from pipeline.volume.phantom import make_phantom
+from pipeline.volume.omezarr import Geometry, Volume, create_image, create_labels
+from pipeline.volume.pyramid import build_pyramid
 from pipeline.volume.stores import Store
 
 CHUNK, SHARD = (64, 64, 64), (128, 128, 128)
@@ -120,7 +123,8 @@ def main() -> None:
         start, used = time.perf_counter(), processor_seconds()
         with watched() as peak:
             region = confusion.geometry.block
-            for name, content in drawings(confusion, image, view, region, name="bench", title="bench"):
+            drawn = confusion_view(confusion, view, region)
+            for name, content in drawings(drawn, confusion, image, region, name="bench", title="bench"):
                 print(f"    {time.perf_counter() - start:5.1f} s  {name}, {len(content) / 1e6:.1f} MB")
         seconds = time.perf_counter() - start
     voxels = " x ".join([str(arguments.side)] * 3)

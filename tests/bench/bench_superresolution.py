@@ -30,12 +30,10 @@ from pipeline.nn.training import autocast_dtype
 from pipeline.nn.zssr.grids import Scaling, Span, Window
 from pipeline.nn.zssr.kernel import Averaging, Kernel
 from pipeline.nn.zssr.kernel_file import read_kernel
-from pipeline.nn.zssr.lesson import Lesson, enlarged
-from pipeline.nn.zssr.network import DetailPlan
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
-from pipeline.nn.zssr.training import Schedule
-from pipeline.nn.zssr.upscalers import Interpolator, Upscaler
-from pipeline.scoring.benchmark import ImageScore, benchmark_table, crop_to_multiple, luma, score_image
+from pipeline.nn.zssr.superresolution import SuperResolution, ZssrSettings, enlarged
+from pipeline.nn.zssr.upscalers import Upscaler
+from tests.bench.imagescores import ImageScore, benchmark_table, crop_to_multiple, luma, score_image
 
 FACTOR = 2
 BORDER_PIXELS = 2
@@ -80,34 +78,24 @@ def _whole(shape_yx: tuple[int, ...]) -> Window:
     return rows, columns
 
 
-def lesson_for(pair: Pair, steps: int) -> Lesson:
+def way_for(pair: Pair, steps: int) -> SuperResolution:
     """How the network learns from the low-resolution image alone."""
-    return Lesson(
-        scaling=pair.scaling,
-        kernel=pair.kernel,
-        plan=DetailPlan(fold=1),
-        schedule=Schedule(most_steps=steps),
-        shrinkings=(1.1, 1.25, 1.4, 1.6, 1.8, 2.0),
-        patch=64,
-        noise=0.0,
-        back_projections=10,
-        self_ensemble=True,
-        seed=0,
-    )
+    settings = ZssrSettings(most_steps=steps, back_projections=10)
+    return SuperResolution(settings, scaling=pair.scaling, kernel=pair.kernel, seed=0)
 
 
 def results(pair: Pair, steps: int) -> dict[str, Luma]:
     """The image that each method makes."""
     device = torch.device("cpu")
     precision = autocast_dtype("auto", device)
-    upscalers: dict[str, Upscaler] = {"bicubic": Interpolator(Upsampling(pair.scaling))}
+    upscalers: dict[str, Upscaler] = {"bicubic": Upsampling(pair.scaling)}
     if pair.scaling != Scaling.centred(FACTOR):
-        upscalers["bicubic, as imresize"] = Interpolator(Upsampling(Scaling.centred(FACTOR)))
-    lesson, low = lesson_for(pair, steps), torch.from_numpy(pair.low).float()
-    trainer = lesson.trainer([low / HIGH], device=device, precision=precision)
-    while not trainer.progress.ended:
-        trainer.step()
-    upscalers["ZSSR"] = lesson.upscaler(trainer.network(), low=LOW, high=HIGH, device=device, precision=precision)
+        upscalers["bicubic, as imresize"] = Upsampling(Scaling.centred(FACTOR))
+    way, low = way_for(pair, steps), torch.from_numpy(pair.low).float()
+    examples = way.examples([low / HIGH])
+    trainer = way.trainer(examples, device=device, precision=precision)
+    trainer.train(way.batches(examples, 0))
+    upscalers["ZSSR"] = way.upscaler(trainer.best_network(), low=LOW, high=HIGH, device=device, precision=precision)
     return {name: enlarged(low, upscaler, pair.scaling).numpy().clip(LOW, HIGH) for name, upscaler in upscalers.items()}
 
 

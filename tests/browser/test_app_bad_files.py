@@ -20,7 +20,7 @@ from visiting import LOOKING_MS, SEGMENTING_MS, give_file, start, state_voxel_si
 
 def _png(*shape: int) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(np.zeros(shape, np.uint8)).save(file, "PNG")
+    Image.fromarray(np.arange(np.prod(shape), dtype=np.uint8).reshape(shape)).save(file, "PNG")
     return file.getvalue()
 
 

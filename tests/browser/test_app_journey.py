@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -94,11 +95,18 @@ def _try_slices(page: Page) -> None:
     changed()
     page.get_by_role("slider", name="Strength of the colours").fill("90")
     changed()
-    page.get_by_role("checkbox", name="grey").uncheck()
+    for name, value in (("Brightness", "40"), ("Contrast", "-40")):
+        page.get_by_role("slider", name=name).fill(value)
+        changed()
+    page.get_by_role("checkbox", name="grey", exact=True).click()
     changed()
-    page.get_by_role("button", name="Hide all").click()
+    page.get_by_role("checkbox", name="Image alone").check()
     changed()
     assert colours(canvas) == 0
+    page.get_by_role("checkbox", name="Image alone").uncheck()
+    _until(page, lambda: colours(canvas) > 0)
+    page.get_by_role("button", name="Hide all").click()
+    _until(page, lambda: colours(canvas) == 0)
     page.get_by_role("button", name="Show all").click()
     page.get_by_text("x–z").click()
     expect(canvas).to_have_attribute("data-drawn", re.compile("y "))
@@ -106,13 +114,22 @@ def _try_slices(page: Page) -> None:
     page.get_by_text("x–y").click()
 
 
+def _until(page: Page, holds: Callable[[], bool]) -> None:
+    for _ in range(50):
+        if holds():
+            return
+        page.wait_for_timeout(100)
+    raise AssertionError("the picture stays as it is")
+
+
 def _labels_of_the_command_line(model: Path, stack: Path) -> bytes:
     """The same stack through the workflow, exported as TIFF."""
     run, size = stack.parent / "run", ",".join(map(str, VOXEL_SIZE_NM))
     parameters = {"model": model / "models/multilabel", "input": stack, "run": run, "voxel-size-nm": size}
+    parameters["intensity"] = "match"  # what the page proposes for a stack as far as this one
     _vemseg("run", WORKFLOW, *(f"--parameter={name}={value}" for name, value in parameters.items()))
     tiff = run / "labels.tif"
-    _vemseg("export", run / "predictions/multilabel/volume/labels/segmentation", tiff)
+    _vemseg("export", run / "volume.zarr/volume/labels/segmentation", tiff)
     return tiff.read_bytes()
 
 

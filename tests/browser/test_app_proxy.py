@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,7 +19,7 @@ BASE = "/lab/segment"
 @pytest.fixture(scope="module")
 def server(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """A server that takes the user's name from the proxy."""
-    options = ("--base-path", BASE, "--user-header", USER_HEADER)
+    options = ("--base-path", BASE, "--user-header", USER_HEADER, "--trusted-proxy", "127.0.0.1")
     with serving(model, tmp_path_factory.mktemp("app"), *options) as running:
         yield running
 
@@ -53,12 +54,18 @@ def test_a_job_behind_a_proxy_and_who_sees_it(
 
     table = f"{proxy.url}{BASE}/api/jobs/{job}/downloads/csv"
     assert page.request.get(table).ok
-    proxy.user = "eve"
+    owner, proxy.user = proxy.user, "eve"
     assert page.request.get(table).status == 422
     page.goto(f"{proxy.url}{BASE}/job?job={job}")
     expect(page.get_by_text("There is no such segmentation")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("button", name=re.compile("Cancel|Delete"))).to_have_count(0)
     page.goto(f"{proxy.url}{BASE}/history")
     expect(page.get_by_text("Nothing yet")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("button", name=re.compile("Cancel|Delete"))).to_have_count(0)
+    for method in ("DELETE", "POST", "PATCH"):
+        assert page.request.fetch(f"{proxy.url}{BASE}/api/jobs/{job}", method=method).status in (404, 405)
+    proxy.user = owner
+    assert page.request.get(table).ok
 
 
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def test_five_users_and_a_server_that_is_killed(server: AppServer, visitors: lis
     for page in visitors:  # each has found the server again by itself
         wait_for_result(page)
         assert colours(page.locator("canvas")) > 1
-    states = server.fetch("/metrics").decode().splitlines()
+    states = server.metrics().splitlines()
     assert f'vemseg_app_jobs{{state="done"}} {USERS}.0' in states
 
 

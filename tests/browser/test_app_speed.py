@@ -15,8 +15,8 @@ from appserver import AppServer, zip_of_slices
 from playwright.sync_api import Page
 from visiting import give_file, start, state_voxel_size
 
-from pipeline.steps.run import Run
-from pipeline.volume.phantom import make_phantom
+from pipeline.phantom import make_phantom
+from pipeline.run.layout import Run
 
 SHAPE_ZYX = (25, 700, 700)
 MOST_SECONDS, MOST_SECONDS_A_PAGE = 120, 1

@@ -1,7 +1,7 @@
 """The report in a real browser: it opens as a file without a network, says nothing on the console, and can be used by
 everyone, in light and dark, on a wide screen and on a phone, and on paper.
 
-Its figures are tested in tests/scoring; here it is looked at as a page.
+Its figures are tested in tests/figures; here it is looked at as a page.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from looking import Alone
 from playwright.sync_api import Page, expect
 from tinystudy import place
 
+from pipeline.run.layout import Run
 from pipeline.steps.report import report
-from pipeline.steps.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,9 @@ from looking import Alone
 from PIL import Image
 from playwright.sync_api import Page, expect
 
-from pipeline.scoring.render import write_scene_html
-from pipeline.scoring.render.outcomes import outcome_styles, outcomes
-from pipeline.scoring.render.surfaces import surfaces
+from pipeline.figures.render import write_scene_html
+from pipeline.figures.render.outcomes import outcome_styles, outcomes
+from pipeline.figures.render.surfaces import surfaces
 
 COLORS = {"mitochondria": "#3cb44b", "vesicles": "#ffe119"}
 VOXEL_NM = (40.0, 8.0, 8.0)

@@ -50,11 +50,13 @@ def test_its_settings_are_the_charts_values() -> None:
         *("--set-json", "web.retentionDays=2.5"),
         *("--set", "web.uploadBytes=1099511627776"),
         *("--set", "web.quotaBytes=10995116277760"),
+        *("--set", "web.ownerQuotaBytes=1099511627777"),
     )
     assert given.models == ("/data/runs/a", "s3://lab/runs/b")
     assert given.folders == ("/data/inbox",)
     assert (given.jobs_at_once, given.retention_days) == (7, 2.5)
     assert (given.upload_bytes, given.quota_bytes) == (2**40, 10 * 2**40)
+    assert given.owner_quota_bytes == 2**40 + 1
     assert given.user_header is None
 
 
@@ -108,10 +110,14 @@ def test_a_header_that_names_users_needs_a_proxy_that_nobody_gets_past() -> None
     proxy = (*header, "--set", "networkPolicy.proxyNamespace=edge")
     assert "networkPolicy.enabled" in refusal(*ON, *proxy, "--set", "networkPolicy.enabled=false")
     assert settings(*proxy).user_header == "X-Forwarded-User"
-    (rule,) = pick(render(*ON, *proxy), "NetworkPolicy", "vemseg-web")["spec"]["ingress"]
-    named = [each.get("namespaceSelector", {}).get("matchLabels", {}) for each in rule["from"]]
-    assert [labels.get("kubernetes.io/metadata.name") for labels in named] == ["edge", "monitoring", None]
-    assert rule["from"][2]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
+    pages, metrics = pick(render(*ON, *proxy), "NetworkPolicy", "vemseg-web")["spec"]["ingress"]
+    named = [each.get("namespaceSelector", {}).get("matchLabels", {}) for each in pages["from"]]
+    assert [labels.get("kubernetes.io/metadata.name") for labels in named] == ["edge", None]
+    assert pages["from"][1]["podSelector"]["matchLabels"]["app.kubernetes.io/component"] == "test"
+    assert [each["port"] for each in pages["ports"]] == [8501]
+    (scrapers,) = metrics["from"]
+    assert scrapers == {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    assert [each["port"] for each in metrics["ports"]] == [settings().metrics_port]
 
 
 def test_the_policy_is_that_of_its_pod() -> None:
@@ -139,7 +145,21 @@ def test_prometheus_finds_its_metrics() -> None:
     spec, service = pick(objects, "ServiceMonitor")["spec"], pick(objects, "Service")
     assert spec["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
     (endpoint,) = spec["endpoints"]
-    assert (endpoint["port"], endpoint["path"]) == (service["spec"]["ports"][0]["name"], "/segment/metrics")
+    (port,) = (each for each in service["spec"]["ports"] if each["name"] == endpoint["port"])
+    (container,) = pod()["containers"]
+    assert {each["name"]: each["containerPort"] for each in container["ports"]}[port["targetPort"]] == (
+        settings().metrics_port
+    )
+    assert "path" not in endpoint
+
+
+def test_pages_answer_to_the_names_that_lead_to_them() -> None:
+    inside = ("vemseg-web",)
+    assert settings().allowed_hosts == inside
+    assert settings(*INGRESS).allowed_hosts == (*inside, "vemseg.example.org")
+    assert settings(*ROUTE, *GATEWAY).allowed_hosts == (*inside, "vemseg.example.org")
+    given = settings("--set", "web.allowedHosts={lab.example.org}", "--set", "web.trustedProxies={10.0.0.0/8}")
+    assert (given.allowed_hosts[-1], given.trusted_proxies) == ("lab.example.org", ("10.0.0.0/8",))
 
 
 def test_helm_test_asks_it_how_it_is() -> None:

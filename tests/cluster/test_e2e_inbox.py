@@ -46,7 +46,7 @@ def test_each_new_volume_is_segmented_once(cron: Object, lab: Lab, files: Files,
     runs = files.run("ls", "/data/segmented").decode().split()
     assert sorted(runs) == ["Second.volume", "first.tif"]
     for run in runs:
-        assert files.run("ls", f"/data/segmented/{run}/predictions/multilabel/volume/labels/segmentation")
+        assert files.run("ls", f"/data/segmented/{run}/volume.zarr/volume/labels/segmentation")
 
     look(lab, cron)
     assert segmentations(lab) == made

@@ -15,7 +15,7 @@ from observing import Object, Workflow, most_at_once, phases, seconds_between
 from tinystudy import TELLING_TIMES
 from tinystudy import files as contents
 
-from pipeline.workflow.state import StateDirectory
+from pipeline.argo.directory import StateDirectory
 
 pytestmark = pytest.mark.timeout(1800)
 # What tells of times, or of the machine that did it.

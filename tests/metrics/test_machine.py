@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from pipeline.machine import MachineCollector, description
+from pipeline.run.machine import MachineCollector, description
 
 NVML = r"""
 #include <string.h>
@@ -47,7 +47,7 @@ sys.modules["torch"] = SimpleNamespace(cuda=SimpleNamespace(
     current_device=lambda: 0,
     get_device_properties=lambda device: SimpleNamespace(uuid=uuid),
 ))
-from pipeline.machine import MachineCollector
+from pipeline.run.machine import MachineCollector
 families = MachineCollector({"step": "train"}).collect()
 print(json.dumps({s.name: s.value for family in families for s in family.samples if "gpu" in s.name}))
 """
@@ -131,5 +131,5 @@ def test_a_machine_is_described_by_what_this_process_may_use() -> None:
 
 
 def test_a_step_without_torch_does_not_import_it_to_describe_its_machine() -> None:
-    code = "import sys; from pipeline.machine import description; assert 'torch' not in description(); "
+    code = "import sys; from pipeline.run.machine import description; assert 'torch' not in description(); "
     subprocess.run([sys.executable, "-c", f"{code} assert 'torch' not in sys.modules"], check=True)

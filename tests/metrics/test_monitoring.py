@@ -23,11 +23,11 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 from tinystudy import place, run_chain, write_study
 
-from pipeline.metrics import PORT_VARIABLE
-from pipeline.steps.run import Run
+from pipeline.run.layout import Run
+from pipeline.run.metrics import PORT_VARIABLE
 from pipeline.volume.geometry import Block
 from pipeline.volume.omezarr import Volume
-from pipeline.webapp import metrics as webapp
+from pipeline.webapp import monitoring as webapp
 
 MONITORING = Path(__file__).parents[2] / "charts/vemseg/files/monitoring"
 DASHBOARD: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
@@ -52,7 +52,7 @@ def names_in(exposition: str) -> set[str]:
     return {sample.name for family in text_string_to_metric_families(exposition) for sample in family.samples}
 
 
-APPLICATION = names_in(webapp.exposition({"done": 1}).decode())
+APPLICATION = names_in(webapp.exposition(lambda: {"done": 1}).decode())
 GPU = {"vemseg_gpu_utilization_ratio", "vemseg_gpu_memory_used_bytes", "vemseg_gpu_memory_size_bytes"}
 LONGER = {"training": {"steps": 60}, "inference": {"shard_zyx": [2, 32, 16]}, "evaluation": {"figure_slices": []}}
 

@@ -23,12 +23,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tinystudy import CONFIG, SHAPE_ZYX, markers, place
 
-from pipeline.errors import ConfigError, StorageError
-from pipeline.metrics import LABELS, PORT_VARIABLE, PUSHGATEWAY_VARIABLE, StepMetrics
+from pipeline.errors import ConfigError, DataError, StorageError
+from pipeline.run.events import Reporter, read_events
+from pipeline.run.layout import Run
+from pipeline.run.metrics import LABELS, PORT_VARIABLE, PUSHGATEWAY_VARIABLE, StepMetrics
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.infer import infer
-from pipeline.steps.run import Run
-from pipeline.telemetry import Reporter
 from pipeline.volume.omezarr import Volume
 from pipeline.volume.stores import Store
 
@@ -233,6 +233,21 @@ def test_metrics_that_cannot_be_kept_cost_nothing_else(store: Store, monkeypatch
     assert b"the disk is full" in store.read("events/infer.jsonl")
 
 
+def test_events_are_json_even_of_numbers_that_it_has_not(store: Store) -> None:
+    with Reporter(store, "train", target="membrane") as report:
+        report.event("validated", step=1, loss=math.nan, scores={"f1": [-math.inf, 0.5]})
+    lines = store.read("events/train-membrane.jsonl").decode().splitlines()
+    _, told, _ = [json.loads(line, parse_constant=pytest.fail) for line in lines]
+    assert (told["loss"], told["scores"]) == (None, {"f1": [None, 0.5]})
+
+
+@pytest.mark.parametrize("line", ["[1]", "3", '{"event": "ended"}', "[" * 50_000, "{"])
+def test_what_is_no_event_is_named_with_its_file(store: Store, line: str) -> None:
+    store.write("events/train.jsonl", f"{line}\n".encode())
+    with pytest.raises(DataError, match=r"events/train\.jsonl: not a list of events"):
+        read_events(store, "events/train.jsonl")
+
+
 @pytest.mark.parametrize("gateway", ["127.0.0.1:9", "http://127.0.0.1:no-port", "nowhere.invalid:9091"])
 def test_a_pushgateway_that_is_not_there_costs_nothing_else(
     store: Store, monkeypatch: pytest.MonkeyPatch, gateway: str
@@ -268,7 +283,7 @@ def test_what_is_pushed_is_what_the_gateway_shows(
 
 
 def test_neither_help_nor_metrics_wait_for_what_they_do_not_need() -> None:
-    metrics = "import sys, pipeline.telemetry; sys.exit('torch' in sys.modules or 'zarr' in sys.modules)"
+    metrics = "import sys, pipeline.run.events; sys.exit('torch' in sys.modules or 'zarr' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", metrics]).returncode == 0
-    command_line = "import sys, pipeline.cli; sys.exit('prometheus_client' in sys.modules)"
+    command_line = "import sys, pipeline.cli.main; sys.exit('prometheus_client' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", command_line]).returncode == 0

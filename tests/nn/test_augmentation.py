@@ -22,13 +22,20 @@ from hypothesis import strategies as st
 from scipy import ndimage, stats
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.nn.augment.draws import Deformation, SampleDraw, draw_sample
-from pipeline.nn.augment.intensity import add_noise, adjust, apply_gamma, blur
-from pipeline.nn.augment.noise import Mixture, NoiseBanks, NoiseWindows
-from pipeline.nn.augment.rearranging import rearrange
-from pipeline.nn.augment.resampling import resample, source_coordinates
-from pipeline.nn.augment.splines import control_points, spline_weights, upsample
-from pipeline.nn.augmentation import AugmentationSettings, Augmenter, cut_source_patch
+from pipeline.nn.augment.intensity import (
+    Mixture,
+    NoiseBanks,
+    NoiseWindows,
+    add_noise,
+    adjust,
+    apply_gamma,
+    blur,
+)
+from pipeline.nn.augment.layer import Augmenter, draw_sample
+from pipeline.nn.augment.planning import control_points, spline_weights, upsample
+from pipeline.nn.augment.settings import AugmentationSettings
+from pipeline.nn.augment.spatial import Deformation, rearrange, resample, source_coordinates
+from pipeline.nn.sampling import cut_source_patch
 
 OFF = AugmentationSettings.off()
 PROBABILITIES = [field.name for field in fields(AugmentationSettings) if field.name.endswith("_probability")]
@@ -78,7 +85,7 @@ def test_rotation_tilt_scale_and_stretch_agree_with_scipy(voxel_size_nm, index):
     labels = (image > 0).astype(np.uint8) + 2 * (image > 1).astype(np.uint8)
     got, got_labels = augmenter(torch.tensor(image)[None, None], torch.tensor(labels)[None], 5, [index])
 
-    draw = draw_sample(augmenter.plan, 5, index)
+    draw, _ = draw_sample(augmenter.plan, 5, index)
     assert draw.deformation is not None
     matrix = np.eye(3)
     matrix[-len(draw.deformation.matrix) :, -len(draw.deformation.matrix) :] = draw.deformation.matrix
@@ -97,7 +104,7 @@ def test_image_and_labels_share_one_elastic_grid(voxel_size_nm):
     """Against scipy.ndimage.map_coordinates at the layer's own coordinates."""
     plan = Augmenter(SPATIAL, (8, 30, 27), voxel_size_nm).plan
     axes = plan.resampled_axes
-    deformation = draw_sample(plan, 1, 2).deformation
+    deformation = draw_sample(plan, 1, 2)[0].deformation
     patch, source = ([size[axis] for axis in axes] for size in (plan.patch_zyx, plan.source_patch_zyx))
     weights = [
         spline_weights(plan.patch_zyx[a], plan.control_spacing(plan.settings.elastic_spacing_voxels, a)) for a in axes
@@ -137,7 +144,7 @@ def test_quarter_turns_are_exact_and_all_occur(patch):
     image, labels = random_source(augmenter, 1)
     seen = set()
     for index in range(12):
-        turns = draw_sample(augmenter.plan, 0, index).quarter_turns
+        turns = draw_sample(augmenter.plan, 0, index)[0].quarter_turns
         got, got_labels = augmenter(image, labels, 0, [index])
         whole, whole_labels = (volume.rot90(turns, (-2, -1)) for volume in (image, labels))
         windows = whole_labels.unfold(2, patch[1], 1).unfold(3, patch[2], 1)
@@ -164,7 +171,7 @@ def test_flips_and_turns_are_the_same_whether_moved_or_resampled(patch, flips, t
         Deformation(symmetry, None), patch[1:], plan.source_patch_zyx[1:], [], torch.device("cpu")
     )
     _, resampled = resample(source[None].float(), source, coordinates)
-    draw = replace(draw_sample(plan, 0, 0), flips_zyx=flips, quarter_turns=turns)
+    draw = replace(draw_sample(plan, 0, 0)[0], flips_zyx=flips, quarter_turns=turns)
     assert torch.equal(rearrange(source, patch, draw), resampled)
 
 
@@ -172,7 +179,7 @@ def test_flips_and_turns_are_the_same_whether_moved_or_resampled(patch, flips, t
 @settings(max_examples=60, deadline=None)
 def test_the_source_patch_always_suffices(patch, voxel_size_nm, index):
     plan = Augmenter(ALWAYS, patch, voxel_size_nm).plan
-    draw, axes = draw_sample(plan, 3, index), plan.resampled_axes
+    draw, axes = draw_sample(plan, 3, index)[0], plan.resampled_axes
     source = [plan.source_patch_zyx[axis] for axis in axes]
     weights = [spline_weights(patch[a], plan.control_spacing(plan.settings.elastic_spacing_voxels, a)) for a in axes]
     coordinates = source_coordinates(
@@ -199,7 +206,7 @@ def test_rotation_and_tilt_keep_distances_in_nm(voxel_size_nm, index):
     only = replace(OFF, rotation_probability=1.0, tilt_probability=1.0)
     plan = Augmenter(only, (6, 20, 20), voxel_size_nm).plan
     voxel_nm = np.diag([voxel_size_nm[axis] for axis in plan.resampled_axes])
-    in_nm = voxel_nm @ draw_sample(plan, 0, index).deformation.matrix @ np.linalg.inv(voxel_nm)
+    in_nm = voxel_nm @ draw_sample(plan, 0, index)[0].deformation.matrix @ np.linalg.inv(voxel_nm)
     np.testing.assert_allclose(in_nm @ in_nm.T, np.eye(len(in_nm)), atol=1e-12)
 
 
@@ -207,7 +214,7 @@ def test_rotation_and_tilt_keep_distances_in_nm(voxel_size_nm, index):
 def test_an_unchanged_sample_is_the_patch_at_the_margin(patch):
     augmenter = Augmenter(replace(ALWAYS, flip_probability_zyx=(0.0, 0.0, 0.0)), patch, ISOTROPIC)
     image, _ = random_source(augmenter, 1)
-    nothing = replace(draw_sample(augmenter.plan, 0, 0), quarter_turns=0, flips_zyx=(False,) * 3, shift=None)
+    nothing = replace(draw_sample(augmenter.plan, 0, 0)[0], quarter_turns=0, flips_zyx=(False,) * 3, shift=None)
     assert torch.equal(rearrange(image[0], patch, nothing), centre(image[0], augmenter))
 
 
@@ -379,7 +386,7 @@ def test_missing_slices_change_exactly_those_slices_and_no_label():
     for index in range(20):
         image, labels = random_source(augmenter, 1, seed=index)
         got, got_labels = augmenter(image, labels, 0, [index])
-        missing = draw_sample(augmenter.plan, 0, index).missing
+        missing = draw_sample(augmenter.plan, 0, index)[1].missing
         lost = {section.z for section in missing}
         changed = {z for z in range(9) if not torch.equal(got[0, 0, z], image[0, 0, z])}
         assert changed == lost
@@ -414,7 +421,7 @@ def test_shifted_slices_move_image_and_labels_and_no_other_slice(voxel_size_nm, 
     image, labels = random_source(augmenter, 1)
     depth, y, x = augmenter.margin_zyx
     for index in range(12):
-        shift = draw_sample(augmenter.plan, 0, index).shift
+        shift = draw_sample(augmenter.plan, 0, index)[0].shift
         got, got_labels = augmenter(image, labels, 0, [index])
         for z in range(7):
             dy, dx = shift.offset_yx if shift.z_start <= z < shift.z_stop else (0, 0)
@@ -527,7 +534,7 @@ def test_upsampling_is_the_tensor_product_of_its_axes():
     ],
 )
 def test_a_setting_out_of_range_is_named(field, value):
-    with pytest.raises(ConfigError, match=rf"augmentation\.{field}"):
+    with pytest.raises(ConfigError, match=rf"^{field}: "):
         replace(AugmentationSettings(), **{field: value})
 
 
@@ -559,9 +566,9 @@ def test_wrong_shapes_types_and_indices_are_refused():
 def test_a_draw_says_everything_about_a_sample():
     """Equal draws, equal fates: nothing is decided outside the draw."""
     plan = Augmenter(ALWAYS, (6, 12, 12), ISOTROPIC).plan
-    one, two = draw_sample(plan, 4, 9), draw_sample(plan, 4, 9)
-    for field in fields(SampleDraw):
-        np.testing.assert_equal(_plain(getattr(one, field.name)), _plain(getattr(two, field.name)))
+    for one, two in zip(draw_sample(plan, 4, 9), draw_sample(plan, 4, 9), strict=True):
+        for field in fields(one):
+            np.testing.assert_equal(_plain(getattr(one, field.name)), _plain(getattr(two, field.name)))
 
 
 def _plain(value: object) -> object:

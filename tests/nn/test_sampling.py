@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import DataError
-from pipeline.nn.augmentation import AugmentationSettings, Augmenter
+from pipeline.nn.augment.layer import Augmenter
+from pipeline.nn.augment.settings import AugmentationSettings
 from pipeline.nn.batches import SampleMaker, from_pool, on_the_fly, prefetched
 from pipeline.nn.blockwise import Normalisation
 from pipeline.nn.sampling import INSCRIBED, LabelledBox, choose_batch, class_counts, draw_candidates

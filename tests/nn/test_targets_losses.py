@@ -13,8 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.nn.losses import DICE_SMOOTHING_VOXELS, deep_loss, segmentation_loss
-from pipeline.nn.targets import Target
+from pipeline.nn.targets import DICE_SMOOTHING_VOXELS, Target, deep_loss, segmentation_loss
 
 SHAPE_BZYX = (2, 2, 4, 6)
 SOFTMAX = Target("multilabel", (1, 2, 3), exclusive=True)

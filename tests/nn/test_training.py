@@ -7,12 +7,12 @@ of a checkpoint, on the CPU. The task is tiny: tell bright voxels from dark ones
 from __future__ import annotations
 
 import functools
+import json
 import math
 
 import pytest
 import torch
 
-from pipeline.config import Training
 from pipeline.errors import CheckpointError
 from pipeline.nn.blockwise import Normalisation
 from pipeline.nn.checkpoint import pack, unpack
@@ -21,6 +21,7 @@ from pipeline.nn.plan import NetworkPlan, plan_network
 from pipeline.nn.targets import Target
 from pipeline.nn.training import Trainer, autocast_dtype
 from pipeline.nn.unet import UNet
+from pipeline.nn.unet_training import TrainingSettings, unet_trainer
 
 CPU = torch.device("cpu")
 STEPS = 12
@@ -40,11 +41,6 @@ def batch(step: int) -> tuple[torch.Tensor, torch.Tensor]:
     return image, (image[:, 0] > 0).to(torch.uint8) + 1
 
 
-def trainer_of(plan: NetworkPlan | None = None, *, steps: int = STEPS, seed: int = 0, **settings) -> Trainer:
-    options = {"precision": "float32", "validations": 3, "learning_rate": 1e-2} | settings
-    return Trainer(plan or plan_of(), TARGET, Training(**options), steps=steps, seed=seed, device=CPU)
-
-
 def accuracy(network: UNet) -> dict[str, float]:
     image, labels = batch(10**6)
     with torch.inference_mode():
@@ -52,12 +48,28 @@ def accuracy(network: UNet) -> dict[str, float]:
     return {SCORE: float((decided == labels).float().mean())}
 
 
+def trainer_of(
+    plan: NetworkPlan | None = None, *, steps: int = STEPS, seed: int = 0, score=accuracy, **settings
+) -> Trainer[UNet]:
+    options = {"precision": "float32", "validations": 3, "learning_rate": 1e-2} | settings
+    return unet_trainer(
+        plan or plan_of(),
+        TARGET,
+        TrainingSettings(**options),
+        score=score,
+        by=SCORE,
+        steps=steps,
+        seed=seed,
+        device=CPU,
+    )
+
+
 def advance(trainer: Trainer, stop: int) -> list[float]:
     losses = []
     while trainer.progress.step < stop:
         losses.append(trainer.step(*batch(trainer.progress.step)))
-        if trainer.validation_due:
-            trainer.validate(accuracy, by=SCORE)
+        if trainer.judgement_due:
+            trainer.judge()
     return losses
 
 
@@ -128,7 +140,7 @@ def test_validations_are_spread_evenly_and_the_last_step_is_one(steps, at):
     trainer, due = trainer_of(steps=steps), []
     for step in range(1, steps + 1):
         trainer.progress.step = step
-        due += [step] if trainer.validation_due else []
+        due += [step] if trainer.judgement_due else []
     assert due == at
 
 
@@ -144,27 +156,41 @@ GOLDEN_LOSSES = [
 
 
 def test_the_learning_rate_warms_up_and_falls_to_zero_as_a_cosine():
-    trainer = trainer_of(steps=100, warmup_fraction=0.1, validations=100, learning_rate=0.01)
+    trainer = trainer_of(
+        steps=100, warmup_fraction=0.1, validations=100, learning_rate=0.01, score=lambda _: {SCORE: 0.0}
+    )
     rates = []
     for step in range(100):
         trainer.progress.step = step + 1
-        rates.append(trainer.validate(lambda _: {SCORE: 0.0}, by=SCORE)["learning_rate"])
+        rates.append(trainer.judge()["learning_rate"])
     assert rates[:10] == pytest.approx([0.001 * (step + 1) for step in range(10)])
     for step in range(10, 100):
         assert rates[step] == pytest.approx(0.005 * (1 + math.cos(math.pi * (step - 10) / 90)))
 
 
 def test_the_model_kept_is_the_one_that_validated_best():
-    trainer = trainer_of()
+    scores = (0.2, 0.7, 0.5)
+    given = iter(scores)
+    trainer = trainer_of(score=lambda _: {SCORE: next(given)})
     kept = []
-    for score in (0.2, 0.7, 0.5):
+    for _ in scores:
         trainer.step(*batch(trainer.progress.step))
-        trainer.validate(lambda _, score=score: {SCORE: score}, by=SCORE)
+        trainer.judge()
         kept.append(trainer.averaged_network().state_dict())
     best = trainer.best_network().state_dict()
     assert all(torch.equal(best[name], tensor) for name, tensor in kept[1].items())
     assert not all(torch.equal(best[name], tensor) for name, tensor in kept[2].items())
     assert trainer.progress.best_score == 0.7
+
+
+def test_the_history_of_a_training_that_diverged_is_json():
+    trainer = trainer_of(score=lambda _: {SCORE: 0.5})
+    trainer.step(*batch(0))
+    trainer.progress.loss_sum = math.nan
+    row = trainer.judge()
+    assert math.isnan(row["loss"])
+    (kept,) = json.loads(json.dumps(trainer.progress.history, allow_nan=False))
+    assert (kept["step"], kept["loss"], kept[SCORE]) == (1, None, 0.5)
 
 
 def test_without_averaging_the_raw_weights_are_kept():

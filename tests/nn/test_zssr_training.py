@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 import pytest
@@ -21,28 +22,36 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
 from pipeline.errors import CheckpointError, DataError
-from pipeline.nn.zssr.dihedral import ORIENTATIONS, turned
+from pipeline.nn.training import Trainer
 from pipeline.nn.zssr.examples import Examples
-from pipeline.nn.zssr.grids import Scaling, Span, Window
+from pipeline.nn.zssr.grids import ORIENTATIONS, Scaling, Span, Window, turned
 from pipeline.nn.zssr.kernel import Kernel
 from pipeline.nn.zssr.kernel_estimation import estimate_kernel
-from pipeline.nn.zssr.lesson import Lesson, enlarged
-from pipeline.nn.zssr.network import DetailPlan
+from pipeline.nn.zssr.network import DetailNetwork
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
-from pipeline.nn.zssr.training import Schedule, ZssrTrainer
+from pipeline.nn.zssr.superresolution import SuperResolution, ZssrSettings, enlarged
 
-TINY = Lesson(
+TINY = SuperResolution(
+    ZssrSettings(
+        features=8,
+        layers=3,
+        fold=1,
+        most_steps=12,
+        judged_every=4,
+        warmup_steps=2,
+        batch_size=2,
+        shrinkings=(1.25,),
+        patch=16,
+        back_projections=2,
+    ),
     scaling=Scaling.centred(2.0),
     kernel="area",
-    plan=DetailPlan(features=8, layers=3, fold=1),
-    schedule=Schedule(most_steps=12, judged_every=4, warmup_steps=2, batch_size=2),
-    shrinkings=(1.25,),
-    patch=16,
-    noise=0.0,
-    back_projections=2,
-    self_ensemble=True,
     seed=0,
 )
+
+
+def tiny(**settings) -> SuperResolution:
+    return replace(TINY, settings=replace(TINY.settings, **settings))
 
 
 def cells(side: int, seed: int = 0) -> NDArray[np.float32]:
@@ -60,21 +69,34 @@ def clouds(side: int) -> NDArray[np.float32]:
     return (0.5 + 0.15 * field / field.std()).astype(np.float32)
 
 
-def coarse_of(image: NDArray[np.float32], lesson: Lesson = TINY) -> Tensor:
+def coarse_of(image: NDArray[np.float32], way: SuperResolution = TINY) -> Tensor:
     fine: Window = tuple(Span.whole(length) for length in image.shape)
-    coarse: Window = tuple(Span.whole(lesson.scaling.coarse_length(length)) for length in image.shape)
-    return Downsampling(lesson.scaling, lesson.kernel)(torch.from_numpy(image)[None], fine, coarse)[0]
+    coarse: Window = tuple(Span.whole(way.scaling.coarse_length(length)) for length in image.shape)
+    return Downsampling(way.scaling, way.kernel)(torch.from_numpy(image)[None], fine, coarse)[0]
 
 
-def trainer_of(lesson: Lesson, *images: Tensor) -> ZssrTrainer:
-    return lesson.trainer(images, device=torch.device("cpu"), precision=torch.float32)
+class Training:
+    """A trainer with its batches."""
+
+    def __init__(self, way: SuperResolution, *images: Tensor) -> None:
+        self._way, self._examples = way, way.examples(images)
+        self.trainer: Trainer[DetailNetwork] = way.trainer(
+            self._examples, device=torch.device("cpu"), precision=torch.float32
+        )
+
+    def step(self) -> None:
+        self.trainer.train(islice(self._way.batches(self._examples, self.trainer.progress.step), 1))
 
 
-def trained(lesson: Lesson, *images: Tensor) -> ZssrTrainer:
-    trainer = trainer_of(lesson, *images)
-    while not trainer.progress.ended:
-        trainer.step()
-    return trainer
+def trainer_of(way: SuperResolution, *images: Tensor) -> Trainer[DetailNetwork]:
+    return Training(way, *images).trainer
+
+
+def trained(way: SuperResolution, *images: Tensor) -> Trainer[DetailNetwork]:
+    training = Training(way, *images)
+    while not training.trainer.ended:
+        training.step()
+    return training.trainer
 
 
 def examples_of(*images: Tensor, seed: int = 0, noise: float = 0.0, patch: int = 16) -> Examples:
@@ -90,15 +112,15 @@ def examples_of(*images: Tensor, seed: int = 0, noise: float = 0.0, patch: int =
     )
 
 
-def upscaled(lesson: Lesson, trainer: ZssrTrainer, image: Tensor) -> NDArray[np.float32]:
-    upscaler = lesson.upscaler(
-        trainer.network(), low=0.0, high=1.0, device=torch.device("cpu"), precision=torch.float32
+def upscaled(way: SuperResolution, trainer: Trainer[DetailNetwork], image: Tensor) -> NDArray[np.float32]:
+    upscaler = way.upscaler(
+        trainer.best_network(), low=0.0, high=1.0, device=torch.device("cpu"), precision=torch.float32
     )
-    return enlarged(image, upscaler, lesson.scaling).numpy()
+    return enlarged(image, upscaler, way.scaling).numpy()
 
 
-def bits(trainer: ZssrTrainer) -> dict[str, bytes]:
-    return {name: value.numpy().tobytes() for name, value in trainer.network().state_dict().items()}
+def bits(trainer: Trainer[DetailNetwork]) -> dict[str, bytes]:
+    return {name: value.numpy().tobytes() for name, value in trainer.best_network().state_dict().items()}
 
 
 def psnr_db(found: NDArray[np.float32], truth: NDArray[np.float32]) -> float:
@@ -112,24 +134,28 @@ def slice_() -> Tensor:
 
 def test_it_learns_what_recurs() -> None:
     """Better than interpolation on an image that it has not seen, and better than by back-projection alone."""
-    schedule = replace(
-        TINY.schedule,
+    way = tiny(
         most_steps=150,
         judged_every=25,
         warmup_steps=10,
         learning_rate=3e-3,
         batch_size=4,
         average_decay=0.9,
+        patch=24,
+        features=16,
+        layers=4,
     )
-    lesson = replace(TINY, schedule=schedule, patch=24, plan=DetailPlan(features=16, layers=4, fold=1))
-    trainer = trained(lesson, *(coarse_of(cells(128, seed)) for seed in (1, 2)))
+    trainer = trained(way, *(coarse_of(cells(128, seed)) for seed in (1, 2)))
     errors = [row["error"] for row in trainer.progress.history]
     assert min(errors) < 0.85 * errors[0]
     held = cells(128, seed=9)
-    untrained, interpolation = trainer_of(lesson, coarse_of(held)), replace(lesson, back_projections=0)
+    untrained, interpolation = (
+        trainer_of(way, coarse_of(held)),
+        replace(way, settings=replace(way.settings, back_projections=0)),
+    )
     found, projected, bicubic = (
         psnr_db(upscaled(how, by, coarse_of(held)), held)
-        for how, by in ((lesson, trainer), (lesson, untrained), (interpolation, untrained))
+        for how, by in ((way, trainer), (way, untrained), (interpolation, untrained))
     )
     assert found > bicubic + 1.5
     assert found > projected + 1
@@ -145,53 +171,55 @@ def test_it_is_deterministic_and_follows_its_seed(slice_: Tensor) -> None:
 @pytest.mark.parametrize("stops", [(1,), (4,), (3, 5, 11)])
 def test_stopped_and_resumed_it_is_bit_for_bit_the_same(stops: tuple[int, ...], slice_: Tensor) -> None:
     """Before, at and after a look at the error, and across a lowered rate."""
-    lesson = replace(TINY, schedule=never_content(most_steps=14))
-    expected = trained(lesson, slice_)
-    trainer = trainer_of(lesson, slice_)
-    while not trainer.progress.ended:
-        if trainer.progress.step in stops:
-            tensors, facts = trainer.state()
+    way = never_content(most_steps=14)
+    expected = trained(way, slice_)
+    training = Training(way, slice_)
+    while not training.trainer.ended:
+        if training.trainer.progress.step in stops:
+            tensors, facts = training.trainer.state()
             tensors = {name: value.clone() for name, value in tensors.items()}
-            trainer = trainer_of(lesson, slice_)
-            trainer.restore(tensors, facts, "state")
-        trainer.step()
+            training = Training(way, slice_)
+            training.trainer.restore(tensors, facts, "state")
+        training.step()
+    trainer = training.trainer
     assert bits(trainer) == bits(expected)
     assert trainer.progress == expected.progress
 
 
 def test_a_state_of_another_network_is_refused(slice_: Tensor) -> None:
     tensors, facts = trainer_of(TINY, slice_).state()
-    other = trainer_of(replace(TINY, plan=DetailPlan(features=6, layers=3, fold=1)), slice_)
+    other = trainer_of(tiny(features=6), slice_)
     with pytest.raises(CheckpointError, match=r"(?s)state\.safetensors.*delete it"):
         other.restore(tensors, facts, "state.safetensors")
 
 
-def never_content(**changes: float) -> Schedule:
+def never_content(**changes: float) -> SuperResolution:
     """A rate so high that the error never falls again: every look is a plateau."""
     rates = {"learning_rate": 0.5, "lowest_learning_rate": 1e-2, "reduction": 0.1}
     looks = {"judged_every": 2, "patience": 0, "warmup_steps": 1, "average_decay": 0.5}
-    return replace(TINY.schedule, **(rates | looks | changes))
+    return tiny(**(rates | looks | changes))
 
 
 def test_on_a_plateau_it_goes_back_to_its_best_weights_and_ends(slice_: Tensor) -> None:
-    trainer = trainer_of(replace(TINY, schedule=never_content(most_steps=500)), slice_)
-    rates = [trainer.progress.learning_rate]
-    while not trainer.progress.ended:
-        trainer.step()
-        if trainer.progress.learning_rate != rates[-1]:
-            rates.append(trainer.progress.learning_rate)
+    training = Training(never_content(most_steps=500), slice_)
+    trainer = training.trainer
+    rates = [trainer.schedule.state()["learning_rate"]]
+    while not trainer.ended:
+        training.step()
+        if trainer.schedule.state()["learning_rate"] != rates[-1]:
+            rates.append(trainer.schedule.state()["learning_rate"])
             tensors, _ = trainer.state()
-            best = trainer.network().state_dict()
+            best = trainer.best_network().state_dict()
             assert all(torch.equal(tensors[f"network.{name}"], value) for name, value in best.items())
             assert all(torch.equal(tensors[f"average.module.{name}"], value) for name, value in best.items())
             assert not any(name.startswith("optimizer") for name in tensors)
     assert trainer.progress.step < 500
     assert rates == pytest.approx([0.5, 0.05, 0.005])
-    assert trainer.progress.lowest_error == min(row["error"] for row in trainer.progress.history)
+    assert trainer.progress.best_score == min(row["error"] for row in trainer.progress.history)
 
 
 def test_it_ends_at_the_latest_after_the_most_steps(slice_: Tensor) -> None:
-    trainer = trained(replace(TINY, schedule=replace(TINY.schedule, most_steps=5)), slice_)
+    trainer = trained(tiny(most_steps=5), slice_)
     assert trainer.progress.step == 5
     assert trainer.progress.history[-1]["step"] == 5
 
@@ -235,15 +263,15 @@ def test_noise_is_on_sons_alone(slice_: Tensor) -> None:
     assert torch.equal(fathers, same)
     # Interpolation to twice the size keeps four fifths of the noise's deviation.
     assert 0.06 < float((noisy - clean).std()) < 0.1
-    assert all(map(np.isfinite, (row["error"] for row in trained(replace(TINY, noise=0.1), slice_).progress.history)))
+    assert all(map(np.isfinite, (row["error"] for row in trained(tiny(noise=0.1), slice_).progress.history)))
 
 
 @pytest.mark.parametrize("fold", [1, 2])
 def test_small_images_are_learnt_from(fold: int) -> None:
     """40 x 40 pixels, of which a coarse capture has a quarter; the crops shrink with them."""
     image = coarse_of(cells(40))
-    lesson = replace(TINY, patch=64, plan=replace(TINY.plan, fold=fold))
-    found = upscaled(lesson, trained(lesson, image), image)
+    way = tiny(patch=64, fold=fold)
+    found = upscaled(way, trained(way, image), image)
     assert found.shape == (40, 40)
     assert np.isfinite(found).all()
 
@@ -256,7 +284,7 @@ def test_too_small_images_are_refused() -> None:
 def test_a_constant_image_stays_constant() -> None:
     image = torch.full((24, 24), 0.3)
     trainer = trained(TINY, image)
-    assert all(torch.isfinite(value).all() for value in trainer.network().state_dict().values())
+    assert all(torch.isfinite(value).all() for value in trainer.best_network().state_dict().values())
     np.testing.assert_allclose(upscaled(TINY, trainer, image), 0.3, atol=1e-2)
 
 
@@ -264,7 +292,7 @@ def test_a_constant_image_stays_constant() -> None:
 def test_other_factors_and_an_estimated_kernel(factor: float) -> None:
     image = coarse_of(clouds(144), replace(TINY, scaling=Scaling.centred(factor), kernel=Kernel.gaussian(0.5 * factor)))
     kernel = estimate_kernel(image.numpy()[None], factor)
-    lesson = replace(TINY, scaling=Scaling.centred(factor), kernel=kernel)
-    found = upscaled(lesson, trained(lesson, image), image)
-    assert found.shape == tuple(lesson.scaling.fine_length(length) for length in image.shape)
+    way = replace(TINY, scaling=Scaling.centred(factor), kernel=kernel)
+    found = upscaled(way, trained(way, image), image)
+    assert found.shape == tuple(way.scaling.fine_length(length) for length in image.shape)
     assert np.isfinite(found).all()

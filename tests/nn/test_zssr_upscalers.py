@@ -19,13 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.nn.zssr.dihedral import ORIENTATIONS, turned, turned_back
-from pipeline.nn.zssr.grids import Scaling, Span, Window
+from pipeline.nn.zssr.grids import ORIENTATIONS, Scaling, Span, Window, turned, turned_back
 from pipeline.nn.zssr.kernel import Kernel
-from pipeline.nn.zssr.lesson import enlarged
 from pipeline.nn.zssr.network import DetailNetwork, DetailPlan
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
-from pipeline.nn.zssr.upscalers import Interpolator, Upscaler, ZeroShot
+from pipeline.nn.zssr.superresolution import enlarged
+from pipeline.nn.zssr.upscalers import Upscaler, ZeroShot
 
 LARGEST_DIFFERENCE = 1e-5
 """Between a tile and the same piece of the whole, as a share of the range: 1/400 of a grey level of 8 bits."""
@@ -91,7 +90,7 @@ CASES = {
 
 
 def upscaler_of(case: Case, method: str) -> Upscaler:
-    return case.zero_shot() if method == "zssr" else Interpolator(Upsampling(case.scaling, method))
+    return case.zero_shot() if method == "zssr" else Upsampling(case.scaling, method)
 
 
 def image_of(case: Case) -> Tensor:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import DataError, InputError
+from pipeline.formats import decimals
 from pipeline.scoring.ablation import Ablation, MeasuredInput, compare_inputs
 from pipeline.scoring.ablation_tables import (
     COMPARED,
@@ -33,7 +34,6 @@ from pipeline.scoring.bootstrap import Interval, paired_differences
 from pipeline.scoring.confusion import ClasswiseConfusion, ConfusionMatrix
 from pipeline.scoring.image_quality import Quality
 from pipeline.scoring.scores import MEASURES
-from pipeline.scoring.tables import decimals
 
 NAMES = ("cytosol", "odd | [name]", "rare", "absent")
 ERRORS = {"native": 0.1, "bilinear": 0.3, "bicubic": 0.2, "zssr": 0.1}

@@ -10,8 +10,8 @@ import pytest
 from skimage.color import rgb2ycbcr
 
 from pipeline.errors import InputError
-from pipeline.scoring.benchmark import ImageScore, benchmark_table, crop_to_multiple, luma, score_image
 from pipeline.scoring.image_quality import psnr_db, ssim
+from tests.bench.imagescores import ImageScore, benchmark_table, crop_to_multiple, luma, score_image
 
 
 def image(seed: int = 0, shape=(30, 40, 3)) -> np.ndarray:

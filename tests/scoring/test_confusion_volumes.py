@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.scoring.confusion import ConfusionMatrix
-from pipeline.scoring.volumes import confusion_block, confusion_labels, decode, mix
+from pipeline.figures.palette import confusion_labels, mix
+from pipeline.scoring.confusion import ConfusionMatrix, confusion_block, decode
 
 NAMES = ("cytosol", "membrane", "myelin")
 COLORS = ("#4477aa", "#ee6677", "#ccbb44")

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from pipeline.errors import DataError, InputError
+from pipeline.formats import decimals
 from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, ConfusionMatrix
 from pipeline.scoring.scores import MEASURES
 from pipeline.scoring.tables import (
     ScoreTable,
-    decimals,
     from_json,
     score_table,
     to_csv,
@@ -147,6 +147,13 @@ def test_a_class_that_nobody_saw_is_a_dash_with_a_note():
     assert markdown_cells(table)[2][:3] == ["synapses", "0.00", "–"]
     assert csv_rows(table)[1]["f1_multilabel"] == ""
     assert any("synapses" in note and "undefined" in note for note in table.notes)
+
+
+def test_a_class_that_is_predicted_and_not_in_the_truth_is_noted():
+    counts = ConfusionMatrix(("cell", "absent"), np.array([[0, 9, 1], [0, 0, 0]]))
+    assert ScoreTable(counts, None).notes == [
+        "multilabel: absent not in the truth, but predicted; F1 is 0 and counts in the macro average"
+    ]
 
 
 def test_support_and_shares_are_those_of_the_labelled_voxels():

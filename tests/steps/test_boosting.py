@@ -40,13 +40,13 @@ from tinystudy import (
     write_study,
 )
 
+from pipeline.run.layout import Run
 from pipeline.steps.boosting.apply import apply
 from pipeline.steps.boosting.compare import compare
 from pipeline.steps.boosting.degrade import degrade
 from pipeline.steps.boosting.train import train
 from pipeline.steps.infer import infer
 from pipeline.steps.plan import plan
-from pipeline.steps.run import Run
 from pipeline.volume.geometry import Block
 
 METHODS = ("bilinear", "bicubic", "zssr")

@@ -11,8 +11,8 @@ import pytest
 import yaml
 from tinystudy import BOOSTING, Finished, place, tissue, write_study, write_tiff
 
+from pipeline.run.layout import Run
 from pipeline.steps.plan import plan
-from pipeline.steps.run import Run
 
 Vemseg = Callable[..., Finished]
 
@@ -123,7 +123,7 @@ def test_a_variant_that_the_run_does_not_have(unboosted: Path, folder: Path, tmp
     run = ["--run", tmp_path / "run"]
     refused(vemseg(*infer, *run, "--variant", "bicubic"), "'bicubic'", "bilinear")
     refused(vemseg("boost", "apply", *run, "--method", "zssr"), "'zssr'", "bilinear")
-    refused(vemseg("boost", "train", *run), "'zssr'", "bilinear")
+    refused(vemseg("boost", "train", *run), "nothing that learns", "bilinear")
     refused(vemseg("boost", "apply", *run, "--method", "lanczos"), "lanczos")
     refused(vemseg("boost", "apply", *run, "--method", "bilinear", "--worker", "1"), "worker")
     refused(vemseg("boost", "apply", *run, "--method", "bilinear"), "vemseg boost degrade")

@@ -19,12 +19,12 @@ from scipy.ndimage import gaussian_filter
 from tinystudy import ZSSR, Finished, files, markers, place, tissue, whole, write_tiff
 
 from pipeline.errors import RunConflictError
+from pipeline.run.layout import Run
 from pipeline.steps.boosting.apply import apply
 from pipeline.steps.boosting.degrade import degrade
 from pipeline.steps.boosting.finish import finish
 from pipeline.steps.boosting.prepare import prepare
 from pipeline.steps.boosting.train import train
-from pipeline.steps.run import Run
 
 VOXEL_SIZE_NM = (40.0, 8.0, 10.0)
 COARSE = tissue((3, 40, 44))[0]
@@ -209,7 +209,8 @@ def test_the_workflow_is_told_what_there_is_to_do(tmp_path: Path) -> None:
     )
     told = {path.name: path.read_text() for path in (tmp_path / "outputs").iterdir()}
     assert told["boosting"] == "true"
-    assert json.loads(told["boost-methods"]) == ["bilinear"]
+    assert json.loads(told["boost-methods"]) == [{"method": "bilinear", "learns": False}]
+    assert told["boost-learns"] == "false"
     assert told["boost-workers"] == "3"
 
 

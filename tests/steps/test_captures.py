@@ -5,6 +5,7 @@ What the labels become voxel by voxel is compared with the arrays they were writ
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 from sklearn.metrics import f1_score
-from tinystudy import CONFIG, NAMES, SHAPE_ZYX, place, run_chain, tissue, whole, write_study, write_tiff
+from tinystudy import BOOSTING, CONFIG, NAMES, SHAPE_ZYX, place, run_chain, tissue, whole, write_study, write_tiff
 
-from pipeline.config import parse_config
-from pipeline.errors import ConfigError
+from pipeline.config.model import parse_config
+from pipeline.errors import ConfigError, MissingLibraryError
+from pipeline.figures.render.drawing import require_opengl
+from pipeline.run.layout import Run
 from pipeline.steps.finish import finish
+from pipeline.steps.inspect import overview
 from pipeline.steps.plan import plan
+from pipeline.steps.render import render
 from pipeline.steps.report import report
-from pipeline.steps.run import Run
 from pipeline.volume.omezarr import open_labels
 
 CAPTURE = {"name": "tiny", "raw": "raw.tif", "labels": "labels.tif", "voxel_size_nm": [40, 8, 8]}
@@ -98,6 +103,48 @@ def test_several_captures_of_different_sizes(tmp_path: Path) -> None:
     assert scores(run)["dark"]["support_voxels"] == total
 
 
+@pytest.fixture
+def parted(tmp_path: Path) -> Path:
+    """A study of two captures: one to train and validate on, the other, which is smaller, to score on."""
+    for name, shape in (("a", SHAPE_ZYX), ("b", (2, 40, 72))):
+        raw, labels = tissue(shape, seed=shape[0])
+        write_tiff(tmp_path / f"{name}_raw.tif", raw)
+        write_tiff(tmp_path / f"{name}_labels.tif", labels)
+    captures = [CAPTURE | {"name": n, "raw": f"{n}_raw.tif", "labels": f"{n}_labels.tif"} for n in "ab"]
+    boxes = [("train", "a", [0, 60]), ("validation", "a", [100, 160]), ("test", "b", [0, 72])]
+    regions = [{"part": part, "capture": capture, "x": x} for part, capture, x in boxes]
+    boosting = BOOSTING | {"boosting": BOOSTING["boosting"] | {"methods": ["bicubic"]}}
+    return write_study(tmp_path, {**SHORT, **boosting, "data": {"captures": captures}, "split": {"regions": regions}})
+
+
+@pytest.mark.slow
+def test_captures_that_lack_a_part(parted: Path, tmp_path: Path) -> None:
+    """A stack of its own to score on: scores, figures, boosting, report and the overview are made of it alone."""
+    run = run_chain(parted, tmp_path / "run")
+    assert [len(capture.split().test) for capture in run.plan.captures] == [0, 1]
+    _, labels = tissue((2, 40, 72), seed=2)
+    support = {name: int((labels == number).sum()) for number, name in enumerate(NAMES, 1)}
+    assert {name: scores(run)[name]["support_voxels"] for name in NAMES} == support
+    figures = [key for key in run.evaluation_store.list("figures") if "slice_" in key or "ablation_" in key]
+    assert any("_b_" in key for key in figures)
+    assert not any("_a_" in key for key in figures)
+    report(run.store.url)
+    page = run.evaluation_store.read("report.html").decode()
+    assert "<wbr>b, z " in page.replace("</span>", "") or ">b, z " in page
+    assert ">a, z " not in page
+    console = Console(file=io.StringIO(), width=120)
+    for piece in overview(run.store.url):
+        console.print(piece)
+    try:
+        require_opengl()
+    except MissingLibraryError as error:
+        pytest.skip(str(error))
+    render(run.store.url)
+    names = list(run.evaluation_store.list("renders"))
+    assert "renders/scene_multilabel_b.html" in names
+    assert not any("_a." in name or "_a_" in name for name in names)
+
+
 def test_a_single_slice(tmp_path: Path) -> None:
     raw, labels = tissue((1, *SHAPE_ZYX[1:]))
     write_tiff(tmp_path / "raw.tif", raw)
@@ -149,3 +196,15 @@ def test_a_training_part_that_holds_no_patch_is_told(
     """A patch of 8 columns fits into what the guard bands leave; one as wide as the capture does not."""
     plan(str(write_study(tmp_path, {"training": {"patch_zyx": [2, 8, edge]}})), str(tmp_path / "run"))
     assert ("training.patch_zyx" in capsys.readouterr().out) == told
+
+
+def test_ids_of_64_bits_go_from_the_configuration_into_the_run(tmp_path: Path) -> None:
+    """Segment ids above 2**53 side by side, and 2**64 - 1 for what nobody labelled."""
+    _, labels = tissue()
+    labels[0, 0, :7] = 0
+    unlabelled, *ids = 2**64 - 1, 2**53 + 1, 2**53, 720575940379279311
+    np.save(tmp_path / "ids.npy", np.array([unlabelled, *ids], np.uint64)[labels])
+    members = [member | {"ids": [id_]} for member, id_ in zip(CONFIG["classes"]["members"], ids, strict=True)]
+    changes = {**with_capture(labels="ids.npy"), "classes": {"ignore_ids": [unlabelled], "members": members}}
+    plan(str(write_study(tmp_path, changes)), str(tmp_path / "run"))
+    assert np.array_equal(whole(Run.open(str(tmp_path / "run")).truth("tiny")), labels)

@@ -10,7 +10,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -33,13 +34,17 @@ from tinystudy import (
 
 from pipeline.errors import RunConflictError
 from pipeline.nn.checkpoint import pack, unpack
+from pipeline.nn.description import WEIGHTS, sealed
+from pipeline.run.inputs import NOTES, SETTLED_SECONDS, Inputs
+from pipeline.run.layout import Run
+from pipeline.run.markers import Marker, Output
+from pipeline.run.provenance import model
 from pipeline.steps.augment import augment
-from pipeline.steps.digest import Marker
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.infer import infer
 from pipeline.steps.plan import plan
-from pipeline.steps.run import Run
 from pipeline.steps.train import train
+from pipeline.volume.sources import TRUSTED
 
 ALL_TARGETS: dict[str, Any] = {"training": {"targets": "all"}}
 
@@ -51,7 +56,8 @@ def done(run: Run) -> dict[str, int]:
 def repeated(run: Run, before: dict[str, int]) -> set[str]:
     """Steps (for train and infer with their target) that were done anew."""
     after = done(run)
-    changed = {name for name, time in after.items() if before.get(name) != time}
+    # A changed configuration is a changed plan, whatever follows from it.
+    changed = {name for name, time in after.items() if before.get(name) != time} - {"plan/plan.json"}
     return {"/".join(name.split("/")[:2]).removesuffix(".json") for name in changed}
 
 
@@ -93,11 +99,19 @@ def test_another_configuration_is_refused_and_nothing_changes(copied: Run, again
         {"inference": {"workers": 3, "memory_gb": 2.0}},
         {"training": {"checkpoint_minutes": 1.0}},
         {"training": {"targets": "multilabel"}},
+        {"classes": {"members": [member | {"color": "#123456"} for member in CONFIG["classes"]["members"]]}},
     ],
-    ids=["workers", "checkpoints", "targets"],
+    ids=["workers", "checkpoints", "targets", "colours"],
 )
 def test_what_changes_no_result_repeats_nothing_but_tables(copied: Run, again: Path, changes: dict[str, Any]) -> None:
-    assert replan(copied, change(again, **changes)) <= {"evaluate/scores"}
+    # The marks of a capture vouch for the new colours in the metadata of its labels, and for the list of these.
+    vouching = {"plan/tiny"} if "classes" in changes or "targets" in changes.get("training", {}) else set()
+    voxels = files(place(copied) / "volume.zarr/tiny/labels/truth/0")
+    assert replan(copied, change(again, **changes)) - vouching <= {"evaluate/scores"}
+    assert files(place(copied) / "volume.zarr/tiny/labels/truth/0") == voxels
+    colors = {member.color for member in copied.config.classes.members}
+    for labels in (copied.truth("tiny"), copied.segmentation("multilabel", "tiny")):
+        assert {color for _, _, color in labels.classes} == colors
 
 
 def test_figures_are_drawn_anew_from_what_is_there(copied: Run, again: Path) -> None:
@@ -133,13 +147,54 @@ def test_a_changed_input_is_taken_in_and_all_follows(copied: Run, again: Path) -
     assert copied.store.read(weights) == fresh.store.read(weights)
 
 
+def test_a_new_time_stamp_or_place_of_the_same_input_repeats_nothing(copied: Run, again: Path) -> None:
+    for name in ("raw.tif", "labels.tif"):
+        os.utime(again / name, ns=(1, 1))
+    assert replan(copied, change(again)) == set()
+    moved = again.rename(again.with_name("moved"))
+    assert replan(copied, change(moved)) == set()
+
+
+def test_an_input_that_was_exchanged_behind_its_time_stamp_is_noticed(copied: Run, again: Path) -> None:
+    """The same size and time of the last change, another content."""
+    before = (again / "raw.tif").stat()
+    raw, _ = tissue(seed=5)
+    write_tiff(again / "raw.tif", raw)
+    os.utime(again / "raw.tif", ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert (again / "raw.tif").stat().st_size == before.st_size
+    old = copied.plan.captures[0].digest
+    plan(str(change(again)), str(place(copied)), update=True)
+    assert Run.open(place(copied)).plan.captures[0].digest != old
+
+
+def test_an_input_that_is_known_is_not_read_again(copied: Run, again: Path) -> None:
+    """The note of its content holds for as long as the file system says the same of it, and it is whole."""
+    time.sleep(SETTLED_SECONDS + 0.1)
+    inputs = Inputs(copied.store.url)
+    content = inputs.content("raw.tif", again, TRUSTED)
+    inputs.note(copied.store)
+    known = Inputs(copied.store.url)
+    assert known.content("raw.tif", again, TRUSTED) == content
+    text = (again / "raw.tif").read_bytes()
+    (again / "raw.tif").write_bytes(text[:-1] + b"x")
+    assert Inputs(copied.store.url).content("raw.tif", again, TRUSTED) != content
+    notes = copied.store.read(NOTES)
+    copied.store.write(NOTES, notes.replace(b"0", b"1", 1))
+    (again / "raw.tif").write_bytes(text)
+    assert Inputs(copied.store.url).content("raw.tif", again, TRUSTED) == content
+
+
 def test_changed_weights_repeat_their_own_target_only(copied: Run) -> None:
-    store, before = copied.model_store("grey"), done(copied)
+    store = copied.model_store("grey")
     tensors, facts = unpack(store.read("model.safetensors"), "weights")
     name = next(name for name in tensors if name.endswith("bias"))
     weights = pack({**tensors, name: tensors[name] + 0.5}, facts)
-    store.write("model.safetensors", weights)
-    store.write_json("model.json", store.read_json("model.json") | {"weights_sha256": sha256(weights).hexdigest()})
+    told = store.read_json("model.json") | {WEIGHTS: sha256(weights).hexdigest()}
+    with model(copied, "grey").making():
+        store.write("model.safetensors", weights)
+        store.write("history.json", store.read("history.json"))
+        store.write_json("model.json", sealed(told))
+    before = done(copied)
     url = str(place(copied))
     with pytest.raises(RunConflictError, match="not predicted yet"):
         evaluate(url)
@@ -152,12 +207,12 @@ def test_changed_weights_repeat_their_own_target_only(copied: Run) -> None:
 def test_another_grid_and_back_leaves_no_mark_on_empty_arrays(copied: Run, again: Path) -> None:
     """The second change of shards finds markers that fit it, but not the data that they once spoke of."""
     url = str(place(copied))
-    before = files(place(copied) / "predictions")
+    before = files(place(copied) / "volume.zarr")
     plan(str(change(again, inference={"shard_zyx": [4, 64, 64]})), url, update=True)
     plan(str(change(again)), url, update=True)
     assert infer(url, target="multilabel") == 4
-    shards = {name for name in before if name.startswith("multilabel/") and "/0/c/" in name}
-    after = files(place(copied) / "predictions")
+    shards = {name for name in before if "/segmentation/0/c/" in name}
+    after = files(place(copied) / "volume.zarr")
     assert {name: after.get(name) for name in shards} == {name: before[name] for name in shards}
 
 
@@ -182,17 +237,18 @@ def test_back_to_the_earlier_plan_after_a_kill(
     before = files(place(copied))
     write = Marker.write
 
-    def killed(marker: Marker, **facts: Any) -> None:
+    def killed(marker: Marker, facts: Mapping[str, Any], outputs: Mapping[str, Output]) -> None:
         if marker.key.startswith(f"done/{work}"):
             raise InterruptedError(work)
-        write(marker, **facts)
+        write(marker, facts, outputs)
 
     another = change(
         again,
         seed=3,
-        classes={"members": [member | {"color": "#123456"} for member in CONFIG["classes"]["members"]]},
+        classes={"ignore_ids": [9]},
         split={"fractions": {"train": 0.5, "validation": 0.25, "test": 0.25}},
         augmentation={"pool_samples": 9},
+        inference={"shard_zyx": [4, 32, 32]},
         training={"targets": "multilabel"},
     )
     with monkeypatch.context() as patched:

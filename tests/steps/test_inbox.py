@@ -26,12 +26,15 @@ def settled_slice(path: Path) -> Path:
 
 
 def test_a_volume_is_found_until_it_has_a_run(tmp_path: Path) -> None:
-    volume = settled_slice(tmp_path / "in" / "Mouse 7 (left).tif")
+    volume = settled_slice(tmp_path / "in" / 'Mouse 7 (left) {{x}} $(y) "z".tif')
     look = inbox(str(tmp_path / "in"), str(tmp_path / "runs"), outputs=tmp_path / "out")
     (found,) = look.found
     assert (found.input, found.run) == (str(volume), str(tmp_path / "runs" / volume.name))
     assert re.fullmatch(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?", found.name)
-    assert json.loads((tmp_path / "out" / "volumes").read_text()) == [vars(found)]
+    told = (tmp_path / "out" / "volumes").read_text()
+    assert json.loads(told) == [vars(found)]
+    assert "{{" not in told  # would begin a tag of Argo's
+    assert "$" not in told
 
     assert inbox(str(tmp_path / "in"), str(tmp_path / "runs")) == look
     Path(found.run).mkdir(parents=True)

@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 from tinystudy import Child, files, markers, place, run_chain, write_study
 
+from pipeline.run.layout import Run
 from pipeline.steps.augment import augment
 from pipeline.steps.infer import infer
 from pipeline.steps.plan import plan
-from pipeline.steps.run import Run
 
 KILLS = 20
 # A checkpoint after every step, so that a kill meets one that is being written.
@@ -108,7 +108,7 @@ def test_sigterm_in_training_saves_it(tmp_path: Path) -> None:
 
 def test_sigterm_in_inference_repeats_no_shard(copied: Run, tmp_path: Path) -> None:
     run = place(copied)
-    expected = files(run / "predictions/multilabel")
+    expected = files(run / "volume.zarr/tiny/labels/segmentation")
     for marker in (run / "done/infer/multilabel").rglob("*.json"):
         marker.unlink()
     ended = Child(tmp_path / "log", "infer", "--run", run, "--target", "multilabel", "stop-after=2").end()
@@ -117,7 +117,7 @@ def test_sigterm_in_inference_repeats_no_shard(copied: Run, tmp_path: Path) -> N
     assert 0 < len(first) < 4
     assert infer(str(run), target="multilabel") == 4 - len(first)
     assert {name: time for name, time in markers(run, "infer/multilabel").items() if name in first} == first
-    assert files(run / "predictions/multilabel") == expected
+    assert files(run / "volume.zarr/tiny/labels/segmentation") == expected
 
 
 def _wait_for(condition: Callable[[], bool], child: Child) -> None:

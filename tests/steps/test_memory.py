@@ -14,7 +14,7 @@ PREDICT = """
 import resource, sys
 import numpy as np
 import torch
-from pipeline.config import Inference
+from pipeline.config.model import Inference
 from pipeline.nn.blockwise import Normalisation
 from pipeline.nn.model import Model
 from pipeline.nn.plan import plan_network

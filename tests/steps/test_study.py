@@ -18,9 +18,9 @@ from ome_zarr_models.v05.image_label import ImageLabel
 from sklearn.metrics import precision_recall_fscore_support
 from tinystudy import NAMES, files, place, run_chain, whole, write_study
 
-from pipeline.scoring.volumes import decode
+from pipeline.run.layout import Run
+from pipeline.scoring.confusion import decode
 from pipeline.steps.finish import finish
-from pipeline.steps.run import Run
 from pipeline.volume.omezarr import open_image, open_labels
 
 TARGETS = ("multilabel", *NAMES)
@@ -117,8 +117,8 @@ def test_workers_blocks_and_shards_do_not_show_in_the_result(finished: Run, stud
     """Four workers write the very bytes of one; another grid gives the same ids."""
     targets = {"training": {"targets": "all"}}
     four = run_chain(study, tmp_path / "four", workers=4, score=False)
-    written, expected = (files(place(run) / "predictions") for run in (four, finished))
-    shards = {name for name in expected if "/segmentation/0/c/" in name}
+    written, expected = (files(place(run) / "volume.zarr") for run in (four, finished))
+    shards = {name for name in expected if "/segmentation" in name and "/0/c/" in name}
     assert len(shards) == 4 * len(TARGETS)
     assert all(written[name] == expected[name] for name in shards)
     grid = {"block_zyx": [2, 20, 28], "shard_zyx": [4, 40, 56]}
@@ -133,9 +133,9 @@ def test_probabilities_agree_with_the_ids(study: Path, tmp_path: Path) -> None:
     changes = {"inference": {"probabilities": True, "region": "all"}, "training": {"steps": 4}}
     run = run_chain(write_study(study.parent, changes, name="probabilities.yaml"), tmp_path / "run", score=False)
     finish(str(place(run)))
-    image = open_image(run.prediction_store("multilabel", "tiny"))
+    image = open_image(run.probabilities_store("multilabel", "tiny"))
     assert image.channels == NAMES
-    assert len(image.levels) == len(run.segmentation("multilabel", "tiny").levels) > 1
+    assert len(image.levels) == len(run.segmentation("multilabel", "tiny").levels) == len(run.image("tiny").levels)
     probabilities, ids = whole(image).astype(int), whole(run.segmentation("multilabel", "tiny"))
     assert np.abs(probabilities.sum(axis=0) - 255).max() <= len(NAMES)
     chosen = np.take_along_axis(probabilities, ids[None].astype(int) - 1, axis=0)[0]

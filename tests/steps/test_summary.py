@@ -9,7 +9,7 @@ import pytest
 from tinystudy import place
 
 from pipeline.errors import InputError
-from pipeline.steps.run import Run
+from pipeline.run.layout import Run
 from pipeline.steps.summary import summary
 
 FAILED = [

@@ -12,10 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import Fractions, Split, SplitRegion
 from pipeline.errors import ConfigError
 from pipeline.volume.geometry import Block
-from pipeline.volume.split import PART_IDS, Parts, split_capture
+from pipeline.volume.split import PART_IDS, Fractions, Parts, Region, SplitSettings, split_capture
 
 shapes = st.tuples(*[st.integers(1, 30)] * 3)
 guards = st.tuples(*[st.integers(0, 4)] * 3)
@@ -52,7 +51,7 @@ def fractions(draw):
 @given(shapes, guards, st.sampled_from(["auto", "z", "y", "x"]), fractions())
 def test_fractions_are_shared_out_along_one_axis(shape, guard, axis, shares):
     try:
-        parts = split_capture("c", shape, Split(axis=axis, fractions=shares), guard)
+        parts = split_capture("c", shape, SplitSettings(axis=axis, fractions=shares), guard)
     except ConfigError:
         return
     check_apart(parts, shape, guard)
@@ -73,7 +72,7 @@ def test_fractions_are_shared_out_along_one_axis(shape, guard, axis, shares):
 def test_auto_finds_an_axis_wherever_one_has_room(shape, guard, shares):
     def fits(axis: str) -> bool:
         try:
-            split_capture("c", shape, Split(axis=axis, fractions=shares), guard)
+            split_capture("c", shape, SplitSettings(axis=axis, fractions=shares), guard)
         except ConfigError:
             return False
         return True
@@ -91,14 +90,14 @@ def test_auto_finds_an_axis_wherever_one_has_room(shape, guard, shares):
     ],
 )
 def test_auto_cuts_where_the_guard_bands_cost_least(shape, guard, axis):
-    parts = split_capture("c", shape, Split(), guard)
+    parts = split_capture("c", shape, SplitSettings(), guard)
     assert parts.train[0].shape_zyx[axis] < shape[axis]
 
 
 @pytest.mark.parametrize("axis", ["auto", "y"])
 def test_no_room_is_refused_with_the_ways_out(axis):
     with pytest.raises(ConfigError) as refused:
-        split_capture("thin", (5, 60, 60), Split(axis=axis), (5, 30, 30))
+        split_capture("thin", (5, 60, 60), SplitSettings(axis=axis), (5, 30, 30))
     for word in ("'thin'", "network.features", "network.z_context_slices", "split.axis", "split.regions"):
         assert word in str(refused.value)
 
@@ -114,10 +113,10 @@ def regions(draw, shape):
     part = draw(st.sampled_from(sorted(PART_IDS)))
     capture = draw(st.sampled_from([None, "c", "other"]))
     axes = {key: draw(st.none() | ranges(edge)) for key, edge in zip("zyx", shape, strict=True)}
-    return SplitRegion(part=part, capture=capture, **axes)
+    return Region(part=part, capture=capture, **axes)
 
 
-def judged(shape, boxes: list[SplitRegion], guard) -> np.ndarray:
+def judged(shape, boxes: list[Region], guard) -> np.ndarray:
     """Part ids voxel by voxel: test as asked for, then validation, then train, each outside the others' guard."""
     result = np.zeros(shape, np.uint8)
     taken = np.zeros(shape, bool)
@@ -142,9 +141,9 @@ def test_regions_give_way_as_promised_voxel_by_voxel(data):
     asked = {box.part for box in boxes if box.capture in (None, "c")}
     if any(PART_IDS[part] not in expected for part in asked):
         with pytest.raises(ConfigError, match=r"split\.regions"):
-            split_capture("c", shape, Split(regions=tuple(boxes)), guard)
+            split_capture("c", shape, SplitSettings(regions=tuple(boxes)), guard)
         return
-    parts = split_capture("c", shape, Split(regions=tuple(boxes)), guard)
+    parts = split_capture("c", shape, SplitSettings(regions=tuple(boxes)), guard)
     check_apart(parts, shape, guard)
     found = np.zeros(shape, np.uint8)
     for part, value in PART_IDS.items():
@@ -155,13 +154,13 @@ def test_regions_give_way_as_promised_voxel_by_voxel(data):
 
 @pytest.mark.parametrize("limits", [(3, 3), (-1, 4), (0, 11), (5, 2)])
 def test_a_region_out_of_the_capture_is_named(limits):
-    asked = Split(regions=(SplitRegion(part="test"), SplitRegion(part="train", y=limits)))
+    asked = SplitSettings(regions=(Region(part="test"), Region(part="train", y=limits)))
     with pytest.raises(ConfigError, match=r"split\.regions\.1\.y.*10 voxels.*'c'"):
         split_capture("c", (8, 10, 12), asked, (0, 0, 0))
 
 
 def test_whole_captures_can_go_to_the_parts():
-    asked = Split(regions=tuple(SplitRegion(part=part, capture=part) for part in PART_IDS))
+    asked = SplitSettings(regions=tuple(Region(part=part, capture=part) for part in PART_IDS))
     for part in PART_IDS:
         parts = split_capture(part, (4, 5, 6), asked, (9, 9, 9))
         assert parts.of(part) == (Block.of_shape((4, 5, 6)),)

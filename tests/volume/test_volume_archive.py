@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import DataError
-from pipeline.volume.archive import Limits, extract
+from pipeline.volume.sources import TRUSTED, Limits, Policy
+from pipeline.volume.sources.packed import extract
 
 
 def archive(folder: Path, entries: dict[str, bytes], **attributes: int) -> Path:
@@ -24,11 +25,11 @@ def archive(folder: Path, entries: dict[str, bytes], **attributes: int) -> Path:
     return path
 
 
-def refused(path: Path, folder: Path, limits: Limits | None = None) -> str:
+def refused(path: Path, folder: Path, policy: Policy = TRUSTED) -> str:
     target = folder / "target"
     target.mkdir(exist_ok=True)
     with pytest.raises(DataError) as error:
-        extract(path, target, limits)
+        extract(path, target, policy)
     assert not any(target.iterdir())
     assert {entry.name for entry in folder.iterdir()} <= {"target", "upload.zip"}
     assert "upload.zip" in str(error.value)
@@ -83,9 +84,10 @@ def test_a_tiny_mask_may_pack_very_well(tmp_path: Path) -> None:
     extract(path, tmp_path / "target")
 
 
-@pytest.mark.parametrize("limits", [Limits(files=1), Limits(total_bytes=5)])
-def test_number_and_size_are_limited(tmp_path: Path, limits: Limits) -> None:
-    refused(archive(tmp_path, {"1.png": b"abc", "2.png": b"def"}), tmp_path, limits)
+@pytest.mark.parametrize("limits", [Limits(files=1), Limits(total_bytes=5), Limits(depth=2)])
+def test_number_size_and_depth_are_limited(tmp_path: Path, limits: Limits) -> None:
+    path = archive(tmp_path, {"a/b/1.png": b"abc", "2.png": b"def"})
+    refused(path, tmp_path, Policy(follows_references=True, limits=limits))
 
 
 def test_one_name_twice_is_refused(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.volume.geometry import Block, Geometry, tile
-from pipeline.volume.grid import CHUNK_VOXELS, SHARD_VOXELS, default_grid
+from pipeline.volume.geometry import CHUNK_VOXELS, SHARD_VOXELS, Block, Geometry, default_grid, tile
 
 coordinates = st.tuples(*[st.integers(-6, 6)] * 3)
 sides = st.tuples(*[st.integers(1, 6)] * 3)

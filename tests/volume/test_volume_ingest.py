@@ -226,9 +226,29 @@ def test_the_voxel_size_comes_from_the_file_or_the_caller(tmp_path: Path, raw: n
     location = WRITERS["imagej"](tmp_path, raw)
     assert ingest(tmp_path, raw=location, voxel_size_nm=None).geometry.voxel_size_nm == pytest.approx(VOXEL_SIZE_NM)
     near = (30.1, 5.0, 4.0)
-    assert ingest(tmp_path, raw=location, voxel_size_nm=near).geometry.voxel_size_nm == near
-    with pytest.raises(DataError, match=r"ij\.tif.*30.*50"):
-        ingest(tmp_path, raw=location, voxel_size_nm=(50.0, 5.0, 4.0))
+    found = ingest(tmp_path, raw=location, voxel_size_nm=near)
+    assert (found.geometry.voxel_size_nm, found.note) == (near, "")
+    found = ingest(tmp_path, raw=location, voxel_size_nm=(50.0, 5.0, 4.0))
+    assert found.geometry.voxel_size_nm == (50, 5, 4)
+    for part in ("ij.tif", "30 x 5 x 4 nm", "50 x 5 x 4 nm"):
+        assert part in found.note
+
+
+def test_labels_pair_with_the_slices_of_their_number(tmp_path: Path, raw: np.ndarray) -> None:
+    ids = (raw > 99).astype(np.uint8) + 1
+    classes = ClassMap(("a", "b"), ("#ff0000", "#00ff00"), ((1,), (2,)))
+    for folder, data, span in (("r", raw, range(7)), ("l", ids, range(2, 6))):
+        (tmp_path / folder).mkdir()
+        for z in span:
+            name = f"slice_{z:05}_z={0.98 + z / 100:.2f}um.png"
+            Pillow.fromarray(data[z]).save(tmp_path / folder / name)
+    ingest(tmp_path, raw="r", labels="l", classes=classes, labelled_slices=range(2, 6))
+    expected = np.zeros_like(raw)
+    expected[2:6] = ids[2:6]
+    np.testing.assert_array_equal(stored_truth(tmp_path), expected)
+    with pytest.raises(DataError, match=r"slice_00002.*labelled slice 3.*slice_00003.*counted from 0"):
+        ingest(tmp_path, raw="r", labels="l", classes=classes, labelled_slices=range(3, 7))
+
     np.save(tmp_path / "raw.npy", raw)
     with pytest.raises(DataError, match="voxel_size_nm"):
         ingest(tmp_path, voxel_size_nm=None)
@@ -307,7 +327,7 @@ def test_a_killed_ingest_run_again_gives_the_same_files(tmp_path: Path, raw: np.
     assert run(tmp_path / "clean", -1) == 0
     expected = files(tmp_path / "clean")
     assert len(expected) > 30
-    for last in (3, 11, 30):
+    for last in (3, 11, 24):
         assert run(tmp_path / "killed", last) == -signal.SIGKILL
     assert any("#" in name for name in files(tmp_path / "killed"))
     assert run(tmp_path / "killed", -1) == 0

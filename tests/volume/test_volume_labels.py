@@ -34,6 +34,36 @@ def test_ids_are_merged_into_classes(data: np.ndarray) -> None:
     assert classes.count(stored).tolist() == [np.count_nonzero(stored == code) for code in range(4)]
 
 
+LARGE = [2**53, 2**53 + 1, 720575940379279311, 2**63 - 1]
+
+
+@pytest.mark.parametrize("dtype", [np.uint64, np.int64, ">u8"])
+@pytest.mark.parametrize("ignored", [0, 2**64 - 1, 2**63])
+def test_ids_above_53_bits_are_told_apart(dtype: np.dtype, ignored: int) -> None:
+    # NumPy compares int64 with uint64 as float64, which has 53 bits.
+    known = [*LARGE, *([ignored] if np.iinfo(dtype).max >= ignored else [])]
+    classes = ClassMap(("a", "b", "c", "d"), (RED,) * 4, tuple((i,) for i in LARGE), (ignored,))
+    assert classes.encode(np.array(known, dtype), "labels").tolist() == [1, 2, 3, 4, 0][: len(known)]
+    with pytest.raises(DataError, match=r"labels: ids 9007199254740991 \(1 voxels\), 9007199254740994 \(2 voxels\) be"):
+        classes.encode(np.array([2**53 + 2, 2**53 - 1, 2**53 + 2, 2**53], dtype), "labels")
+
+
+def test_ids_that_the_type_cannot_hold_are_in_no_voxel() -> None:
+    classes = ClassMap(("a", "b"), (RED, RED), ((300,), (2**64 - 1,)))
+    with pytest.raises(DataError, match=r"ids 44 \(1 voxels\), 255 \(1 voxels\) belong"):
+        classes.encode(np.array([44, 255], np.uint8), "labels")
+    with pytest.raises(DataError, match=r"ids -1 \(1 voxels\) belong"):
+        classes.encode(np.array([300, -1], np.int64), "labels")
+
+
+def test_floats_that_are_ids_of_64_bits_are_taken_and_larger_ones_refused() -> None:
+    classes = ClassMap(("a", "b"), (RED, RED), ((2**63,), (2,)))
+    assert classes.encode(np.array([2.0**63, 2]), "labels").tolist() == [1, 2]
+    for wrong in (2.0**64, -(2.0**64)):
+        with pytest.raises(DataError, match="hold values that are no ids"):
+            classes.encode(np.array([wrong]), "labels")
+
+
 def test_ids_of_overlapping_classes_become_bits() -> None:
     stored = OVERLAPPING.encode(np.array([1, 2, 9]), "labels.tif")
     assert stored.dtype == np.uint32

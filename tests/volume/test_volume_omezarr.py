@@ -14,15 +14,8 @@ from ome_zarr_models.v05 import Image, Labels
 
 from pipeline.errors import DataError, InputError
 from pipeline.volume.geometry import Block, tile
-from pipeline.volume.omezarr import (
-    Geometry,
-    Volume,
-    build_pyramid,
-    create_image,
-    create_labels,
-    open_image,
-    open_labels,
-)
+from pipeline.volume.omezarr import Geometry, Volume, create_image, create_labels, open_image, open_labels
+from pipeline.volume.pyramid import build_pyramid
 from pipeline.volume.stores import Store
 
 GEOMETRY = Geometry((7, 45, 38), (30.0, 5.0, 4.6), (60.0, 0.0, 2.3))

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from pipeline.volume.geometry import Geometry, Zyx, tile
-from pipeline.volume.omezarr import build_pyramid, create_labels
-from pipeline.volume.pyramid import mean_of_windows, mode_of_windows, pyramid_factors
+from pipeline.volume.omezarr import create_labels
+from pipeline.volume.pyramid import build_pyramid, mean_of_windows, mode_of_windows, pyramid_factors
 from pipeline.volume.stores import Store
 
 factors = st.tuples(*[st.sampled_from([1, 2])] * 3)

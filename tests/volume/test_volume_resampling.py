@@ -10,10 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.volume.geometry import Block, Geometry
-from pipeline.volume.multiscale import Volume
-from pipeline.volume.omezarr import create_image
-from pipeline.volume.resampling import resample, resampled_block, resampled_geometry
+from pipeline.volume.geometry import Block, Geometry, tile
+from pipeline.volume.omezarr import Volume, create_image, create_labels
+from pipeline.volume.resampling import bring_back, nearest_block, resample, resampled_block, resampled_geometry
 from pipeline.volume.stores import Store
 
 SIZE_NM = (40.0, 8.0, 8.0)
@@ -81,3 +80,60 @@ def test_a_volume_is_written_with_its_levels(image: Volume, tmp_path: Path) -> N
 def test_sizes_too_far_apart_are_refused(image: Volume) -> None:
     with pytest.raises(InputError, match="check both sizes"):
         resampled_geometry(image.geometry, (40, 8, 0.9))
+
+
+@pytest.fixture(scope="module")
+def ids(tmp_path_factory: pytest.TempPathFactory) -> Volume:
+    """Labels beyond 2^53, which no float holds."""
+    store = Store.open(tmp_path_factory.mktemp("ids"), create=True)
+    volume = create_labels(
+        store, "ids", geometry=Geometry(SHAPE, SIZE_NM), dtype="uint64", classes=[], chunk_zyx=SHAPE, shard_zyx=SHAPE
+    )
+    values = np.random.default_rng(1).integers(2**63, 2**64, SHAPE, np.uint64, endpoint=False)
+    volume.write(volume.geometry.block, values)
+    return volume
+
+
+@given(ratios=st.tuples(*[st.floats(0.13, 7)] * 3), lengths=st.tuples(*[st.integers(1, 30)] * 3), cut=st.integers(1, 9))
+def test_ids_come_back_exactly_from_the_voxel_that_holds_each_centre(
+    ids: Volume, ratios: tuple[float, float, float], lengths: tuple[int, int, int], cut: int
+) -> None:
+    """The slow twin: each voxel for itself. However it is cut into blocks, and whatever the length that was rounded."""
+    z, y, x = (size * ratio for size, ratio in zip(SIZE_NM, ratios, strict=True))
+    geometry = Geometry(lengths, (z, y, x))
+    found = np.zeros(lengths, np.uint64)
+    for block in tile(geometry.block, (cut, cut, cut)):
+        found[block.slices] = nearest_block(ids, geometry, block)
+    stored = ids.read(ids.geometry.block)
+    for place in np.ndindex(*lengths):
+        source = tuple(min(int((k + 0.5) * r), n - 1) for k, r, n in zip(place, ratios, SHAPE, strict=True))
+        assert found[place] == stored[source]
+
+
+def test_probabilities_come_back_by_interpolation_ids_by_the_nearest(ids: Volume, tmp_path: Path) -> None:
+    z, y, x = SHAPE
+    fine = Geometry((z, 2 * y, 2 * x), (40, 4, 4))
+    grid = {"chunk_zyx": (2, 16, 16), "shard_zyx": (4, 32, 32)}
+    place = Store.open(tmp_path / "a", create=True)
+    back = bring_back(ids, create_labels(place, "i", geometry=fine, dtype="uint64", classes=[], **grid))
+    np.testing.assert_array_equal(back.read(fine.block), ids.read(ids.geometry.block).repeat(2, 1).repeat(2, 2))
+    coarse = create_image(
+        Store.open(tmp_path / "b", create=True),
+        geometry=Geometry(SHAPE, SIZE_NM),
+        dtype="uint8",
+        name="p",
+        channels=("a", "b"),
+        chunk_zyx=SHAPE,
+        shard_zyx=SHAPE,
+    )
+    values = np.stack([VALUES, 255 - VALUES]).astype(np.uint8)
+    coarse.write(coarse.geometry.block, values)
+    store = Store.open(tmp_path / "c", create=True)
+    fine_p = bring_back(
+        coarse, create_image(store, geometry=fine, dtype="uint8", name="p", channels=("a", "b"), **grid)
+    )
+    wanted = values.astype(float)
+    for axis, n in ((2, y), (3, x)):
+        positions = (np.arange(2 * n) + 0.5) * 0.5 - 0.5
+        wanted = np.apply_along_axis(lambda row, at=positions: np.interp(at, np.arange(len(row)), row), axis, wanted)
+    np.testing.assert_allclose(fine_p.read(fine.block), wanted, atol=0.51)

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from imaris_ims_file_reader.ims import ims
 from PIL import Image
 from volume_formats import VOXEL_SIZE_NM, WITH_VOXEL_SIZE, WRITERS, png_folder
 
@@ -71,6 +72,15 @@ def test_types_are_kept(tmp_path: Path, raw: np.ndarray, dtype: str, name: str) 
     with open_source(WRITERS[name](tmp_path, data), tmp_path) as source:
         assert source.dtype == data.dtype
         np.testing.assert_array_equal(source.read(0, 7), data)
+
+
+def test_imaris_is_read_as_its_other_reader_reads_it(tmp_path: Path, raw: np.ndarray) -> None:
+    location = WRITERS["imaris"](tmp_path, raw)
+    other = ims(str(tmp_path / location))
+    with open_source(location, tmp_path) as source:
+        np.testing.assert_array_equal(source.read(0, 7), np.squeeze(other[0, 0, :, :, :]))
+        assert source.voxel_size_nm == pytest.approx(np.multiply(other.resolution, 1000), rel=1e-3)
+    other.hf.close()
 
 
 def test_sixteen_bit_png(tmp_path: Path, raw: np.ndarray) -> None:
@@ -174,11 +184,12 @@ def test_a_slice_of_another_size_or_type_is_named(folder: Path) -> None:
 def test_a_colour_image_is_named(tmp_path: Path, ending: str) -> None:
     (tmp_path / "s").mkdir()
     colour = np.zeros((8, 9, 3), np.uint8)
+    colour[..., 0] = 200
     if ending == "png":
         Image.fromarray(colour).save(tmp_path / "s" / "1.png")
     else:
         tifffile.imwrite(tmp_path / "s" / "1.tif", colour)
-        tifffile.imwrite(tmp_path / "stack.tif", np.zeros((4, 8, 9, 3), np.uint8), photometric="rgb")
+        tifffile.imwrite(tmp_path / "stack.tif", np.stack([colour] * 4), photometric="rgb")
         assert "stack.tif" in refusal("stack.tif", tmp_path)
     assert f"1.{ending}" in refusal("s", tmp_path)
 

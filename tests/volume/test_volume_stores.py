@@ -89,6 +89,14 @@ def test_json_is_always_the_same_bytes(store: Store) -> None:
     assert store.read("x.json") == once
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_what_json_has_not_is_never_written(store: Store, value: float) -> None:
+    # RFC 8259, section 6: "Numeric values that cannot be represented ... (such as Infinity and NaN) are not permitted."
+    with pytest.raises(ValueError, match="JSON"):
+        store.write_json("a.json", {"value": [value]})
+    assert not store.exists("a.json")
+
+
 def test_damaged_json_is_named(store: Store) -> None:
     store.write("x.json", b"{")
     with pytest.raises(DataError, match=r"x\.json"):
@@ -114,7 +122,7 @@ def test_a_missing_directory_is_refused_unless_it_is_to_be_made(tmp_path: Path) 
 
 def test_places_that_cannot_be_opened_are_refused(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    for place in (tmp_path / "file", "https://host/x", "file://host/x", "s3:///key"):
+    for place in (tmp_path / "file", "ftp://host/x", "file://host/x", "s3:///key"):
         with pytest.raises(InputError):
             Store.open(place)
 

@@ -9,7 +9,7 @@ import pytest
 from tinystudy import VOXEL_SIZE_NM, place, tissue
 from webapp_support import MakeJob, MakeSettings, look, slices, uploaded, zipped
 
-from pipeline.steps.run import Run
+from pipeline.run.layout import Run
 from pipeline.webapp import catalogue
 from pipeline.webapp.catalogue import ModelCard
 from pipeline.webapp.jobs import Job, JobStore

@@ -19,14 +19,17 @@ import mrcfile
 import numpy as np
 import pytest
 import tifffile
+from dummyformat import dummy_format
 from tinystudy import tissue
 from webapp_support import MakeSettings, look, noise, png, slices, uploaded, zipped
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, StorageError
+from pipeline.formats import file_size
+from pipeline.volume.description import PREVIEW_PIXELS
 from pipeline.volume.omezarr import Geometry, create_image
+from pipeline.volume.sources.policy import STRANGER
 from pipeline.volume.stores import Store
-from pipeline.webapp.intake import PREVIEW_PIXELS, UNPACKED, inspect_upload, permitted
-from pipeline.webapp.limits import Limits, in_words
+from pipeline.webapp.intake import UNPACKED, inspect_upload, lies_within, permitted
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.uploads import OutOfStepError, TooLargeError, UnknownUploadError, Uploads
 
@@ -156,10 +159,10 @@ def virtual_hdf5() -> bytes:
 
 
 def heavy_hdf5() -> bytes:
-    """Two gigabytes of zeros, in one piece, packed into almost nothing."""
+    """A third of a gigabyte of zeros, in one piece, packed into almost nothing."""
     file = io.BytesIO()
-    with h5py.File(file, "w") as content:
-        content.create_dataset("volume", (20, 10_000, 10_000), "uint8", chunks=(20, 10_000, 10_000), compression="gzip")
+    with h5py.File(file, "w", userblock_size=2**15) as content:  # so much that its claim could be true
+        content.create_dataset("volume", (20, 4000, 4000), "uint8", chunks=(20, 4000, 4000), compression="gzip")
     return file.getvalue()
 
 
@@ -190,7 +193,7 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
     "a damaged zip": ("stack.zip", lambda: zipped(slices(noise((3, 40, 56))))[:4000], "damaged"),
     "a way out of the folder": ("stack.zip", lambda: zipped({"../../slice_0.png": png(GREY[0])}), "leads out"),
     "a link": ("stack.zip", link, "link"),
-    "colours": ("stack.zip", lambda: zipped(slices(np.stack([GREY] * 3, -1))), "colour"),
+    "colours": ("stack.zip", lambda: zipped(slices(np.stack([GREY, GREY, GREY // 2], -1))), "colour"),
     "colours in a TIFF": ("stack.tif", lambda: rgb_tiff(), "colour"),
     "slices of two sizes": (
         "stack.zip",
@@ -209,7 +212,7 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
     ),
     "documents": ("stack.zip", lambda: zipped({"a.docx": b"x", "b.docx": b"y"}), "not a volume"),
     "a cut TIFF": ("stack.tif", lambda: tiff_file()[:3000], "truncated"),
-    "a gigantic image that is none": ("stack.zip", lambda: zipped({"s_0.png": lying_png(60_000, 60_000)}), "at most"),
+    "a gigantic image that is none": ("stack.zip", lambda: zipped({"s_0.png": lying_png(60_000, 60_000)}), "claims"),
     "HDF5 with voxels in the server's files": ("stack.h5", external_hdf5, "other files"),
     "HDF5 that borrows from other files": ("stack.h5", virtual_hdf5, "other files"),
     "HDF5 in one large piece": ("stack.h5", heavy_hdf5, "smaller chunks"),
@@ -219,7 +222,7 @@ BAD: dict[str, tuple[str, Callable[[], bytes], str]] = {
 
 def rgb_tiff() -> bytes:
     file = io.BytesIO()
-    tifffile.imwrite(file, np.stack([GREY] * 3, -1), photometric="rgb")
+    tifffile.imwrite(file, np.stack([GREY, GREY, GREY // 2], -1), photometric="rgb")
     return file.getvalue()
 
 
@@ -238,6 +241,14 @@ def test_a_bad_file_is_refused_in_plain_words(kind: str, make_settings: MakeSett
     assert UNPACKED not in message
     grown = {path for path in files_of(tmp_path) - before if not path.is_relative_to(upload.folder)}
     assert not grown
+
+
+def test_a_format_that_is_registered_is_taken(make_settings: MakeSettings) -> None:
+    settings = make_settings()
+    with dummy_format() as content:
+        found = look(settings, uploaded(settings, content, "stack.dummy"))
+    assert (found.kind, found.shape_zyx, found.voxel_size_nm) == ("dummy volume", (3, 40, 56), (30, 5, 5))
+    assert found.preview is not None
 
 
 def files_of(folder: Path) -> set[Path]:
@@ -324,9 +335,41 @@ def test_a_page_that_is_loaded_twice_unpacks_once(make_settings: MakeSettings, s
     settings = make_settings()
     upload = uploaded(settings, stack, "stack.zip")
     with ThreadPoolExecutor(4) as pool:
-        found = list(pool.map(lambda _: inspect_upload(upload.path, settings.limits), range(4)))
+        found = list(pool.map(lambda _: inspect_upload(upload.path, settings.policy), range(4)))
     assert {each.location for each in found} == {found[0].location}
     assert not (upload.folder / ".unpacked").exists()
+
+
+def test_a_process_that_looked_at_one_place_may_name_no_other(tmp_path: Path) -> None:
+    place, other = tmp_path / "unpacked", tmp_path / "another's.tif"
+    place.mkdir()
+    other.touch()
+    (place / "link.tif").symlink_to(other)
+    (place / "v.h5").touch()
+    within = [place, place / "v.h5", f"{place / 'v.h5'}:/grey", f"{place}:/0"]
+    without = [other, place / "link.tif", place / "../another's.tif", f"{place}:/../x", tmp_path, "s3://lab/x", "/etc"]
+    assert [lies_within(str(each), str(place)) for each in within] == [True] * len(within)
+    assert [lies_within(str(each), str(place)) for each in without] == [False] * len(without)
+    assert lies_within("s3://lab/x.zarr", "s3://lab/x.zarr")
+    assert not lies_within("s3://lab/y.zarr", "s3://lab/x.zarr")
+
+
+def test_what_is_unpacked_counts_as_its_owners(make_settings: MakeSettings) -> None:
+    """An archive takes little room before, and a hundred times as much after."""
+    settings = make_settings(owner_quota_bytes=2**20)
+    packed = io.BytesIO()
+    np.save(packed, noise((3, 400, 4)).repeat(100, axis=2))
+    content = zipped({"stack.npy": packed.getvalue()})
+    uploads, first, second = Uploads(settings), uploaded(settings, content), uploaded(settings, content)
+    room = uploads.room_to_unpack_bytes(first)
+    assert 2**20 - 3 * len(content) < room < 2**20
+    assert inspect_upload(first.path, settings.policy, room).shape_zyx == (3, 400, 400)
+    left = uploads.room_to_unpack_bytes(second)
+    assert room - left >= 480_000
+    assert uploads.room_to_unpack_bytes(uploaded(settings, content, owner="bert")) > left
+    with pytest.raises(StorageError, match="are left here for you"):
+        inspect_upload(second.path, settings.policy, 400_000)
+    assert [path.name for path in second.folder.iterdir() if path.is_dir()] == []
 
 
 def test_nobody_fills_the_disk_with_uploads(make_settings: MakeSettings) -> None:
@@ -345,7 +388,7 @@ def test_nothing_is_written_beside_what_a_user_names(make_settings: MakeSettings
     lab.mkdir()
     (lab / "stack.zip").write_bytes(stack)
     before = files_of(lab)
-    found = inspect_upload(lab / "stack.zip", make_settings().limits)
+    found = inspect_upload(lab / "stack.zip", make_settings().policy)
     assert (found.location, found.shape_zyx) == (str(lab / "stack.zip"), (4, 64, 96))
     assert files_of(lab) == before
 
@@ -363,7 +406,9 @@ def test_an_upload_comes_in_pieces_and_goes_on(make_settings: MakeSettings) -> N
     done = uploads.append("anna", upload.id, 400, content[400:])
     assert done.complete
     assert done.path.read_bytes() == content
-    assert uploads.append("anna", upload.id, 1000, b"more").received_bytes == 1000
+    with pytest.raises(TooLargeError):
+        uploads.append("anna", upload.id, 1000, b"more")
+    assert uploads.append("anna", upload.id, 1000, b"") == done
 
 
 def test_an_upload_is_its_owners(make_settings: MakeSettings) -> None:
@@ -400,7 +445,7 @@ def test_what_is_empty_or_too_large_is_refused_before_it_comes(make_settings: Ma
     [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (123_456, "123 kB"), (10**16, "10000 TB")],
 )
 def test_sizes_are_written_as_people_do(size: int, words: str) -> None:
-    assert in_words(size) == words
+    assert file_size(size) == words
 
 
 def test_settings_come_from_options_then_from_the_environment(tmp_path: Path) -> None:
@@ -413,7 +458,7 @@ def test_settings_come_from_options_then_from_the_environment(tmp_path: Path) ->
     settings = Settings.of(environment, jobs_at_once=3, data=None)
     assert (settings.data, settings.models, settings.jobs_at_once) == (tmp_path, ("a", "s3://b/c"), 3)
     assert (settings.base_path, settings.cluster_parameters) == ("/segment", {"gpus": "1", "claim": "mine"})
-    assert settings.limits == Limits()
+    assert settings.policy == STRANGER
     with pytest.raises(InputError, match="VEMSEG_APP_DATA"):
         Settings.of({}, models=())
     with pytest.raises(InputError, match="--retention-days"):

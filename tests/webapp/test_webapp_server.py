@@ -5,7 +5,6 @@ What the queue, the intake and the results do is tested without a server, what p
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import os
@@ -14,7 +13,6 @@ import socket
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -23,68 +21,23 @@ import pytest
 from appserver import AppServer, serving
 from PIL import Image
 from tinystudy import VOXEL_SIZE_NM, place
+from visitor import PIECE, Visitor
 
-from pipeline.steps.run import Run
+from pipeline.run.layout import Run
 from pipeline.webapp import catalogue
+from pipeline.webapp.downloads import DOWNLOADS
 from pipeline.webapp.intake import inspect_upload
 from pipeline.webapp.jobs import Job, JobStore
 from pipeline.webapp.links import Links
 from pipeline.webapp.owners import COOKIE, secret_key
-from pipeline.webapp.results import DOWNLOADS, Result
+from pipeline.webapp.results import Result
 from pipeline.webapp.services import Services
 from pipeline.webapp.settings import Settings
 
-PIECE = "application/offset+octet-stream"
 CONTENT = bytes(range(256)) * 4096
 """A megabyte in which no two places are alike within a page."""
 UPLOAD_MEGABYTES = int(os.environ.get("VEMSEG_TEST_UPLOAD_MB", "256"))
 MOST_GROWTH_BYTES, MOST_BYTES = 100e6, 1e9
-
-
-@dataclass
-class Visitor:
-    """A browser of its own, as far as the server can tell."""
-
-    server: AppServer
-    cookie: str = ""
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def ask(
-        self, method: str, path: str, headers: dict[str, str] | None = None, body: bytes | None = None
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """Send a request; status, headers and content of the answer."""
-        connection = http.client.HTTPConnection(urlsplit(self.server.url).netloc, timeout=60)
-        cookie = {"Cookie": self.cookie} if self.cookie else {}
-        connection.request(method, path, body, cookie | self.headers | (headers or {}))
-        answer = connection.getresponse()
-        content = answer.read()
-        connection.close()
-        return answer.status, answer.headers, content
-
-    def open_page(self) -> Visitor:
-        """Load the first page, which brings the cookie."""
-        _, headers, _ = self.ask("GET", "/", {"Accept": "text/html"})
-        self.cookie = headers["set-cookie"].partition(";")[0]
-        return self
-
-    def begin(self, size_bytes: int, name: str = "stack.zip") -> str:
-        """Announce a file; the path of its upload."""
-        metadata = f"filename {b64encode(name.encode()).decode()}"
-        status, headers, content = self.ask(
-            "POST", "/api/uploads", {"Upload-Length": str(size_bytes), "Upload-Metadata": metadata}
-        )
-        assert status == 201, content
-        return headers["location"]
-
-    def send(self, upload: str, offset: int, piece: bytes) -> int:
-        """Send a piece; the status of the answer."""
-        return self.ask("PATCH", upload, {"Upload-Offset": str(offset), "Content-Type": PIECE}, piece)[0]
-
-    def received(self, upload: str) -> int:
-        """How much the server has."""
-        status, headers, _ = self.ask("HEAD", upload)
-        assert status == 200
-        return int(headers["upload-offset"])
 
 
 @pytest.fixture(scope="module")
@@ -192,8 +145,8 @@ def test_what_cannot_be_taken_is_refused_before_it_is_sent(visitor: Visitor, siz
 
 @pytest.mark.slow
 def test_other_sites_can_ask_for_nothing(visitor: Visitor) -> None:
-    elsewhere = {"Origin": "https://elsewhere.example", "Upload-Length": "1"}
-    assert visitor.ask("POST", "/api/uploads", elsewhere)[0] == 403
+    for origin in ("https://elsewhere.example", "http://[", "http://127.0.0.1:x", "null", ""):
+        assert visitor.ask("POST", "/api/uploads", {"Origin": origin, "Upload-Length": "1"})[0] == 403
     stream = {"Origin": "https://elsewhere.example", "Upgrade": "websocket", "Connection": "Upgrade"}
     stream |= {"Sec-WebSocket-Version": "13", "Sec-WebSocket-Key": b64encode(bytes(16)).decode()}
     assert visitor.ask("GET", "/_stcore/stream", stream)[0] == 403
@@ -227,7 +180,9 @@ def _peak_bytes(server: AppServer) -> int:
 @pytest.mark.slow
 def test_health_and_metrics_ask_for_no_cookie(server: AppServer) -> None:
     assert server.fetch("/healthz") == b"ok"
-    assert b'vemseg_app_jobs{state="queued"} 0.0' in server.fetch("/metrics")
+    assert 'vemseg_app_jobs{state="queued"} 0.0' in server.metrics().splitlines()
+    assert "vemseg_app" not in Visitor(server).ask("GET", "/metrics")[2].decode()
+    assert Visitor(server).ask("GET", "/_stcore/metrics")[0] == 404
 
 
 @pytest.fixture(scope="module")
@@ -247,7 +202,7 @@ def _order(visitor: Visitor, model: Run, stack: bytes) -> tuple[JobStore, Job]:
     owner = services.owners.of({}, {COOKIE: visitor.cookie.partition("=")[2]})
     assert owner is not None
     arrived = services.uploads.get(owner, upload.rsplit("/", 1)[-1])
-    found = inspect_upload(arrived.path, settings.limits)
+    found = inspect_upload(arrived.path, settings.policy)
     card = catalogue.models(settings.models)[0]
     return services.jobs, services.jobs.create(owner, found, card, voxel_size_nm=VOXEL_SIZE_NM, upload=arrived)
 

@@ -9,17 +9,15 @@ import pytest
 from tinystudy import VOXEL_SIZE_NM
 from webapp_support import MakeJob, MakeSettings
 
-from pipeline.errors import InputError
-from pipeline.volume.sources.base import VoxelSize
-from pipeline.webapp.executors.reasons import reason_of
-from pipeline.webapp.fitting import Treatment
+from pipeline.argo import load, settled_parameters
+from pipeline.argo.directory import StateDirectory
+from pipeline.argo.nodes import DAG, FAILED, PENDING, POD, RETRY, RUNNING, SUCCEEDED, TASK_GROUP, Node
+from pipeline.argo.shipped import workflow_file
+from pipeline.volume.geometry import ZyxNm
+from pipeline.webapp.catalogue import Treatment
+from pipeline.webapp.executors.base import reason_of
 from pipeline.webapp.jobs import Job
-from pipeline.webapp.stages import Stage, stages
-from pipeline.webapp.steps import Step, progress
-from pipeline.webapp.workflowfiles import workflow_file
-from pipeline.workflow import load, settled_parameters
-from pipeline.workflow.nodes import DAG, FAILED, PENDING, POD, RETRY, RUNNING, SUCCEEDED, TASK_GROUP, Node
-from pipeline.workflow.state import StateDirectory
+from pipeline.webapp.stages import Stage, Step, progress, stages
 
 FINER_NM = (40.0, 4.0, 4.0)
 
@@ -29,7 +27,7 @@ def job(make_settings: MakeSettings, make_job: MakeJob) -> Job:
     return make_job(make_settings())
 
 
-def treated(job: Job, key: str, voxel_size_nm: VoxelSize = FINER_NM) -> Job:
+def treated(job: Job, key: str, voxel_size_nm: ZyxNm = FINER_NM) -> Job:
     treatment = Treatment(key, "label", "explanation", voxel_size_nm)
     return replace(job, record=replace(job.record, treatment=treatment))
 
@@ -38,12 +36,11 @@ def treated(job: Job, key: str, voxel_size_nm: VoxelSize = FINER_NM) -> Job:
 def test_every_workflow_takes_its_parameters(job: Job, key: str | None) -> None:
     parts = stages(treated(job, key) if key else job, workers=3)
     assert parts[-1].name == "segment"
-    assert len(parts) == (2 if key else 1)
+    assert len(parts) == (1 if key in (None, "resample") else 2)
     for part in parts:
-        if not part.command:
-            workflow = load(workflow_file(f"{part.name}.yaml"))
-            settled_parameters(workflow, part.parameters)
-            assert set(part.steps) <= set(workflow.templates)
+        workflow = load(workflow_file(part.name))
+        settled_parameters(workflow, part.parameters)
+        assert set(part.steps) <= set(workflow.templates)
 
 
 def test_the_voxel_size_is_passed_on_where_the_file_lacks_it(job: Job) -> None:
@@ -53,19 +50,29 @@ def test_the_voxel_size_is_passed_on_where_the_file_lacks_it(job: Job) -> None:
     assert "voxel-size-nm" not in segment.parameters
 
 
+@pytest.mark.parametrize("key", [None, "zssr"])
+def test_what_is_done_to_grey_values_is_told_the_part_that_segments(job: Job, key: str | None) -> None:
+    asked = replace(job, record=replace(job.record, intensity="match"))
+    *first, last = stages(treated(asked, key) if key else asked, 1)
+    assert last.parameters["intensity"] == "match"
+    assert not any("intensity" in part.parameters for part in first)
+    assert "intensity" not in stages(job, 1)[-1].parameters
+
+
+@pytest.mark.parametrize("key", [None, "zssr", "resample"])
+def test_only_the_part_that_reads_the_users_file_is_confined(job: Job, key: str | None) -> None:
+    first, *others = stages(treated(job, key) if key else job, 1)
+    assert first.parameters["input-is"] == "untrusted"
+    assert not any("input-is" in other.parameters for other in others)
+
+
 def test_what_is_segmented_is_what_the_treatment_made(job: Job) -> None:
     boost, segment = stages(treated(job, "zssr"), 2)
     assert boost.parameters["settings"] == "{factor: 2, workers: 2}"
     assert segment.parameters["input"] == str(job.folder / "boosted/boosted.zarr/zssr/volume")
     assert "voxel-size-nm" not in segment.parameters
-    resample, segment = stages(treated(job, "resample"), 2)
-    assert "--to-nm=40,4,4" in resample.command
-    assert segment.parameters["input"] == str(job.folder / "resampled/resampled")
-
-
-def test_no_other_workflow_is_found() -> None:
-    with pytest.raises(InputError, match="install vemseg again"):
-        workflow_file("other.yaml")
+    (segment,) = stages(treated(job, "resample"), 2)  # which resamples by itself
+    assert segment.parameters["input"] == job.input
 
 
 def node(name: str, kind: str, phase: str, template: str = "infer", **facts: object) -> Node:

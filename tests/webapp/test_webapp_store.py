@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from pathlib import Path
@@ -13,11 +12,13 @@ from tinystudy import VOXEL_SIZE_NM
 from webapp_support import MakeJob, MakeSettings, look, uploaded
 
 from pipeline.errors import InputError
-from pipeline.webapp import metrics
+from pipeline.webapp import monitoring
 from pipeline.webapp.catalogue import ModelCard
+from pipeline.webapp.cleanup import DAY_SECONDS, Cleanup
+from pipeline.webapp.database import Database
 from pipeline.webapp.jobs import Job, JobStore
 from pipeline.webapp.settings import Settings
-from pipeline.webapp.upkeep import DAY_SECONDS, Upkeep, size_bytes
+from pipeline.webapp.uploads import size_bytes
 
 
 def ended(store: JobStore, job: Job, days_ago: float = 0.0) -> Job:
@@ -26,7 +27,7 @@ def ended(store: JobStore, job: Job, days_ago: float = 0.0) -> Job:
 
 
 def tidy(settings: Settings) -> list[str]:
-    return Upkeep(settings, JobStore(settings)).tidy(time.time())
+    return Cleanup(settings, Database(settings.data)).tidy(time.time())
 
 
 def test_a_job_takes_its_upload_with_it(make_settings: MakeSettings, make_job: MakeJob) -> None:
@@ -49,13 +50,13 @@ def test_an_upload_becomes_one_job(make_settings: MakeSettings, model: ModelCard
     assert len(list(settings.jobs_folder.iterdir())) == 1
 
 
-def test_jobs_wait_in_the_order_in_which_they_came(make_settings: MakeSettings, make_job: MakeJob) -> None:
+def test_users_take_turns(make_settings: MakeSettings, make_job: MakeJob) -> None:
     settings = make_settings()
     made = [make_job(settings, owner) for owner in ("anna", "bert", "anna", "cleo")]
     store = JobStore(settings)
-    assert [job.id for job in store.queue()] == [job.id for job in made]
-    assert [store.get(job.owner, job.id).queue_position for job in made] == [0, 1, 2, 3]
-    assert [(job.id, job.queue_position) for job in store.history("anna")] == [(made[2].id, 2), (made[0].id, 0)]
+    assert [job.id for job in store.queue()] == [made[number].id for number in (0, 1, 3, 2)]
+    assert [store.get(job.owner, job.id).queue_position for job in made] == [0, 1, 3, 2]
+    assert [(job.id, job.queue_position) for job in store.history("anna")] == [(made[2].id, 3), (made[0].id, 0)]
     store.cancel("anna", made[0].id)
     assert store.get("anna", made[0].id).state == "cancelled"
     assert store.get("bert", made[1].id).queue_position == 0
@@ -126,48 +127,39 @@ def test_age_removes_what_has_ended_and_forgotten_uploads(make_settings: MakeSet
     assert (fresh.folder.exists(), forgotten.folder.exists()) == (True, False)
 
 
-def test_the_quota_removes_the_oldest_that_have_ended(make_settings: MakeSettings, make_job: MakeJob) -> None:
+def test_a_quota_removes_what_its_owner_ended_first(make_settings: MakeSettings, make_job: MakeJob) -> None:
     settings = make_settings()
     store = JobStore(settings)
     running, oldest, older, young = (make_job(settings) for _ in range(4))
     store.write(running, state="running", started_at=time.time())
-    for days_ago, job in enumerate((young, older, oldest)):
+    others = make_job(settings, "bert")
+    for days_ago, job in enumerate((young, older, oldest, others)):
         ended(store, job, days_ago)
         (job.folder / "run").mkdir()
         (job.folder / "run" / "voxels").write_bytes(bytes(100_000))
-    assert tidy(make_settings(quota_bytes=10**9)) == []
-    assert tidy(make_settings(quota_bytes=size_bytes(settings.data) - 150_000)) == [oldest.id, older.id]
-    assert tidy(make_settings(quota_bytes=1)) == [young.id]
-    assert [job.id for job in JobStore(settings).all()] == [running.id]
+    assert tidy(make_settings(owner_quota_bytes=10**9)) == []
+    size = size_bytes(young.folder)
+    assert tidy(make_settings(owner_quota_bytes=2 * size)) == [oldest.id]
+    assert tidy(make_settings(owner_quota_bytes=1, quota_bytes=1)) == [older.id]  # the last one stays, and bert's
+    assert {job.id for job in JobStore(settings).all()} == {running.id, young.id, others.id}
 
 
 def test_a_removal_that_was_interrupted_is_finished(make_settings: MakeSettings, make_job: MakeJob) -> None:
     settings = make_settings()
-    job = make_job(settings)
+    job, kept = make_job(settings), make_job(settings)
+    with Database(settings.data).writing() as execute:
+        execute("DELETE FROM jobs WHERE id = ?", (job.id,))
     job.folder.rename(settings.jobs_folder / f".gone-{job.id}")
-    assert JobStore(settings).all() == []
+    assert [each.id for each in JobStore(settings).all()] == [kept.id]
     tidy(settings)
-    assert not list(settings.jobs_folder.iterdir())
-
-
-def test_a_damaged_record_hides_its_job_only(make_settings: MakeSettings, make_job: MakeJob) -> None:
-    settings = make_settings()
-    damaged, whole = make_job(settings), make_job(settings)
-    (damaged.folder / "job.json").write_text('{"owner": "an')
-    assert [job.id for job in JobStore(settings).all()] == [whole.id]
-
-
-def test_records_are_json_for_people(make_settings: MakeSettings, make_job: MakeJob) -> None:
-    record = json.loads((make_job(make_settings()).folder / "job.json").read_text())
-    assert record["voxel_size_nm"] == list(VOXEL_SIZE_NM)
-    assert (record["state"], record["target"], record["name"]) == ("queued", "multilabel", "stack.zip")
+    assert [folder.name for folder in settings.jobs_folder.iterdir()] == [kept.id]
 
 
 def test_prometheus_is_told_how_many_jobs_there_are(make_settings: MakeSettings, make_job: MakeJob) -> None:
     settings = make_settings()
     store = JobStore(settings)
     ended(store, make_job(settings)), make_job(settings)
-    text = metrics.exposition(store.counts()).decode()
+    text = monitoring.exposition(store.counts).decode()
     families = {family.name: family for family in text_string_to_metric_families(text)}
     states = {sample.labels["state"]: sample.value for sample in families["vemseg_app_jobs"].samples}
     assert states == {"queued": 1, "running": 0, "done": 1, "failed": 0, "cancelled": 0}

@@ -50,7 +50,7 @@ def uploaded(settings: Settings, content: bytes, name: str = "stack.zip", owner:
 
 def look(settings: Settings, upload: Upload) -> Found:
     """What was found in an upload."""
-    return inspect_upload(upload.path, settings.limits)
+    return inspect_upload(upload.path, settings.policy)
 
 
 def noise(shape: tuple[int, ...]) -> NDArray[np.uint8]:

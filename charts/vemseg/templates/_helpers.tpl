@@ -55,6 +55,14 @@ affinity:
 {{- end }}
 
 {{- /* The application's VEMSEG_APP_* variables. */}}
+{{- /* Names by which browsers, and the pods of this namespace, reach the application. */}}
+{{- define "vemseg.web.hosts" -}}
+{{- $hosts := concat (list "vemseg-web") .Values.web.allowedHosts }}
+{{- if .Values.web.ingress.enabled }}{{ $hosts = append $hosts .Values.web.ingress.host }}{{ end }}
+{{- if .Values.web.route.enabled }}{{ $hosts = append $hosts .Values.web.route.host }}{{ end }}
+{{- join "," $hosts }}
+{{- end }}
+
 {{- define "vemseg.web.settings" -}}
 DATA: /data/{{ .Values.web.folder }}
 EXECUTOR: cluster
@@ -65,7 +73,13 @@ FOLDERS: {{ join "," . | quote }}
 JOBS_AT_ONCE: {{ .Values.web.jobsAtOnce | toJson | quote }}
 RETENTION_DAYS: {{ .Values.web.retentionDays | toJson | quote }}
 UPLOAD_BYTES: {{ .Values.web.uploadBytes | toJson | quote }}
+OWNER_QUOTA_BYTES: {{ .Values.web.ownerQuotaBytes | toJson | quote }}
 QUOTA_BYTES: {{ .Values.web.quotaBytes | toJson | quote }}
+ALLOWED_HOSTS: {{ include "vemseg.web.hosts" . | quote }}
+METRICS_PORT: "9108"
+{{- with .Values.web.trustedProxies }}
+TRUSTED_PROXIES: {{ join "," . | quote }}
+{{- end }}
 {{- with .Values.web.userHeader }}
 USER_HEADER: {{ . }}
 {{- end }}

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Any
 
-from pipeline.errors import ConfigError
+from pipeline.errors import SettingError
 
 
 @dataclass(frozen=True)
@@ -132,4 +132,4 @@ class AugmentationSettings:
 
     def _require(self, name: str, holds: bool, rule: str) -> None:
         if not holds:
-            raise ConfigError(f"augmentation.{name}: {getattr(self, name)} {rule}")
+            raise SettingError(name, f"{getattr(self, name)} {rule}")

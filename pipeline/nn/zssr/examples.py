@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from pipeline.errors import DataError
-from pipeline.nn.zssr.dihedral import ORIENTATIONS, turned
-from pipeline.nn.zssr.grids import Scaling, Span, Window
+from pipeline.nn.zssr.grids import ORIENTATIONS, Scaling, Span, Window, turned
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling, mirrored
 
 SMALLEST_SIDE = 8

@@ -1,12 +1,22 @@
-"""A fine grid of pixels and a coarse one, how they lie over each other, and parts of them."""
+"""A fine grid of pixels and a coarse one, how they lie over each other, parts of them, and their eight orientations.
+
+Without torch, so that steps can work out what they need before they load it.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ORIENTATIONS = range(8)
+"""The flips and quarter turns of an image."""
 
 
 @dataclass(frozen=True)
@@ -82,3 +92,21 @@ def _clipped(first: float, last: float, length: int) -> Span:
     """The pixels between two positions; for what lies beyond an edge of the axis, those whose mirror image it is."""
     low, high = math.floor(first), math.ceil(last)
     return Span(max(0, min(low, 2 * length - 1 - high)), min(length, max(high + 1, -low)), length)
+
+
+def turned(images: Tensor, orientation: int) -> Tensor:
+    """A view of images (..., Y, X) in one of the eight orientations; 0 is as it is."""
+    if orientation & 1:
+        images = images.transpose(-1, -2)
+    if orientation & 2:
+        images = images.flip(-1)
+    return images.flip(-2) if orientation & 4 else images
+
+
+def turned_back(images: Tensor, orientation: int) -> Tensor:
+    """The inverse of `turned`."""
+    if orientation & 4:
+        images = images.flip(-2)
+    if orientation & 2:
+        images = images.flip(-1)
+    return images.transpose(-1, -2) if orientation & 1 else images

@@ -13,6 +13,9 @@ from pipeline.errors import InputError
 
 Averaging = Literal["area", "bicubic"]
 """Kernels that go with any factor: the mean of what a coarse pixel covers, and MATLAB's antialiased cubic."""
+Matrix = tuple[tuple[float, ...], ...]
+Blur = Averaging | Matrix
+"""A kernel as plain data: a name, or the weights of the fine pixels (y, x)."""
 _REACH_IN_SIGMAS = 4.0
 """Beyond it lies 6e-5 of a Gaussian: less than a grey level of 8 bits."""
 
@@ -70,6 +73,16 @@ class Kernel:
         if any(side > length for side, length in zip(self.weights.shape, slice_yx, strict=True)):
             kernel, image = ("{} x {}".format(*shape) for shape in (self.weights.shape, slice_yx))
             raise InputError(f"the kernel is {kernel} pixels, the slice {image}; crop it, or take larger slices")
+
+
+def weights_of(kernel: Kernel) -> Matrix:
+    """A kernel as plain data."""
+    return tuple(tuple(row) for row in kernel.weights.tolist())
+
+
+def as_kernel(blur: Blur) -> Averaging | Kernel:
+    """The inverse of `weights_of`; names stay names."""
+    return blur if isinstance(blur, str) else Kernel(np.array(blur))
 
 
 def _checked(weights: ArrayLike) -> NDArray[np.float64]:

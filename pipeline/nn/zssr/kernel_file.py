@@ -1,20 +1,34 @@
-"""Kernels out of files: NumPy ``.npy`` and MATLAB ``.mat`` (versions 4 to 7.3), one matrix (y, x) each."""
+"""Kernels from the text of a configuration, NumPy ``.npy`` files and MATLAB ``.mat`` files (versions 4 to 7.3)."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast, get_args
 
 import h5py
 import numpy as np
 from scipy.io import loadmat
 
 from pipeline.errors import DataError, InputError
-from pipeline.nn.zssr.kernel import Kernel
+from pipeline.nn.zssr.kernel import Averaging, Blur, Kernel, weights_of
+
+_GAUSSIAN = "gaussian:"
+
+
+def blur_from_text(text: str, base: Path) -> Blur:
+    """What a configuration calls area, bicubic, gaussian:SIGMA or a file; a relative path starts at ``base``.
+
+    Raises DataError for a file that holds no kernel.
+    """
+    if text in get_args(Averaging):
+        return cast("Averaging", text)
+    if text.startswith(_GAUSSIAN):
+        return weights_of(Kernel.gaussian(float(text.removeprefix(_GAUSSIAN))))
+    return weights_of(read_kernel(str(base / Path(text).expanduser())))
 
 
 def read_kernel(location: str) -> Kernel:
-    """The kernel at ``file.npy``, ``file.mat`` or, where the file holds several matrices, ``file.mat:/name``.
+    """The kernel at ``file.npy``, ``file.mat`` or, where the file holds several matrices (y, x), ``file.mat:/name``.
 
     Raises DataError naming the location: no such file, another format, damaged, not one matrix, not a kernel.
     """

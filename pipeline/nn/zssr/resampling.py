@@ -31,7 +31,7 @@ _REACH = {"bilinear": 1.0, "bicubic": 2.0}
 
 @dataclass(frozen=True)
 class Upsampling:
-    """Coarse to fine by interpolation."""
+    """Coarse to fine by interpolation; an upscaler (see `pipeline.nn.zssr.upscalers`)."""
 
     scaling: Scaling
     method: Interpolation = "bicubic"
@@ -40,6 +40,13 @@ class Upsampling:
     def reach(self) -> float:
         """Coarse pixels from which a fine one takes its value, to each side."""
         return _REACH[self.method]
+
+    def coarse_window(self, fine: Window, coarse_yx: tuple[int, int]) -> Window:
+        """The part of a coarse image of this shape that a window of the fine one depends on."""
+        rows, columns = (
+            self.scaling.coarse_under(span, length, self.reach) for span, length in zip(fine, coarse_yx, strict=True)
+        )
+        return rows, columns
 
     def __call__(self, coarse_NYX: Tensor, coarse: Window, fine: Window) -> Tensor:
         """The ``fine`` window of the upsampled image, from the ``coarse`` window of it."""

@@ -5,7 +5,7 @@
 
 An upscaler says what it has to read for a window of the fine image (its reach is known), and gives the window as it
 stands in the whole upscaled image. Where a window meets an edge of the image nothing is added: there the image's own
-mirror goes on, in a window as in the whole. Another method is one more class with these two functions.
+mirror goes on, in a window as in the whole. Interpolation alone is one (`Upsampling`).
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from pipeline.nn.zssr.dihedral import ORIENTATIONS, turned, turned_back
-from pipeline.nn.zssr.grids import Span, Window
+from pipeline.nn.zssr.grids import ORIENTATIONS, Span, Window, turned, turned_back
 from pipeline.nn.zssr.network import DetailNetwork
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
 
@@ -33,21 +32,6 @@ class Upscaler(Protocol):
     def __call__(self, coarse_NYX: Tensor, coarse: Window, fine: Window) -> Tensor:
         """The ``fine`` window (N, Y, X), float32, from the part ``coarse`` of the coarse images."""
         ...
-
-
-@dataclass(frozen=True)
-class Interpolator:
-    """Bilinear or bicubic interpolation."""
-
-    upsampling: Upsampling
-
-    def coarse_window(self, fine: Window, coarse_yx: tuple[int, int]) -> Window:
-        """See `Upscaler`."""
-        return _coarse_under(self.upsampling, fine, coarse_yx)
-
-    def __call__(self, coarse_NYX: Tensor, coarse: Window, fine: Window) -> Tensor:
-        """See `Upscaler`."""
-        return self.upsampling(coarse_NYX, coarse, fine)
 
 
 @dataclass(frozen=True)
@@ -79,7 +63,7 @@ class ZeroShot:
 
     def coarse_window(self, fine: Window, coarse_yx: tuple[int, int]) -> Window:
         """See `Upscaler`."""
-        return _coarse_under(self.upsampling, self._grown(fine), coarse_yx)
+        return self.upsampling.coarse_window(self._grown(fine), coarse_yx)
 
     @torch.inference_mode()
     def __call__(self, coarse_NYX: Tensor, coarse: Window, fine: Window) -> Tensor:
@@ -126,14 +110,6 @@ class ZeroShot:
     def _projection_radius(self) -> int:
         """Fine pixels by which the result of one back-projection depends on more than itself."""
         return math.ceil(self.upsampling.scaling.factor * (self.upsampling.reach + 1) + self.downsampling.reach)
-
-
-def _coarse_under(upsampling: Upsampling, fine: Window, coarse_yx: tuple[int, int]) -> Window:
-    rows, columns = (
-        upsampling.scaling.coarse_under(span, length, upsampling.reach)
-        for span, length in zip(fine, coarse_yx, strict=True)
-    )
-    return rows, columns
 
 
 def _aligned(span: Span, to: int) -> Span:

@@ -6,42 +6,31 @@ written whole by one worker.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config import BoostMethod
-from pipeline.errors import Preempted, RunConflictError
 from pipeline.nn.zssr.grids import Span
-from pipeline.steps.boosting.degrade import coarse_digest, degraded_works
-from pipeline.steps.boosting.layout import (
-    ZSSR,
-    ShardWork,
-    boosting_plan,
-    coarse_variant,
-    refuse_other_methods,
-    regions,
-    scaling,
-    shard_works,
-)
-from pipeline.steps.boosting.lessons import last_tasks, learnt_digest, learnt_upscaler
-from pipeline.steps.digest import digest
-from pipeline.steps.run import Run
-from pipeline.steps.runplan import CapturePlan
-from pipeline.steps.stopping import stop_requested
-from pipeline.telemetry import Reporter
+from pipeline.nn.zssr.methods import METHODS
+from pipeline.run.events import Reporter
+from pipeline.run.layout import Run
+from pipeline.run.plan import CapturePlan
+from pipeline.run.provenance import boosted, last_tasks, refuse_missing_coarse
+from pipeline.run.shards import Write, fill, write_shard
+from pipeline.run.superresolution import learnt_upscaler
+from pipeline.run.works import ShardWork, coarse_variant, refuse_other_methods, scaling
 from pipeline.volume.geometry import Block
-from pipeline.volume.graylevels import as_stored
 from pipeline.volume.omezarr import Volume
+from pipeline.volume.resampling import as_stored
 
 if TYPE_CHECKING:
     from pipeline.nn.zssr.upscalers import Upscaler
 
 
-def apply(run_url: str, *, method: BoostMethod, worker: int = 0, workers: int = 1) -> int:
+def apply(run_url: str, *, method: str, worker: int = 0, workers: int = 1) -> int:
     """Boost this worker's shards of every capture; those that are done are left alone.
 
     Returns the number of shards that were boosted. Raises Preempted when asked to stop.
@@ -50,74 +39,30 @@ def apply(run_url: str, *, method: BoostMethod, worker: int = 0, workers: int = 
     refuse_other_methods(run, method)
     refuse_missing_coarse(run)
     with run.reporter("boost-apply", target=method, worker=worker) as report:
-        mine = boosted_works(run, method)[worker::workers]
-        todo = [work for work in mine if not work.marker.done]
-        report.say(f"{len(mine) - len(todo)} of {len(mine)} shards are done")
-        if todo:
-            _boost(run, method, todo, report)
-        return len(todo)
+        mine = boosted(run, method)[worker::workers]
+        return fill(mine, partial(_computed, run, method, report), report, f"boost apply {method}")
 
 
-def refuse_missing_coarse(run: Run) -> None:
-    """Raise RunConflictError when the coarse images are not made yet."""
-    if boosting_plan(run).downsampled and not all(work.marker.done for work in degraded_works(run)):
-        raise RunConflictError(
-            f"the coarse images in {run.store.url} are not complete; run `vemseg boost degrade --run ...` first"
-        )
-
-
-def boosted_works(run: Run, method: str) -> list[ShardWork]:
-    """All shards that a method fills, in the order in which workers share them out."""
-    return [
-        work
-        for capture in run.plan.captures
-        for work in shard_works(run, method, capture, regions(run, capture), boosted_digest(run, method, capture))
-    ]
-
-
-def boosted_digest(run: Run, method: str, capture: CapturePlan) -> str:
-    """Of all that a boosted capture depends on. Raises RunConflictError while a network for it is missing."""
-    plan = boosting_plan(run)
-    coarse = coarse_digest(run, capture)
-    wanted = [(block.start_zyx, block.stop_zyx) for block in regions(run, capture)]
-    if method != ZSSR:
-        return digest(coarse, plan.factor, method, wanted)
-    settings = run.config.boosting.zssr
-    use = (settings.self_ensemble, settings.back_projections, settings.precision)
-    return digest(coarse, plan.factor, method, wanted, use, [learnt_digest(task) for task in last_tasks(run, capture)])
-
-
-def _boost(run: Run, method: BoostMethod, todo: list[ShardWork], report: Reporter) -> None:
+def _computed(run: Run, method: str, report: Reporter, todo: Sequence[ShardWork]) -> Iterator[Write]:
     from pipeline.nn.device import keep_freed_memory
 
     keep_freed_memory()
     upscaler_of = _upscalers(run, method)
-    metrics = report.metrics
-    with stop_requested() as stop:
-        for number, work in enumerate(todo):
-            coarse, fine = run.variant(coarse_variant(run), work.capture.name), run.variant(method, work.capture.name)
-            values = np.zeros(work.shard.shape_zyx, fine.dtype)
-            for part in work.parts:
-                inside = part.shift([-edge for edge in work.shard.start_zyx]).slices
-                with metrics.seconds("compute"):
-                    values[inside] = _boosted(coarse, fine, part, partial(upscaler_of, work.capture))
-                metrics.voxels(part.voxels)
-            work.marker.clear()
-            metrics.timed("write", fine.write)(work.shard, values)
-            work.marker.write()
-            report.progress(number + 1, len(todo), "shards")
-            if stop() and number + 1 < len(todo):
-                raise Preempted(f"boost apply {method}: asked to stop after {number + 1} of {len(todo)} shards")
+    for work in todo:
+        coarse, fine = run.variant(coarse_variant(run), work.capture.name), run.variant(method, work.capture.name)
+        values = np.zeros(work.shard.shape_zyx, fine.dtype)
+        for part in work.parts:
+            with report.metrics.seconds("compute"):
+                values[work.inside(part)] = _boosted(coarse, fine, part, partial(upscaler_of, work.capture))
+            report.metrics.voxels(part.voxels)
+        yield partial(write_shard, fine, work, values)
 
 
-def _upscalers(run: Run, method: BoostMethod) -> Callable[[CapturePlan, int], Upscaler]:
-    """What boosts a slice of a capture; another method is one more case here."""
-    from pipeline.nn.zssr.resampling import Upsampling
-    from pipeline.nn.zssr.upscalers import Interpolator
-
-    if method != "zssr":
-        interpolator = Interpolator(Upsampling(scaling(run), method))
-        return lambda _capture, _z: interpolator
+def _upscalers(run: Run, method: str) -> Callable[[CapturePlan, int], Upscaler]:
+    """What boosts a slice of a capture."""
+    if not METHODS[method].learns:
+        upscaler = METHODS[method].upscaler(scaling(run))
+        return lambda _capture, _z: upscaler
     tasks = [task for capture in run.plan.captures for task in last_tasks(run, capture)]
     number_of = {(task.capture.name, z): number for number, task in enumerate(tasks) for z in task.slices}
     learnt = cache(lambda number: learnt_upscaler(run, tasks[number]))

@@ -9,19 +9,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.config import MULTILABEL
+from pipeline.config.model import MULTILABEL
+from pipeline.run import provenance
+from pipeline.run.events import Reporter
+from pipeline.run.layout import NATIVE, Run
+from pipeline.run.plan import CapturePlan
+from pipeline.run.works import DOWNSAMPLED, boosting_plan
 from pipeline.scoring import ablation_tables
-from pipeline.scoring.ablation import BICUBIC, Ablation, MeasuredInput, compare_inputs
+from pipeline.scoring.ablation import Ablation, MeasuredInput, compare_inputs
 from pipeline.scoring.confusion import ClasswiseConfusion, Confusion, ConfusionMatrix
 from pipeline.scoring.image_quality import Quality, QualityMeter
-from pipeline.steps.boosting.layout import DOWNSAMPLED, boosting_plan
-from pipeline.steps.digest import Marker, digest
-from pipeline.steps.infer import complete, shard_works
-from pipeline.steps.run import NATIVE, Run
-from pipeline.steps.runplan import CapturePlan
-from pipeline.telemetry import Reporter
 from pipeline.volume.geometry import Block, tile
-from pipeline.volume.omezarr import build_pyramid
+from pipeline.volume.pyramid import build_pyramid
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,29 +34,30 @@ def compare(run_url: str) -> Ablation:
     run = Run.open(run_url)
     variants = (NATIVE, *boosting_plan(run).methods)
     with run.reporter("compare") as report:
-        marker = _marker(run, variants)
-        if marker.done:
+        marker = provenance.ablation(run, variants)
+        if marker.intact:
             report.say("is done")
             return ablation_tables.from_json(run.evaluation_store.read("ablation.json").decode())
-        marker.clear()
-        measured = [_measured(run, variant, number, len(variants), report) for number, variant in enumerate(variants)]
-        ablation = compare_inputs(measured, seed=run.config.seed)
-        _write_tables(run, ablation)
-        _write_figures(run, variants, ablation)
-        for capture in run.plan.captures:
-            for variant in variants[1:]:
-                build_pyramid(run.variant(variant, capture.name))
-                build_pyramid(run.segmentation(MULTILABEL, capture.name, variant))
-            build_pyramid(run.variant(DOWNSAMPLED, capture.name))
-        marker.write()
+        for variant in variants:
+            provenance.refuse_damaged(run, (MULTILABEL,), variant)
+        with marker.making():
+            ablation = _compared(run, variants, report)
         report.progress(len(variants), len(variants), ablation_tables.headline(ablation))
         return ablation
 
 
-def _marker(run: Run, variants: tuple[str, ...]) -> Marker:
-    predicted = complete([work for variant in variants for work in shard_works(run, MULTILABEL, variant)])
-    settings = (run.config.boosting.comparison_block_zyx, run.config.classes, run.config.seed)
-    return run.marker("compare", "ablation", digest([work.marker.digest for work in predicted], *settings))
+def _compared(run: Run, variants: tuple[str, ...], report: Reporter) -> Ablation:
+    """The comparison; its tables, figures and the coarser levels of what was compared are written."""
+    measured = [_measured(run, variant, number, len(variants), report) for number, variant in enumerate(variants)]
+    ablation = compare_inputs(measured, seed=run.config.seed)
+    _write_tables(run, ablation)
+    _write_figures(run, variants, ablation)
+    for capture in run.plan.captures:
+        for variant in variants[1:]:
+            boosted = build_pyramid(run.variant(variant, capture.name))
+            build_pyramid(run.segmentation(MULTILABEL, capture.name, variant), boosted.chunk_zyx)
+        build_pyramid(run.variant(DOWNSAMPLED, capture.name))
+    return ablation
 
 
 def _measured(run: Run, variant: str, number: int, of: int, report: Reporter) -> MeasuredInput:
@@ -126,22 +126,21 @@ def _write_tables(run: Run, ablation: Ablation) -> None:
 
 
 def _write_figures(run: Run, variants: tuple[str, ...], ablation: Ablation) -> None:
-    from pipeline.scoring.ablation_figures import difference_figure
-    from pipeline.scoring.figures import figure_png
+    from pipeline.figures.canvas import figure_png
+    from pipeline.figures.charts import difference_figure
 
     def save(name: str, figure: Figure) -> None:
         run.evaluation_store.write(f"figures/{name}.png", figure_png(figure))
 
-    for reference in (NATIVE, BICUBIC):
-        if reference in variants:
-            save(f"ablation_f1_against_{reference}", difference_figure(ablation, reference))
+    for reference in dict.fromkeys(comparison.reference for comparison in ablation.comparisons):
+        save(f"ablation_f1_against_{reference}", difference_figure(ablation, reference))
     for capture, region in _test_regions(run):
         save(f"ablation_{capture.name}_{region.start_zyx[0]:04d}", _slice_figure(run, variants, capture, region))
 
 
 def _slice_figure(run: Run, variants: tuple[str, ...], capture: CapturePlan, region: Block) -> Figure:
     """The window of the middle slice in which the segmentations differ most."""
-    from pipeline.scoring.ablation_slice import InputSlice, ablation_slice_figure, telling_window
+    from pipeline.figures.panels import InputSlice, ablation_slice_figure, telling_window
 
     z = (region.start_zyx[0] + region.stop_zyx[0]) // 2
     plane = Block((z, *region.start_zyx[1:]), (z + 1, *region.stop_zyx[1:]))

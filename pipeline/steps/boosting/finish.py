@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pipeline.errors import RunConflictError
-from pipeline.steps.boosting.apply import boosted_works
-from pipeline.steps.boosting.layout import boosting_plan
-from pipeline.steps.digest import digest
-from pipeline.steps.run import Run
-from pipeline.steps.runplan import CapturePlan
+from pipeline.run.layout import Run
+from pipeline.run.plan import CapturePlan
+from pipeline.run.provenance import finished_boosting
+from pipeline.run.works import boosting_plan
 from pipeline.volume.geometry import Block
-from pipeline.volume.omezarr import Volume, build_pyramid
+from pipeline.volume.omezarr import Volume
+from pipeline.volume.pyramid import build_pyramid
 
 WINDOW_PX = 192
 """Fine pixels of the window that is pictured."""
@@ -19,29 +18,22 @@ def finish(run_url: str) -> None:
     """Write pyramids and a picture of each boosted volume. Raises RunConflictError while shards are missing."""
     run = Run.open(run_url)
     with run.reporter("finish") as report:
-        works = [work for method in boosting_plan(run).methods for work in boosted_works(run, method)]
-        missing = sum(not work.marker.done for work in works)
-        if missing:
-            raise RunConflictError(
-                f"{missing} of {len(works)} shards are not boosted yet; run `vemseg boost apply --run ...` first"
-            )
-        marker = run.marker("finish", "boosted", digest([work.marker.digest for work in works]))
-        if marker.done:
+        marker = finished_boosting(run)
+        if marker.intact:
             report.say("is done")
             return
-        marker.clear()
-        for capture in run.plan.captures:
-            for method in boosting_plan(run).methods:
-                boosted = build_pyramid(run.variant(method, capture.name))
-                _write_picture(run, capture, method, boosted)
-                report.say(f"{method}: {boosted.store.url}")
-        marker.write()
+        with marker.making():
+            for capture in run.plan.captures:
+                for method in boosting_plan(run).methods:
+                    boosted = build_pyramid(run.variant(method, capture.name))
+                    _write_picture(run, capture, method, boosted)
+                    report.say(f"{method}: {boosted.store.url}")
 
 
 def _write_picture(run: Run, capture: CapturePlan, method: str, boosted: Volume) -> None:
     """The same window of the middle slice, as it came and boosted, in the same size."""
-    from pipeline.scoring.boost_figure import boost_figure
-    from pipeline.scoring.figures import figure_png
+    from pipeline.figures.canvas import figure_png
+    from pipeline.figures.panels import boost_figure
 
     fine, coarse = _windows(run, capture, boosted)
     figure = boost_figure(

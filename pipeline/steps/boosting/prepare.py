@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline.config import Boosting, BoostMethod, Classes, ClassSettings, Config, parse_boosting
-from pipeline.fanout import PODS_PER_WORKFLOW
-from pipeline.steps.boosting.decide import plan_boosting
-from pipeline.steps.boosting.layout import create_variants
-from pipeline.steps.outputs import write_outputs
-from pipeline.steps.run import Run
-from pipeline.steps.runplan import RunPlan
-from pipeline.steps.unlabelled import claim, only_capture, stated_geometry, take_in, untrained_plan
+from pipeline.config.model import Boosting, Classes, ClassSettings, Config, parse_boosting
+from pipeline.run.create import write_plan
+from pipeline.run.decide import plan_boosting, untrained_plan
+from pipeline.run.fanout import PODS_PER_WORKFLOW
+from pipeline.run.intake import claim, only_capture, read_kernels, stated_geometry, take_in_volume
+from pipeline.run.layout import Run
+from pipeline.run.plan import RunPlan
+from pipeline.volume.geometry import ZyxNm
+from pipeline.volume.sources import TRUSTED, Policy
 
 # A run tells classes apart; this one has nobody to tell them.
 _NO_CLASSES = Classes(exclusive=False, members=(ClassSettings(name="anything", color="#808080"),))
@@ -24,22 +25,24 @@ def prepare(
     volume: str,
     run_url: str,
     *,
-    method: BoostMethod = "zssr",
+    method: str = "zssr",
     settings: str = "",
-    voxel_size_nm: tuple[float, float, float] | None = None,
+    voxel_size_nm: ZyxNm | None = None,
     outputs: Path | None = None,
     pods_per_workflow: int = PODS_PER_WORKFLOW,
+    policy: Policy = TRUSTED,
 ) -> RunPlan:
     """Ingest a volume and set up a run that boosts all of it.
 
     Args:
         volume: location in any readable format; a relative path starts at the working directory.
         run_url: where the boosted volume is kept.
-        method: bilinear, bicubic or zssr.
+        method: of `pipeline.nn.zssr.methods`.
         settings: YAML of the configuration's section ``boosting``, such as ``factor: 2``.
         voxel_size_nm: where the file does not state it.
         outputs: directory for the values that the workflow goes on with.
         pods_per_workflow: how many workers one workflow may hold.
+        policy: whether the volume's files may name others, and how much they may hold.
 
     Raises:
         RunConflictError: the run belongs to something else.
@@ -47,18 +50,15 @@ def prepare(
     """
     base = Path.cwd()
     boosting = parse_boosting(settings, "the settings").model_copy(update={"methods": (method,)})
-    geometry = stated_geometry(volume, base, voxel_size_nm)
-    plan = plan_boosting(boosting, boosting.methods, base, [geometry], downsampled=False)
+    geometry = stated_geometry(volume, base, voxel_size_nm, policy)
+    plan = plan_boosting(boosting, boosting.methods, read_kernels(boosting, base), [geometry], downsampled=False)
     config = _config(volume, base, boosting)
     run = Run.open(run_url, create=True)
-    claim(run, config)
+    text = claim(run, config)
     with run.reporter("prepare") as report:
-        capture = take_in(run, volume, base, geometry, report)
+        capture = take_in_volume(run, volume, base, geometry, report, policy)
         decided = untrained_plan(capture).model_copy(update={"boosting": plan})
-        run.store.write("plan.json", decided.model_dump_json(indent=1).encode())
-        create_variants(Run(run.store))
-    if outputs:
-        write_outputs(outputs, decided, pods_per_workflow)
+        write_plan(run, text, decided, outputs, pods_per_workflow)
     return decided
 
 

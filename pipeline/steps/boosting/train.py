@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import Preempted
-from pipeline.steps.boosting.apply import refuse_missing_coarse
-from pipeline.steps.boosting.blur import Blur, as_kernel, weights_of
-from pipeline.steps.boosting.layout import ZSSR, boosting_plan, refuse_other_methods
-from pipeline.steps.boosting.lessons import Task, earlier_tasks, learnt_upscaler, lesson_of, pool_of, tasks
-from pipeline.steps.run import Run
-from pipeline.steps.stopping import stop_requested
-from pipeline.telemetry import Reporter
+from pipeline.nn.zssr.kernel import Blur, as_kernel, weights_of
+from pipeline.run.events import Reporter
+from pipeline.run.layout import Run
+from pipeline.run.provenance import earlier_tasks, refuse_missing_coarse, tasks
+from pipeline.run.superresolution import learnt_upscaler, pool_of, super_resolution
+from pipeline.run.works import Task, boosting_plan, refuse_without_learning
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from pipeline.nn.zssr.training import ZssrTrainer
-
-STATE = "last/state.safetensors"
 
 
 def train(run_url: str) -> int:
     """Train every network that is not done yet; returns how many. Raises Preempted when asked to stop."""
     run = Run.open(run_url)
-    refuse_other_methods(run, ZSSR)
+    refuse_without_learning(run)
     refuse_missing_coarse(run)
     with run.reporter("boost-train") as report:
-        todo = [task for task in tasks(run) if not task.marker.done]
+        todo = [task for task in tasks(run) if not task.marker.intact]
         report.say(f"{len(todo)} networks to train" if todo else "is done")
         for task in todo:
             _train(run, task, report)
@@ -42,38 +36,47 @@ def train(run_url: str) -> int:
 def _train(run: Run, task: Task, report: Reporter) -> None:
     import torch
 
+    from pipeline.nn.checkpoint import pack
     from pipeline.nn.device import keep_freed_memory, pick_device
     from pipeline.nn.training import autocast_dtype
+    from pipeline.run.training import TrainedFiles, train_to_the_end
 
     keep_freed_memory()
-    metrics = report.metrics
-    pool = metrics.timed("read", pool_of)(run, task)
+    files = TrainedFiles(task.name, task.store, task.marker)
+    saved = files.last_state(report)
+    pool = report.metrics.timed("read", pool_of)(run, task)
     low, high = _range(pool)
     blur = _blur(run, task, pool, report)
-    device = pick_device()
     images = [torch.from_numpy(tile) for tile in (pool - low) / (high - low)]
     images += _earlier_results(run, task, pool, low, high)
-    trainer = lesson_of(run, task, as_kernel(blur)).trainer(
-        images, device=device, precision=autocast_dtype("auto", device)
+    device = pick_device()
+    how = super_resolution(run, task, as_kernel(blur))
+    examples = how.examples(images)
+    trainer = how.trainer(examples, device=device, precision=autocast_dtype("auto", device))
+    train_to_the_end(
+        trainer,
+        partial(how.batches, examples),
+        files,
+        report,
+        saved=saved,
+        checkpoint_s=60 * run.config.training.checkpoint_minutes,
+        progress=lambda loss, _: f"steps at most, {task.name}, error {loss:.4f}",
     )
-    _resume(task, trainer, report)
-    most, interval_s = run.config.boosting.zssr.most_steps, 60 * run.config.training.checkpoint_minutes
-    saved = time.monotonic()
-    metrics.checkpoint(interval_seconds=interval_s)
-    with stop_requested() as stop:
-        while not trainer.progress.ended:
-            with metrics.seconds("compute"):
-                metrics.loss(trainer.step())
-            report.progress(trainer.progress.step, most, f"steps at most, {task.name}{_error(trainer)}")
-            if stop() and not trainer.progress.ended:
-                _save(task, trainer)
-                raise Preempted(f"boost train {task.name}: asked to stop; step {trainer.progress.step} is saved")
-            if time.monotonic() - saved > interval_s:
-                _save(task, trainer)
-                saved = time.monotonic()
-                metrics.checkpoint(interval_seconds=interval_s)
-    _finish(task, trainer, blur, (low, high))
-    report.event("learnt", network=task.name, steps=trainer.progress.step, error=trainer.progress.history[-1:])
+    network, history = trainer.best_network(), trainer.progress.history
+    weights = pack(dict(network.state_dict()), {})
+    description = {
+        "network": network.plan.to_json(),
+        "factor": task.factor,
+        "kernel": blur,
+        "low": low,
+        "high": high,
+        "slices": task.slices,
+        "steps": trainer.progress.step,
+        "history": history,
+        "weights_sha256": hashlib.sha256(weights).hexdigest(),
+    }
+    files.finish(weights, description)
+    report.event("learnt", network=task.name, steps=trainer.progress.step, error=history[-1:])
 
 
 def _range(pool: NDArray[np.float32]) -> tuple[float, float]:
@@ -99,7 +102,7 @@ def _earlier_results(run: Run, task: Task, pool: NDArray[np.float32], low: float
     """What the networks at smaller factors make of the pool."""
     import torch
 
-    from pipeline.nn.zssr.lesson import enlarged
+    from pipeline.nn.zssr.superresolution import enlarged
 
     results = []
     for earlier in earlier_tasks(run, task):
@@ -107,57 +110,3 @@ def _earlier_results(run: Run, task: Task, pool: NDArray[np.float32], low: float
         scaling = upscaler.upsampling.scaling
         results += [(enlarged(torch.from_numpy(tile), upscaler, scaling) - low) / (high - low) for tile in pool]
     return results
-
-
-def _error(trainer: ZssrTrainer) -> str:
-    history = trainer.progress.history
-    return f", error {history[-1]['error']:.4f}" if history else ""
-
-
-def _resume(task: Task, trainer: ZssrTrainer, report: Reporter) -> None:
-    """Go on from the last state, if it is of this very lesson. Raises CheckpointError when it is damaged."""
-    from pipeline.nn.checkpoint import unpack
-
-    try:
-        data = task.store.read(STATE)
-    except FileNotFoundError:
-        return
-    where = f"{task.store.url}/{STATE}"
-    tensors, facts = unpack(data, where)
-    if facts.get("made_from") == task.marker.digest:
-        trainer.restore(tensors, facts, where)
-        report.say(f"{task.name} goes on at step {trainer.progress.step}")
-
-
-def _save(task: Task, trainer: ZssrTrainer) -> None:
-    from pipeline.nn.checkpoint import pack
-
-    tensors, facts = trainer.state()
-    task.store.write(STATE, pack(tensors, {**facts, "made_from": task.marker.digest}))
-
-
-def _finish(task: Task, trainer: ZssrTrainer, blur: Blur, intensities: tuple[float, float]) -> None:
-    """Write the network, then mark the lesson as learnt."""
-    from pipeline.nn.checkpoint import pack
-
-    network = trainer.network()
-    weights = pack(dict(network.state_dict()), {})
-    sha256 = hashlib.sha256(weights).hexdigest()
-    task.marker.clear()
-    task.store.write("model.safetensors", weights)
-    task.store.write_json(
-        "model.json",
-        {
-            "network": network.plan.to_json(),
-            "factor": task.factor,
-            "kernel": blur,
-            "low": intensities[0],
-            "high": intensities[1],
-            "slices": task.slices,
-            "steps": trainer.progress.step,
-            "history": trainer.progress.history,
-            "weights_sha256": sha256,
-        },
-    )
-    task.marker.write(weights_sha256=sha256)
-    task.store.delete(STATE)

@@ -4,44 +4,54 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
+from math import inf, prod
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from pipeline.errors import DataError, InputError, VemsegError
-from pipeline.volume.geometry import Block, Zyx
+from pipeline.volume.geometry import Block, Zyx, ZyxNm
 from pipeline.volume.objects import local_directory
+from pipeline.volume.sources.cut import ALL, Cut
+from pipeline.volume.sources.policy import Policy
 
-VoxelSize = tuple[float, float, float]
+Dimensions = tuple[int | None, int, int]
+"""Which dimensions of an array are z, y and x; z is None for a single slice."""
 
 COLOUR_CURE = "convert it to greyscale first (in Fiji: Image > Type > 8-bit), or export a single channel"
 
 
 @dataclass(frozen=True)
 class Location:
-    """Where an input lies: a local path or a URL, and the part of the file after ``:/``, if any."""
+    """Where an input lies: a local path or a URL, the part of the file after ``:/``, and what of it is taken."""
 
     text: str
     path: Path | None
     inner: str | None
+    cut: Cut = ALL
 
     @classmethod
     def parse(cls, text: str, base: Path) -> Location:
-        """Read ``path``, ``path:/inner``, ``file://...`` or ``s3://...``; relative paths start at `base`."""
-        if "://" in text:
-            return cls(text, local_directory(text), None)
-        match = re.fullmatch(r"(?P<path>.+?)(?::(?P<inner>/.*))?", text, re.DOTALL)
+        """Read a path or URL, with or without ``:/inner`` and a cut behind it; relative paths start at `base`."""
+        whole, cut = Cut.split(text)
+        if "://" in whole:
+            url, inner = _split_url(whole)
+            return cls(text, local_directory(url), _checked_inner(inner, text), cut)
+        match = re.fullmatch(r"(?P<path>.+?)(?::(?P<inner>/.*))?", whole, re.DOTALL)
         if match is None:
             raise InputError("an input location is empty; give a file, a folder or a URL")
-        inner = match["inner"]
-        if inner and ".." in inner.split("/"):
-            raise InputError(f"{text}: the part after ':/' must not contain '..'")
-        return cls(text, base / Path(match["path"]).expanduser(), inner.strip("/") if inner else None)
+        return cls(text, base / Path(match["path"]).expanduser(), _checked_inner(match["inner"] or "", text), cut)
+
+    @property
+    def url(self) -> str:
+        """A URL without what stands behind it."""
+        return _split_url(Cut.split(self.text)[0])[0]
 
     @property
     def suffix(self) -> str:
@@ -49,21 +59,45 @@ class Location:
         return self.path.suffix.lower() if self.path is not None and self.path.is_file() else ""
 
 
+def _split_url(text: str) -> tuple[str, str]:
+    scheme, _, rest = text.partition("://")
+    place, _, inner = rest.partition(":/")
+    return f"{scheme}://{place}", inner
+
+
+def _checked_inner(inner: str, text: str) -> str | None:
+    if ".." in inner.split("/"):
+        raise InputError(f"{text}: the part after ':/' must not contain '..'")
+    return inner.strip("/") or None
+
+
 class Source(ABC):
     """One volume of an input file, read slice by slice or block by block; use it as a context manager.
 
     location: as the user wrote it. shape_zyx: voxels. dtype: of a voxel in the file.
+    origin_zyx: where its first voxel is in the whole volume, of which it may be a box.
+    axes_found: names of the axes in the order of the file, where it names them, else empty.
     voxel_size_nm: (z, y, x) where the file states it with a unit, else None.
+    voxel_size_note: a sentence for the user where the file states a voxel size that cannot be believed, else empty.
     slices_at_once: how many whole slices are decoded to read any block; 0 where a block costs its own voxels.
+    slice_numbers: of slices in files of their own, as their names have them; else empty.
     chunk_bytes: what is decoded at once to read any voxel, where that is not a slice.
+    stored_bytes, densest: bytes of the files, and of voxels that one of them can be at most; None where unknown, or
+    where each slice was looked at.
     """
 
     location: str
     shape_zyx: Zyx
     dtype: np.dtype[Any]
-    voxel_size_nm: VoxelSize | None = None
+    origin_zyx: Zyx = (0, 0, 0)
+    axes_found: str = ""
+    voxel_size_nm: ZyxNm | None = None
+    voxel_size_note: str = ""
     slices_at_once: int = 0
+    slice_numbers: tuple[Decimal, ...] = ()
     chunk_bytes: int = 0
+    stored_bytes: int | None = None
+    densest: float = inf
 
     @abstractmethod
     def read_block(self, block: Block) -> np.ndarray:
@@ -73,6 +107,11 @@ class Source(ABC):
         """Whole slices from `z_start` up to, not including, `z_stop`; shape (z, y, x)."""
         _, height, width = self.shape_zyx
         return self.read_block(Block((z_start, 0, 0), (z_stop, height, width)))
+
+    @property
+    def size_bytes(self) -> int:
+        """Of all voxels, as they are in the file."""
+        return prod(self.shape_zyx) * self.dtype.itemsize
 
     def where(self, z: int) -> str:
         """How to name one slice in a message."""
@@ -90,8 +129,80 @@ class Source(ABC):
         self.close()
 
 
-class PagedSource(Source):
-    """A source that can only decode whole slices."""
+class Box(Source):
+    """A box of a source, as a volume of its own."""
+
+    def __init__(self, source: Source, block: Block, location: str) -> None:
+        self._source, self.origin_zyx = source, block.start_zyx
+        self.location, self.shape_zyx, self.dtype = location, block.shape_zyx, source.dtype
+        self.axes_found, self.chunk_bytes = source.axes_found, source.chunk_bytes
+        self.voxel_size_nm, self.voxel_size_note = source.voxel_size_nm, source.voxel_size_note
+        self.slices_at_once = source.slices_at_once
+        self.slice_numbers = source.slice_numbers[block.slices[0]]
+
+    def read_block(self, block: Block) -> np.ndarray:
+        return self._source.read_block(block.shift(self.origin_zyx))
+
+    def where(self, z: int) -> str:
+        return self._source.where(z + self.origin_zyx[0])
+
+    def close(self) -> None:
+        self._source.close()
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How a source is opened.
+
+    policy: see `Policy`. gaps_allowed: whether the numbers of slices in a folder may have gaps.
+    labels: whether voxels are ids or masks, which no table of greys changes.
+    """
+
+    policy: Policy
+    gaps_allowed: bool = False
+    labels: bool = False
+
+
+class Format(Source):
+    """A source that is an entry of the registry: a way in which volumes are stored.
+
+    name: for messages. suffixes: of its files, in lower case; none for folders. extra: of vemseg's optional
+    dependencies, which it needs. has_levels: whether other levels of a pyramid than the finest can be asked for.
+    """
+
+    name: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    extra: ClassVar[str] = ""
+    has_levels: ClassVar[bool] = False
+
+    @abstractmethod
+    def __init__(self, location: Location, opening: Opening) -> None:
+        """Read the headers, and compare what they claim with what is there; voxels are read later."""
+
+    @classmethod
+    def accepts(cls, location: Location) -> bool:
+        """Whether a location is of this format, by its name or what lies in its folder."""
+        path = location.path
+        return path is not None and path.is_file() and path.name.lower().endswith(cls.suffixes)
+
+    @classmethod
+    @abstractmethod
+    def refuse_references(cls, location: Location) -> None:
+        """Raise DataError where voxels or metadata lie in other files, before any of those is opened."""
+
+    @classmethod
+    def parts(cls, location: Location) -> dict[str, tuple[int, ...]]:
+        """Name and shape of each volume in a file of several, as written after ``:/``; empty where it has but one."""
+        return {}
+
+    @classmethod
+    def voxels_beside(cls, location: Location) -> set[Path]:
+        """Files in which voxels of a volume lie, where its own, which may be among them, names others."""
+        return set()
+
+
+class PagedFormat(Format):
+    """A format of which only whole slices can be decoded."""
 
     slices_at_once = 1
 
@@ -104,8 +215,65 @@ class PagedSource(Source):
         out = np.empty(block.shape_zyx, self.dtype)
         for index, z in enumerate(range(z_slice.start, z_slice.stop)):
             with decoding(self.where(z)):
-                out[index] = self.page(z)[rows, columns]
+                page = self.page(z)
+            if page.shape != self.shape_zyx[1:]:  # NumPy would repeat a row
+                raise DataError(
+                    f"{self.where(z)}: {page.shape} pixels (y, x) where its metadata claim {self.shape_zyx[1:]}; "
+                    "export it again"
+                )
+            out[index] = page[rows, columns]
         return out
+
+
+class RunFormat(PagedFormat):
+    """Voxels in C order from a fixed offset.
+
+    Slices are read, not mapped: a memory map also brings in the neighbours of what is touched, so that memory
+    would grow with the volume.
+    """
+
+    def _set_run(
+        self,
+        path: Path,
+        dtype: np.dtype[Any],
+        offset: int,
+        shape: tuple[int, ...] = (),
+        dimensions: Dimensions = (0, 1, 2),
+    ) -> None:
+        """Take note of where the voxels lie, and of their dimensions where these are not z, y and x.
+
+        Raises DataError when the file ends before they do.
+        """
+        self._path, self._stored, self._offset = path, dtype, offset
+        self._shape, self._dimensions = shape, dimensions
+        if not self._is_in_order:
+            self.slices_at_once = 0
+        self.dtype = dtype.newbyteorder("=")
+        needed, size = offset + prod(self.shape_zyx) * dtype.itemsize, path.stat().st_size
+        if size < needed:
+            raise DataError(f"{self.location}: truncated: {size} bytes instead of {needed}; copy or export it again")
+
+    @property
+    def _is_in_order(self) -> bool:
+        kept = [dimension for dimension in self._dimensions if dimension is not None]
+        return kept == sorted(kept)  # others have length one
+
+    def read_block(self, block: Block) -> np.ndarray:
+        if self._is_in_order:
+            return super().read_block(block)
+        with decoding(self.where(block.start_zyx[0])):
+            mapped = np.memmap(self._path, self._stored, "r", self._offset, self._shape)
+            return np.array(read_dimensions(mapped, self._dimensions, block), self.dtype)
+
+    def page(self, z: int) -> np.ndarray:
+        return slice_of_run(self._path, self._stored, self._offset, self.shape_zyx, z)
+
+
+def slice_of_run(path: Path, dtype: np.dtype[Any], offset: int, shape_zyx: Zyx, z: int) -> np.ndarray:
+    """One slice (y, x) of the voxels that follow each other from an offset in bytes."""
+    _, height, width = shape_zyx
+    start = offset + z * height * width * dtype.itemsize
+    return np.fromfile(path, dtype, height * width, offset=start).reshape(height, width)
 
 
 @contextmanager
@@ -120,8 +288,22 @@ def decoding(where: str) -> Iterator[None]:
     except PermissionError as error:
         raise InputError(f"{where}: access denied; check the permissions") from error
     except Exception as error:  # decoders raise whatever they like on damaged files
-        detail = str(error).split("\n", 1)[0] or type(error).__name__
+        detail = str(error).split("\n", 1)[0][:200] or type(error).__name__
         raise DataError(f"{where}: cannot be read ({detail}); it may be truncated, export it again") from error
+
+
+def as_grey(data: np.ndarray, where: str) -> np.ndarray:
+    """The grey values (y, x) of pixels with channels (y, x, channel) that are equal, and opaque.
+
+    Raises DataError for colours, and where something shows through.
+    """
+    if data.ndim == 2:
+        return data
+    greys, opacity = (data[..., :3], data[..., 3:]) if data.shape[-1] > 2 else (data[..., :1], data[..., 1:])
+    opaque = 1 if data.dtype.kind in "bf" else np.iinfo(data.dtype).max
+    if (greys != greys[..., :1]).any() or (opacity != opaque).any():
+        raise DataError(f"{where}: is a colour image, or transparent; {COLOUR_CURE}")
+    return np.ascontiguousarray(greys[..., 0])
 
 
 def slices_per_chunk(chunks: tuple[int, ...] | None, shape: tuple[int, ...]) -> int:
@@ -133,12 +315,50 @@ def slices_per_chunk(chunks: tuple[int, ...] | None, shape: tuple[int, ...]) -> 
 
 def as_volume_shape(shape: tuple[int, ...], where: str) -> Zyx:
     """(z, y, x) of an array of two or three dimensions; more are taken when they have length one."""
-    trimmed = shape
-    while len(trimmed) > 3 and trimmed[0] == 1:
-        trimmed = trimmed[1:]
-    if len(trimmed) == 2:
-        trimmed = (1, *trimmed)
-    if len(trimmed) != 3 or 0 in trimmed:
+    return shape_of(shape, volume_dimensions(shape, where))
+
+
+def volume_dimensions(shape: tuple[int, ...], where: str, names: Sequence[str | None] = ()) -> Dimensions:
+    """Which dimensions of an array are z (None for a single slice), y and x.
+
+    By their names where these hold y and x; else the last three are, once a channel of length one behind them, and what
+    has length one before them, is left out. Raises DataError naming `where` for any other shape.
+    """
+    known = [str(name).lower() for name in names]
+    if len(known) == len(shape) and {"y", "x"} <= set(known) and len(set(known)) == len(known):
+        kept = [known.index(axis) if axis in known else None for axis in "zyx"]
+    else:
+        left = list(range(len(shape)))
+        while len(left) > 3 and 1 in (shape[left[-1]], shape[left[0]]):
+            left.pop(-1 if shape[left[-1]] == 1 else 0)
+        kept = [None, *left] if len(left) == 2 else [*left]
+    others = [length for dimension, length in enumerate(shape) if dimension not in kept]
+    if len(kept) != 3 or min(shape, default=0) < 1 or any(length > 1 for length in others):
         raise DataError(f"{where}: has shape {shape}; a volume has three axes (z, y, x), {COLOUR_CURE}")
-    z, y, x = trimmed
+    z, y, x = kept
+    assert y is not None
+    assert x is not None
     return z, y, x
+
+
+def listed(names: Sequence[str | None]) -> str:
+    """Names of dimensions as `Source.axes_found` has them; empty where they are not names of axes."""
+    known = [str(name).lower() for name in names]
+    return ", ".join(known) if {"y", "x"} <= set(known) else ""
+
+
+def shape_of(lengths: Sequence[int], dimensions: Dimensions) -> Zyx:
+    """Those of the lengths of an array's dimensions that are z, y and x."""
+    z, y, x = dimensions
+    return 1 if z is None else int(lengths[z]), int(lengths[y]), int(lengths[x])
+
+
+def read_dimensions(array: Any, dimensions: Dimensions, block: Block) -> np.ndarray:
+    """A block (z, y, x) of an array whose dimensions have another order, or more of length one."""
+    index: list[int | slice] = [0] * len(array.shape)
+    kept = [(d, part) for d, part in zip(dimensions, block.slices, strict=True) if d is not None]
+    for dimension, part in kept:
+        index[dimension] = part
+    data = np.asarray(array[tuple(index)])
+    stored = sorted(dimension for dimension, _ in kept)
+    return data.transpose([stored.index(dimension) for dimension, _ in kept]).reshape(block.shape_zyx)

@@ -1,87 +1,172 @@
-"""Zarr version 2 and 3, local or remote: a plain array, or level 0 of an OME-Zarr image (0.4, 0.5)."""
+"""Zarr version 2 and 3, local or remote: a plain array, or one level of an OME-Zarr image."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import prod
-from typing import Any
+import re
+from collections.abc import Iterator
+from math import isinf, prod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import zarr
 
-from pipeline.errors import DataError
-from pipeline.volume import ngff
+from pipeline.errors import DataError, VemsegError
 from pipeline.volume.geometry import Block
 from pipeline.volume.sources.base import (
     COLOUR_CURE,
+    Format,
     Location,
-    Source,
-    VoxelSize,
-    as_volume_shape,
+    Opening,
     decoding,
+    listed,
+    read_dimensions,
+    shape_of,
     slices_per_chunk,
+    volume_dimensions,
 )
+from pipeline.volume.sources.multiscales import Level, images_below, level_of
+from pipeline.volume.sources.registry import register
 from pipeline.volume.stores import Store
 
-_MARKS = ("zarr.json", ".zarray", ".zgroup")
+if TYPE_CHECKING:
+    import zarr
+
+MARKS = ("zarr.json", ".zarray", ".zgroup")
+# How deep a level may lie below its group.
+_DEEPEST_LEVEL = 3
 
 
-class ZarrSource(Source):
+@register
+class ZarrSource(Format):
     """An array, or an OME-Zarr image of which the finest level is read."""
 
-    def __init__(self, location: Location) -> None:
-        self.location = location.text
-        place = Store.open(location.path or location.text)
-        if location.inner:
-            place = place.child(*location.inner.split("/"))
-        with decoding(self.location):
-            node = zarr.open(place.zarr(), mode="r")
-            self._array = node if isinstance(node, zarr.Array) else self._finest(node)
-            self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
-            self.shape_zyx = as_volume_shape(self._array.shape, self.location)
-            self.slices_at_once = slices_per_chunk(self._array.chunks, self._array.shape)
-            self.chunk_bytes = prod(self._array.chunks) * self.dtype.itemsize
+    name = "Zarr"
+    has_levels = True
 
-    @staticmethod
-    def accepts(location: Location) -> bool:
+    def __init__(self, location: Location, opening: Opening) -> None:
+        self.location = location.text
+        root = Store.open(location.path or location.url)
+        inner = location.inner.split("/") if location.inner else []
+        with decoding(self.location):
+            self._array, level = self._level(root, inner, opening, location.cut.level)
+            if level:
+                self.voxel_size_nm, self.voxel_size_note = level.size_nm, level.note
+                self._check_axes(level.axes, self._array.shape)
+            self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
+            names = level.axes if level else _names(self._array)
+            self.axes_found = listed(names)
+            self._dimensions = volume_dimensions(self._array.shape, self.location, names)
+            self.shape_zyx = shape_of(self._array.shape, self._dimensions)
+            self.slices_at_once = slices_per_chunk(shape_of(self._array.chunks, self._dimensions), self.shape_zyx)
+            self.chunk_bytes = prod(self._array.chunks) * self.dtype.itemsize
+            self.densest = opening.policy.limits.sparse_ratio
+            if location.path is not None and not isinf(self.densest):
+                self.stored_bytes = sum(path.stat().st_size for path in location.path.rglob("*") if path.is_file())
+
+    @classmethod
+    def refuse_references(cls, location: Location) -> None:
+        """Links are refused for every format; zarr itself refuses paths that lead out of a group."""
+
+    @classmethod
+    def accepts(cls, location: Location) -> bool:
         if location.path is None:
             return True
         root = location.path / location.inner if location.inner else location.path
-        return any((root / mark).is_file() for mark in _MARKS)
+        return any((root / mark).is_file() for mark in MARKS)
 
     def read_block(self, block: Block) -> np.ndarray:
         with decoding(self.where(block.start_zyx[0])):
-            leading = (0,) * (self._array.ndim - 3)
-            index = block.slices if self._array.ndim >= 3 else block.slices[1:]
-            return np.asarray(self._array[(*leading, *index)], self.dtype).reshape(block.shape_zyx)
+            return np.asarray(read_dimensions(self._array, self._dimensions, block), self.dtype)
 
-    def _finest(self, group: zarr.Group) -> zarr.Array[Any]:
-        attributes = group.attrs.asdict()
-        ome: Any = attributes.get("ome", attributes)
-        if not ome.get("multiscales"):
-            arrays = ", ".join(sorted(name for name, _ in group.arrays())) or "none"
-            raise DataError(f"{self.location}: a Zarr group without OME-Zarr metadata; add one array: {arrays}")
-        entry = ome["multiscales"][0]
-        array = group[entry["datasets"][0]["path"]]
-        assert isinstance(array, zarr.Array)
-        self._check_axes(entry, array.shape)
-        self.voxel_size_nm = _voxel_size_nm(entry, self.location)
-        return array
+    def _level(
+        self, root: Store, inner: list[str], opening: Opening, number: int
+    ) -> tuple[zarr.Array[Any], Level | None]:
+        """The array that is read, and what the OME-Zarr group to which it belongs says of it."""
+        node: Any = _opened(root.child(*inner), self.location)
+        if (images := _series(node)) is not None:
+            if len(images) != 1:
+                listed = ", ".join(images) or "none that it names"
+                raise DataError(f"{self.location}: holds several images; name one, as in {self.location}:/0: {listed}")
+            node = _opened(root.child(*inner, *images[0].split("/")), self.location)
+        if not _is_array(node):
+            level = level_of(node.attrs.asdict(), self.location, number=number)
+            if level is None:
+                arrays = ", ".join(sorted(name for name, _ in node.arrays())) or "none"
+                raise DataError(f"{self.location}: a Zarr group without OME-Zarr metadata; add one array: {arrays}")
+            return node[level.path], level
+        if number:
+            raise DataError(f"{self.location}: is one array, without levels; leave the level out, or name its group")
+        for group, path in _groups_above(root, inner, beyond=opening.policy.follows_references):
+            if level := level_of(_attributes(group), self.location, path):
+                return node, level
+        return node, None
 
-    def _check_axes(self, entry: Mapping[str, Any], shape: tuple[int, ...]) -> None:
-        # Before version 0.4 axes were names or left out; then the order is fixed: t, c, z, y, x.
-        axes = [axis if isinstance(axis, str) else axis["name"] for axis in entry.get("axes", "tczyx"[-len(shape) :])]
-        many = [axis for axis, length in zip(axes, shape, strict=True) if length > 1 and axis not in "zyx"]
+    def _check_axes(self, axes: tuple[str, ...], shape: tuple[int, ...]) -> None:
+        if len(axes) != len(shape):
+            raise DataError(f"{self.location}: has {len(shape)} dimensions, but {len(axes)} axes are listed")
+        many = [axis for axis, length in zip(axes, shape, strict=True) if length > 1 and axis not in ("z", "y", "x")]
         if many:
             raise DataError(f"{self.location}: has several entries along {', '.join(many)}; {COLOUR_CURE}")
-        space = [axis for axis in axes if axis in ("z", "y", "x")]
-        if space != ["z", "y", "x"][-len(space) :]:
-            raise DataError(f"{self.location}: axes {', '.join(axes)}; transpose the array to z, y, x")
+        if not {"y", "x"} <= set(axes) or len(set(axes)) < len(axes):
+            raise DataError(f"{self.location}: axes {', '.join(axes)}; name those of space z, y and x")
 
 
-def _voxel_size_nm(entry: Mapping[str, Any], where: str) -> VoxelSize | None:
-    if not all(isinstance(axis, Mapping) for axis in entry.get("axes", [None])):
+def _is_array(node: Any) -> bool:
+    import zarr  # slow to import, and needed by this format alone
+
+    return isinstance(node, zarr.Array)
+
+
+def _opened(place: Store, where: str) -> Any:
+    import zarr
+
+    try:
+        return zarr.open(place.zarr(), mode="r")
+    except Exception as error:
+        if codec := re.search(r"(?:[Uu]nknown codec|codec not available)\W+([\w.-]+)", str(error)):
+            raise DataError(
+                f"{where}: is compressed by {codec[1]}, which is not known here; save it with blosc, zstd or gzip"
+            ) from error
+        raise
+
+
+def _series(node: Any) -> list[str] | None:
+    """The images of a group of several (bioformats2raw's layout, plates, wells, labels); None for other nodes."""
+    images = None if _is_array(node) else images_below(node.attrs.asdict())
+    if images:
+        return images
+    if images is None or node.attrs.asdict().get("multiscales"):
         return None
-    sizes, _ = ngff.voxel_place_nm(entry, entry["datasets"][0], where)
-    z, y, x = (sizes.get(axis) for axis in "zyx")
-    return None if z is None or y is None or x is None else (z, y, x)
+    listed = node["OME"].attrs.asdict() if "OME" in node else {}
+    series = (listed.get("ome") or listed).get("series")
+    return list(series) if series else sorted(name for name, _ in node.groups() if name.isdecimal())
+
+
+def _groups_above(root: Store, inner: list[str], *, beyond: bool) -> Iterator[tuple[Store, str]]:
+    """The places in which an array may be a level, and its path there; those above what was given only if `beyond`."""
+    for depth in range(1, _DEEPEST_LEVEL + 1):
+        if depth <= len(inner):
+            yield root.child(*inner[:-depth]), "/".join(inner[-depth:])
+        elif beyond:
+            above, _, name = root.url.rstrip("/").rpartition("/")
+            if above.endswith(":/") or not name:
+                return
+            root, inner = Store(above), [name, *inner]
+            yield root, "/".join(inner)
+
+
+def _attributes(place: Store) -> dict[str, Any]:
+    """Of a Zarr group, without opening it: empty where there is none."""
+    for key in ("zarr.json", ".zattrs"):
+        try:
+            content = place.read_json(key)
+        except (FileNotFoundError, VemsegError):
+            continue
+        attributes = content.get("attributes", {}) if key == "zarr.json" else content
+        return attributes if isinstance(attributes, dict) else {}
+    return {}
+
+
+def _names(array: zarr.Array[Any]) -> list[str | None]:
+    """Names of the dimensions: ``dimension_names`` of version 3, xarray's ``_ARRAY_DIMENSIONS`` of version 2."""
+    names = getattr(array.metadata, "dimension_names", None) or array.attrs.asdict().get("_ARRAY_DIMENSIONS")
+    return [str(name) for name in names] if isinstance(names, list | tuple) else []

@@ -14,22 +14,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pipeline.argo.cluster import Workflows, connect, from_template, kubernetes, submit
+from pipeline.argo.cluster.api import NotFoundError
+from pipeline.argo.cluster.logs import PodLogs
+from pipeline.argo.cluster.status import Status, status_of
+from pipeline.argo.nodes import SUCCEEDED
 from pipeline.errors import InputError
 from pipeline.volume.objects import local_directory
-from pipeline.webapp.executors.base import Handle, Look, Verdict
-from pipeline.webapp.executors.local import LocalExecutor
-from pipeline.webapp.executors.reasons import reason_of
+from pipeline.webapp.executors.base import Handle, Look, Verdict, reason_of
 from pipeline.webapp.jobs import Job
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.stages import Stage
-from pipeline.workflow.cluster import Workflows, connect, from_template, kubernetes, submit
-from pipeline.workflow.cluster.api import NotFoundError
-from pipeline.workflow.cluster.logs import PodLogs
-from pipeline.workflow.cluster.status import Status, status_of
-from pipeline.workflow.nodes import SUCCEEDED
 
 if TYPE_CHECKING:
-    from pipeline.workflow.cluster.kube import Cluster
+    from pipeline.argo.cluster.kube import Cluster
 
 LOOK_SECONDS = 2.0
 """Between two looks at a workflow: the API server has others to serve."""
@@ -39,13 +37,12 @@ _WORKERS = "2"
 
 
 class ClusterExecutor:
-    """Runs each stage as a Workflow of the namespace, from its installed template; mere commands run here."""
+    """Runs each stage as a Workflow of the namespace, from its installed template."""
 
     def __init__(self, settings: Settings, workflows: Workflows, around: Cluster | None) -> None:
         self._data, self._pods_data = settings.data, settings.cluster_data or str(settings.data)
         self._given = settings.cluster_parameters
         self._workflows, self._around = workflows, around
-        self._here = LocalExecutor(settings)
         self._looks: dict[str, tuple[float, Look]] = {}
         self.workers = int(self._given.get("workers", _WORKERS))
 
@@ -60,8 +57,6 @@ class ClusterExecutor:
         return cls(settings, workflows, around)
 
     def start(self, job: Job, stage: Stage) -> Handle:
-        if stage.command:
-            return self._here.start(job, stage)
         name = f"vemseg-app-{job.id}-{stage.name}-{job.record.tries}"
         try:
             self._workflows.get(name)
@@ -73,8 +68,6 @@ class ClusterExecutor:
         return {"workflow": name}
 
     def look(self, job: Job, stage: Stage, handle: Handle) -> Look:
-        if stage.command:
-            return self._here.look(job, stage, handle)
         name = handle["workflow"]
         at, known = self._looks.get(name, (0.0, Look("running")))
         if time.monotonic() - at < LOOK_SECONDS:
@@ -90,9 +83,6 @@ class ClusterExecutor:
         return found
 
     def stop(self, job: Job, stage: Stage, handle: Handle, *, at_once: bool) -> None:
-        if stage.command:
-            self._here.stop(job, stage, handle, at_once=at_once)
-            return
         try:
             if not status_of(self._workflows.get(handle["workflow"])).has_ended:
                 self._workflows.stop(handle["workflow"], terminate=at_once)

@@ -14,18 +14,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from pipeline.argo.directory import StateDirectory
+from pipeline.argo.local import cores
+from pipeline.argo.nodes import ERROR, FAILED, INTERRUPTED, SUCCEEDED
+from pipeline.argo.processes import THREAD_VARIABLES
 from pipeline.errors import RunConflictError, StorageError
-from pipeline.webapp.executors.base import Handle, Look
-from pipeline.webapp.executors.reasons import last_lines, reason_of
+from pipeline.webapp.executors.base import Handle, Look, last_lines, reason_of
 from pipeline.webapp.jobs import SCRATCH, Job
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.stages import Stage
-from pipeline.webapp.workflowfiles import workflow_file
-from pipeline.workflow.local import cores
-from pipeline.workflow.nodes import ERROR, FAILED, POD, RUNNING, SUCCEEDED, Node
-from pipeline.workflow.outcome import INTERRUPTED
-from pipeline.workflow.processes import THREAD_VARIABLES
-from pipeline.workflow.state import StateDirectory
 
 NICENESS = 10
 GRACE_SECONDS = 5.0  # for steps whose runner was killed
@@ -66,8 +63,6 @@ class LocalExecutor:
 
     def look(self, job: Job, stage: Stage, handle: Handle) -> Look:
         code, ended = self._exit_code(handle)
-        if stage.command:
-            return _look_at_command(job, stage, handle, code, ended=ended)
         saved = _state(stage).read()
         nodes = saved.nodes if saved else {}
         if not ended:
@@ -87,12 +82,9 @@ class LocalExecutor:
             _end_steps_left_behind(stage)
 
     def _command(self, stage: Stage) -> list[str]:
-        vemseg = [sys.executable, "-m", "pipeline"]
-        if stage.command:
-            return [*vemseg, *stage.command]
         parameters = {**stage.parameters, "retries": str(RETRIES)}
         words = [word for name, value in parameters.items() for word in ("-p", f"{name}={value}")]
-        return [*vemseg, "run", str(workflow_file(f"{stage.name}.yaml")), "--jobs", str(self.workers), *words]
+        return [sys.executable, "-m", "pipeline", "run", stage.name, "--jobs", str(self.workers), *words]
 
     def _environment(self, job: Job) -> dict[str, str]:
         """The server's, with each process on one core, and with temporary files that go with the job."""
@@ -106,19 +98,8 @@ class LocalExecutor:
         if child is not None:
             code = child.poll()
             return code, code is not None
-        return None, _started(handle["pid"]) != handle["started"]
-
-
-def _look_at_command(job: Job, stage: Stage, handle: Handle, code: int | None, *, ended: bool) -> Look:
-    """A command as a workflow of one node. One whose exit code is unknown is run again: what is done is not redone."""
-    failed = ended and code is not None and code > 0 and code != INTERRUPTED
-    phase = RUNNING if not ended else FAILED if failed else SUCCEEDED
-    begun, finished = handle["begun"], time.time() if ended else None
-    node = Node(stage.name, POD, stage.name, phase, created_at=begun, started_at=begun, finished_at=finished)
-    nodes = {node.name: node}
-    if failed:
-        return Look("failed", nodes, *reason_of({}, _state(stage), last_lines(_log(stage)), job.folder))
-    return Look("running" if not ended else "succeeded" if code == 0 else "lost", nodes)
+        started = _started(handle["pid"])
+        return None, started is None or started != handle["started"]
 
 
 def _state(stage: Stage) -> StateDirectory:

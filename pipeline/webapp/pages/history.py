@@ -6,8 +6,7 @@ import streamlit as st
 
 from pipeline.webapp import services
 from pipeline.webapp.jobs import Job
-from pipeline.webapp.pages.frame import PAGES, explained, open_job, owner
-from pipeline.webapp.pages.words import badge, moment, plain, size_zyx
+from pipeline.webapp.pages.shared import PAGES, badge, explained, moment, open_job, owner, plain, size_zyx
 
 EVERY_SECONDS = 3
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from pipeline.errors import InputError
+from pipeline.formats import rough_duration
 from pipeline.webapp import services
-from pipeline.webapp.jobs import Job
-from pipeline.webapp.pages.frame import PAGES, owner
+from pipeline.webapp.jobs import Job, Step
 from pipeline.webapp.pages.result import show_result
-from pipeline.webapp.pages.words import badge, duration, moment, plain, size_zyx, voxel_nm
-from pipeline.webapp.steps import Step
+from pipeline.webapp.pages.shared import PAGES, badge, moment, owner, plain, size_zyx, voxel_nm
 
 EVERY_SECONDS = 1.5
 ICONS = {
@@ -77,7 +76,7 @@ def _show_steps(job: Job) -> None:
 
 def _show_step(step: Step) -> None:
     words, bar = st.columns([2, 3], vertical_alignment="center")
-    took = f", {duration(step.seconds)}" if step.seconds is not None else ""
+    took = f", {rough_duration(step.seconds)}" if step.seconds is not None else ""
     words.markdown(f"{ICONS[step.state]} **{step.label}**: {step.state}{took}")
     if step.state == "done":
         bar.progress(1.0)

@@ -4,9 +4,8 @@ from pathlib import Path
 
 import streamlit as st
 
-from pipeline.webapp.pages import history, job, start
-from pipeline.webapp.pages.frame import PAGES, visitor
-from pipeline.webapp.pages.names import HISTORY, JOB, NAMED, OPEN
+from pipeline.webapp.pages import HISTORY, JOB, NAMED, OPEN, history, job, start
+from pipeline.webapp.pages.shared import PAGES, visitor
 
 DARK_TEXT_ON_BRIGHT_BUTTONS = """<style>
 @media (prefers-color-scheme: dark) { [data-testid="stBaseButton-primary"]:enabled { color: #10151a; } }

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import html
 from typing import Any
+from urllib.parse import urlsplit
 
 import streamlit as st
 
+from pipeline.formats import file_size, percent_phrase
+from pipeline.volume.viewers import LabelLayer, neuroglancer_url
 from pipeline.webapp import services
-from pipeline.webapp.counting import SPECK_VOXELS
+from pipeline.webapp.downloads import DOWNLOADS, Download
 from pipeline.webapp.jobs import Job
-from pipeline.webapp.pages.elsewhere import show_viewers
-from pipeline.webapp.pages.frame import explained
-from pipeline.webapp.pages.words import percent, spaced, volume_um3
-from pipeline.webapp.results import DOWNLOADS, ClassCount, Download, Result
+from pipeline.webapp.pages.shared import explained, spaced, volume_um3
+from pipeline.webapp.results import SPECK_VOXELS, ClassCount, Result
 from pipeline.webapp.widgets import viewer_widget
 
 SCENE_HEIGHT_PX = 680
@@ -37,8 +38,8 @@ def show_result(job: Job) -> None:
                 _show_numbers(result)
         with files:
             if files.open:
-                _show_downloads(job)
-                show_viewers(job, result)
+                _show_downloads(job, result)
+                _show_viewers(job, result)
 
 
 def _api(job: Job) -> str:
@@ -51,22 +52,23 @@ def _show_slices(job: Job, result: Result) -> None:
         shape_zyx=result.shape_zyx,
         voxel_size_nm=result.voxel_size_nm,
         classes=[(spaced(name), color) for _, name, color in result.classes],
+        background=result.background,
         key=f"viewer {job.id}",
     )
 
 
 def _show_scene(job: Job, result: Result) -> None:
-    with st.spinner("Drawing the surfaces"):
+    with st.spinner(f"Drawing the surfaces of {len(result.classes)} classes", show_time=True):
         result.scene()
     st.iframe(f"{_api(job)}/scene.html", height=SCENE_HEIGHT_PX, alt="Surfaces of the classes in 3D")
 
 
 def _show_numbers(result: Result) -> None:
-    with st.spinner("Counting"):
+    with st.spinner("Counting", show_time=True):
         counts = result.class_counts()
     st.table([_row(count) for count in counts], hide_index=True, border="horizontal", alt="What there is of each class")
     st.caption(
-        f"Volumes are in µm³. A piece is a connected part of a class of at least {SPECK_VOXELS} voxels; smaller ones "
+        f"A piece is a connected part of a class of at least {SPECK_VOXELS} voxels; smaller ones "
         "are mostly noise, and only the CSV table counts them. Where two objects of a class touch they count as one."
     )
 
@@ -74,19 +76,40 @@ def _show_numbers(result: Result) -> None:
 def _row(count: ClassCount) -> dict[str, Any]:
     return {
         "Class": spaced(count.name),
-        "Share": percent(count.share),
-        "Volume": volume_um3(count.volume_um3),
+        "Share": percent_phrase(count.share),
+        "Volume, µm³": volume_um3(count.volume_um3),
         "Pieces": f"{count.pieces:,}",
-        "Median piece": volume_um3(count.median_piece_um3) if count.pieces else "",
+        "Median piece, µm³": volume_um3(count.median_piece_um3) if count.pieces else "",
     }
 
 
-def _show_downloads(job: Job) -> None:
-    rows = "".join(_link(f"{_api(job)}/downloads/{kind}", each) for kind, each in DOWNLOADS.items())
+def _show_downloads(job: Job, result: Result) -> None:
+    sizes = {kind: result.download_size(kind) for kind in DOWNLOADS}
+    rows = "".join(_link(f"{_api(job)}/downloads/{kind}", each, sizes[kind]) for kind, each in DOWNLOADS.items())
     st.html(f'<ul style="padding-left:1.2em">{rows}</ul>')
     st.caption("A file is made when it is asked for the first time; of a large volume that takes a while.")
 
 
-def _link(url: str, download: Download) -> str:
+def _link(url: str, download: Download, size: int | None) -> str:
     label, explanation = html.escape(download.label), html.escape(download.explanation)
-    return f'<li style="margin:.5em 0"><a style="color:inherit" href="{url}" download>{label}</a>: {explanation}</li>'
+    told = f" ({file_size(size)})" if size is not None else ""
+    link = f'<a style="color:inherit" href="{url}" download>{label}</a>'
+    return f'<li style="margin:.5em 0">{link}: {explanation}{told}</li>'
+
+
+def _show_viewers(job: Job, result: Result) -> None:
+    """Links by which other programs open a result without downloading all of it, and who may use them."""
+    volumes = f"{_address()}/volumes/{services.current().links.token(job.owner, job.id)}"
+    raw, labels = f"{volumes}/raw", f"{volumes}/labels"
+    st.header("Open it in another viewer")
+    link = neuroglancer_url(raw, [LabelLayer("classes", labels, result.classes)], result.geometry)
+    st.link_button("Open in Neuroglancer", link, icon=":material/open_in_new:")
+    st.write("In napari, with its plugin *napari-ome-zarr*:")
+    st.code(f'napari --plugin napari-ome-zarr "{raw}" "{labels}"', language=None, wrap_lines=True)
+    st.caption("Whoever has such a link can look at this one result, without signing in, until it is deleted.")
+
+
+def _address() -> str:
+    """Where the browser found this application."""
+    page = urlsplit(st.context.url or "")
+    return f"{page.scheme}://{page.netloc}{services.current().settings.base_path}"

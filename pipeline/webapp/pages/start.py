@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
+from pipeline.formats import file_size
+from pipeline.volume.geometry import ZyxNm
 from pipeline.webapp import services
 from pipeline.webapp.intake import Found, inspect_upload, permitted
-from pipeline.webapp.limits import in_words
-from pipeline.webapp.pages.frame import explained, open_job, owner
+from pipeline.webapp.jobs import is_voxel_size
 from pipeline.webapp.pages.modelcards import choose_model
-from pipeline.webapp.pages.words import plain, size_zyx, voxel_nm
+from pipeline.webapp.pages.shared import address, explained, open_job, owner, plain, size_zyx, voxel_nm
 from pipeline.webapp.uploads import Upload
 from pipeline.webapp.widgets import upload_widget
 
-KINDS = "A zip of PNG or TIFF slices, a TIFF stack, MRC or HDF5; up to {limit}."
-Edges = tuple[float, float, float]
+KINDS = "A zip of PNG, TIFF or JPEG slices, a TIFF stack, MRC, HDF5, Imaris, NRRD or NIfTI; up to {limit}."
 
 
 def show() -> None:
@@ -36,10 +36,13 @@ def show() -> None:
 def _ask_for_volume() -> None:
     settings = services.current().settings
     st.header("1. Your volume", divider="gray")
-    kinds = KINDS.format(limit=in_words(settings.upload_bytes))
+    kinds = KINDS.format(limit=file_size(settings.upload_bytes))
     identifier = upload_widget(f"{settings.base_path}/api/uploads", kinds=kinds, key="upload")
     if identifier:
         st.query_params["upload"] = identifier
+        st.rerun()
+    if settings.example is not None and st.button("Try it with an example", icon=":material/science:", type="tertiary"):
+        st.session_state["location"] = str(settings.example)
         st.rerun()
     if settings.folders:
         _ask_for_location()
@@ -63,7 +66,8 @@ def _given() -> tuple[Found, Upload | None]:
     place = str(upload.path) if upload else location or ""
     if st.session_state.get("looked_at") != place:
         with st.spinner("Looking at your file"):
-            st.session_state["found"] = inspect_upload(place, shared.settings.limits)
+            room = shared.uploads.room_to_unpack_bytes(upload) if upload else None
+            st.session_state["found"] = inspect_upload(place, shared.settings.policy, room)
         st.session_state["looked_at"] = place
     return st.session_state["found"], upload
 
@@ -77,28 +81,26 @@ def _forget() -> None:
             services.current().uploads.discard(owner(), identifier)
 
 
-def _describe(found: Found) -> Edges | None:
+def _describe(found: Found) -> ZyxNm | None:
     """Show what was found; the voxel size in nm, z, y, x, or None until it is known."""
     st.header("1. Your volume", divider="gray")
+    stated_nm = found.voxel_size_nm if is_voxel_size(found.voxel_size_nm) else None
     words, picture = st.columns([3, 2], gap="large")
     with words:
         st.subheader(plain(found.name))
-        rows = {
-            "Kind": plain(found.kind),
-            "Size": size_zyx(found.shape_zyx),
-            "Voxels": f"{found.dtype}, {in_words(found.size_bytes)} in all",
-            "Voxel size": voxel_nm(found.voxel_size_nm) if found.voxel_size_nm else "the file does not say",
-        }
+        rows = {name: plain(text) for name, text in found.rows.items()}
+        rows["Size"] = size_zyx(found.shape_zyx)
+        rows["Voxel size"] = voxel_nm(stated_nm) if stated_nm else "the file does not say"
         st.table(rows, border="horizontal")
         for note in found.notes:
             st.info(note, icon=":material/info:")
-        voxel_size_nm = found.voxel_size_nm or _ask_voxel_size()
+        voxel_size_nm = stated_nm or _ask_voxel_size()
     if found.preview is not None:
         picture.image(found.preview, caption="The slice in the middle", alt="The slice in the middle", width="stretch")
     return voxel_size_nm
 
 
-def _ask_voxel_size() -> Edges | None:
+def _ask_voxel_size() -> ZyxNm | None:
     st.write("**How large is a voxel?** The file does not say; your microscope's settings do.")
     in_plane, across = st.columns(2)
     x_nm = in_plane.number_input("Pixel size in a slice (x and y), nm", 0.1, 1e5, None, step=0.1, format="%.2f")
@@ -106,15 +108,22 @@ def _ask_voxel_size() -> Edges | None:
     return (z_nm, x_nm, x_nm) if x_nm and z_nm else None
 
 
-def _segment(found: Found, upload: Upload | None, voxel_size_nm: Edges | None) -> None:
+def _segment(found: Found, upload: Upload | None, voxel_size_nm: ZyxNm | None) -> None:
     st.header("2. The model", divider="gray")
-    choice = choose_model(voxel_size_nm)
+    choice = choose_model(voxel_size_nm, found.grey_values)
     st.header("3. Segment", divider="gray")
     if voxel_size_nm is None:
         st.info("Enter the voxel size above, then you can start.", icon=":material/straighten:")
     if st.button("Start the segmentation", type="primary", disabled=not choice.fits, icon=":material/play_arrow:"):
         created = services.current().jobs.create(
-            owner(), found, choice.card, voxel_size_nm=voxel_size_nm, treatment=choice.treatment, upload=upload
+            owner(),
+            found,
+            choice.card,
+            voxel_size_nm=voxel_size_nm,
+            treatment=choice.treatment,
+            intensity=choice.intensity,
+            upload=upload,
+            address=address(),
         )
         _forget_what_was_given()
         open_job(created.id)

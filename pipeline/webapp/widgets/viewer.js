@@ -21,7 +21,7 @@ class Viewer {
     this.axes = [...root.querySelectorAll("[name=axis]")];
     this.axes.forEach((radio) => (radio.onchange = () => this.turn(Number(radio.value))));
     this.part("slice").oninput = () => this.go(Number(this.part("slice").value));
-    this.part("opacity").oninput = () => this.paint();
+    for (const name of ["opacity", "brightness", "contrast", "alone"]) this.part(name).oninput = () => this.paint();
     this.part("all").onclick = () => this.toggle(true);
     this.part("none").onclick = () => this.toggle(false);
     this.listen(this.canvas);
@@ -35,7 +35,10 @@ class Viewer {
     this.positions = data.shape_zyx.map((length) => Math.floor(length / 2));
     this.part("list").replaceChildren(...data.classes.map(classRow));
     this.boxes = [...this.part("list").querySelectorAll("input")];
-    this.boxes.forEach((box) => (box.onchange = () => this.paint()));
+    this.boxes.forEach((box, i) => {
+      box.checked = !data.classes[i].background;
+      box.onchange = () => this.paint();
+    });
     this.turn(0);
   }
 
@@ -110,16 +113,25 @@ class Viewer {
 
   coloured() {
     const { width, height, data } = this.slice;
-    const colours = [null, ...this.data.classes.map(({ color }, i) => (this.boxes[i].checked ? rgb(color) : null))];
+    const alone = this.part("alone").checked;
+    const colours = [null, ...this.data.classes.map(({ color }, i) => (this.boxes[i].checked && !alone ? rgb(color) : null))];
     const strength = Number(this.part("opacity").value) / 100;
+    const greys = this.greys();
     const picture = new ImageData(width, height);
     for (let i = 0; i < data.length; i += 4) {
-      const value = data[i];
+      const value = greys[data[i]];
       const colour = colours[data[i + 1]];
       for (let c = 0; c < 3; c++) picture.data[i + c] = colour ? value + (colour[c] - value) * strength : value;
       picture.data[i + 3] = 255;
     }
     return picture;
+  }
+
+  // Each grey value as it is to be shown: contrast about the middle, then brightness.
+  greys() {
+    const [brightness, contrast] = ["brightness", "contrast"].map((name) => Number(this.part(name).value) / 100);
+    const slope = 4 ** contrast;
+    return Uint8ClampedArray.from({ length: 256 }, (_, grey) => (grey - 127.5) * slope + 127.5 + 127.5 * brightness);
   }
 
   sizeNm() {
@@ -161,6 +173,7 @@ class Viewer {
     canvas.onkeydown = (event) => {
       if (event.key in steps) this.go(this.positions[this.axis] + steps[event.key]);
       else if (event.key in zooms) this.magnify(zooms[event.key]);
+      else if (event.key === "c") this.part("alone").click();
       else return;
       event.preventDefault();
     };

@@ -1,0 +1,177 @@
+"""What is known of a study before it runs: a configuration proposed from the data, and what it takes."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipeline.cli.values import triple
+
+if TYPE_CHECKING:
+    from pipeline.proposal.fingerprint import Fingerprint, Role
+    from pipeline.proposal.propose import Wishes
+
+PANEL = "Studies"
+app = typer.Typer()
+Pair = tuple[str, str]
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg init raw labels --voxel-size-nm 50,8,8 --minutes 30 > study.yaml")
+def init(
+    stacks: Annotated[
+        list[str],
+        typer.Argument(metavar="RAW LABELS ...", help="A stack and its labels, several after each other"),
+    ],
+    validation: Annotated[
+        Pair | None, typer.Option(metavar="RAW LABELS", help="A stack to choose the best model on, not trained on")
+    ] = None,
+    test: Annotated[
+        Pair | None, typer.Option(metavar="RAW LABELS", help="A stack to score on, seen by nothing before")
+    ] = None,
+    minutes: Annotated[float, typer.Option(help="Time that the study may take on this machine", min=0.1)] = 30.0,
+    voxel_size_nm: Annotated[
+        str | None, typer.Option(help="z,y,x in nanometres, where the files do not state it")
+    ] = None,
+    classes: Annotated[
+        list[str] | None, typer.Option("--class", help="A class and the ids that mean it, name=1,2; several times")
+    ] = None,
+    ignore: Annotated[str | None, typer.Option(help="Ids of voxels that nobody labelled, such as 255")] = None,
+    labelled_slices: Annotated[
+        str | None, typer.Option(help="Slices that are labelled, from 0, such as 0-4,7; for one stack")
+    ] = None,
+    binary: Annotated[
+        bool | None, typer.Option("--binary/--no-binary", help="A network a class, too; default: if there is time")
+    ] = None,
+    boost: Annotated[
+        bool | None, typer.Option("--boost/--no-boost", help="See what boosting does; default: if there is time")
+    ] = None,
+    interactive: Annotated[bool, typer.Option("--interactive", "-i", help="Ask what the files do not say")] = False,
+) -> None:
+    """Look at a stack and its labels, and print a configuration for them that says why it is as it is.
+
+    LABELS is a volume of ids, a folder that holds a folder of slices for each class, or name=mask,name=mask.
+    """
+    from pipeline.argo.local import cores
+    from pipeline.config.model import parse_config
+    from pipeline.errors import InputError
+    from pipeline.formats import rough_duration
+    from pipeline.proposal.fingerprint import look_at
+    from pipeline.proposal.propose import Wishes, propose
+    from pipeline.proposal.speed import measured
+    from pipeline.proposal.written import written
+
+    if len(stacks) % 2:
+        raise InputError(f"init takes stacks and their labels in pairs: {stacks[-1]} has no labels beside it")
+    labelled = _numbers(labelled_slices, "--labelled-slices") if labelled_slices else None
+    pairs: list[tuple[str, str, Role]] = [
+        (raw, truth, "any") for raw, truth in zip(stacks[::2], stacks[1::2], strict=True)
+    ]
+    pairs += [(*pair, role) for pair, role in ((validation, "validation"), (test, "test")) if pair]  # type: ignore[misc]
+    if labelled and len(pairs) > 1:
+        raise InputError(
+            "--labelled-slices is for one stack; write them into the configuration where there are several"
+        )
+    looks = [look_at(raw, truth, Path(), role=role, labelled=labelled) for raw, truth, role in pairs]
+    wishes = Wishes(
+        minutes=minutes,
+        cores=cores(),
+        voxel_size_nm=triple(voxel_size_nm, "--voxel-size-nm", float) if voxel_size_nm else None,
+        classes=_classes(classes or []),
+        ignore_ids=tuple(_numbers(ignore, "--ignore")) if ignore else (),
+        binary=binary,
+        boosting=boost,
+    )
+    if interactive:
+        wishes = _asked(looks, wishes)
+    proposal = propose(looks, wishes, lambda load: measured(load, _note))
+    text = written(proposal, shlex.join(["vemseg", *sys.argv[1:]]))
+    parse_config(text, "the proposal")
+    print(text, end="")
+    for warning in proposal.warnings:
+        _note(f"look at this: {warning}")
+    _note(f"a study of about {rough_duration(60 * proposal.minutes)}; vemseg run study -p config=... -p run=runs/first")
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg estimate study.yaml --price 0.5")
+def estimate(
+    config: Annotated[str, typer.Argument(metavar="FILE", help="Configuration of the study", show_default=False)],
+    price: Annotated[float | None, typer.Option(help="Of an hour of a pod, in any currency", min=0)] = None,
+) -> None:
+    """Say how long a study takes on this machine and how much it needs, step by step, after a short measurement."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from pipeline.argo.local import cores
+    from pipeline.formats import duration
+    from pipeline.proposal.estimate import estimate as estimated
+    from pipeline.proposal.speed import measured
+    from pipeline.run.check import check
+
+    checked = check(config, whole=False)
+    found = estimated(checked.config, checked.decision, checked.geometries, cores(), lambda load: measured(load, _note))
+    table = Table("step", "pods", "time of each", "memory, GB")
+    for step in found.steps:
+        table.add_row(step.name, str(step.pods), duration(step.seconds), f"{step.memory_gb:.1f}")
+    Console().print(table)
+    print(f"on this machine about {duration(found.seconds)}; {found.pod_hours:.2f} hours of pods with its speed")
+    cost = "" if price is None else f"; {price * found.pod_hours:.2f} to pay"
+    print(f"storage about {found.storage_gb:.2g} GB{cost}")
+
+
+def _note(text: str) -> None:
+    print(f"vemseg: {text}", file=sys.stderr, flush=True)
+
+
+def _classes(items: list[str]) -> dict[str, list[int]]:
+    from pipeline.errors import InputError
+
+    found: dict[str, list[int]] = {}
+    for item in items:
+        name, equals, ids = item.partition("=")
+        if not equals or not re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name):
+            raise InputError(f"--class {item}: write it as name=1,2, the name in small letters, digits and _")
+        found.setdefault(name, []).extend(_numbers(ids, "--class"))
+    return found
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    """Whole numbers and ranges with both ends, such as 0-4,7."""
+    from pipeline.errors import InputError
+
+    numbers: list[int] = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,20})(?:-(\d{1,7}))?\s*", part)
+        if not match or (match[2] and not int(match[1]) <= int(match[2]) <= 10**6):
+            raise InputError(f"{option} {text}: write whole numbers or ranges with commas between, such as 0-4,7")
+        numbers += range(int(match[1]), int(match[2]) + 1) if match[2] else [int(match[1])]
+    return numbers
+
+
+def _asked(looks: list[Fingerprint], wishes: Wishes) -> Wishes:
+    """What only a person can say, asked on the terminal: the proposal itself may go to a file."""
+    from dataclasses import replace
+
+    size = wishes.voxel_size_nm
+    if size is None and any(look.voxel_size_nm is None for look in looks):
+        answer = typer.prompt("Voxel size in nanometres, z,y,x (such as 50,8,8)", err=True)
+        size = triple(answer, "voxel size", float)
+    names = {name: list(ids) for name, ids in (wishes.classes or {}).items()}
+    if not names and not looks[0].has_masks and not looks[0].objects:
+        for id_ in looks[0].profiles:
+            share = 100 * looks[0].voxels[id_] / max(1, sum(looks[0].voxels.values()))
+            prompt = f"Name of the class with id {id_} ({share:.2g} % of the voxels; empty: nobody labelled these)"
+            name = typer.prompt(prompt, default="background" if id_ == 0 else f"class_{id_}", err=True)
+            if name.strip():
+                names.setdefault(name.strip(), []).append(int(id_))
+    minutes = typer.prompt("Minutes that the study may take", default=wishes.minutes, type=float, err=True)
+    return replace(
+        wishes,
+        voxel_size_nm=size,
+        classes=_classes([f"{name}={','.join(map(str, ids))}" for name, ids in names.items()]),
+        minutes=minutes,
+    )

@@ -1,0 +1,88 @@
+"""vemseg view, vemseg export: results in the reader's own tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pipeline.cli.values import box
+
+PANEL = "Studies"
+app = typer.Typer()
+
+Place = Annotated[
+    str, typer.Argument(metavar="RUN|VOLUME", help="A run, or an OME-Zarr image or label volume: a path or URL")
+]
+Capture = Annotated[str | None, typer.Option(help="Which capture of the run; default: the first that is predicted")]
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg view runs/mine")
+def view(
+    place: Place,
+    capture: Capture = None,
+    port: Annotated[int, typer.Option(help="Port of this machine; 0: a free one", min=0, max=65535)] = 0,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open Neuroglancer in the browser")] = False,
+) -> None:
+    """Show grey values with the classes in Neuroglancer or napari: serves them to this machine and prints how."""
+    import webbrowser
+
+    from pipeline.run.outcome import RAW, outcome
+    from pipeline.volume.viewers import NAMES, LabelLayer, VolumeServer, neuroglancer_url
+
+    found = outcome(place, capture)
+    stores = {name: volume.store for name, volume in found.volumes.items()}
+    with VolumeServer(stores, {name: volume.classes for name, volume in found.labels.items()}, port) as server:
+        layers = [
+            LabelLayer(name, server.url(name), volume.classes, f"{server.url(name)}/{NAMES}", visible=number == 0)
+            for number, (name, volume) in enumerate(found.labels.items())
+        ]
+        raw = "" if found.image is None else server.url(RAW)
+        shown = found.image.shown if found.image else None
+        link = neuroglancer_url(raw, layers, found.volume(None).geometry, shown=shown)
+        more = [name for name in found.captures if name != found.name]
+        print(f"{found.name}: {', '.join(found.volumes)}")
+        if more:
+            print(f"other captures: {', '.join(more)} (--capture {more[0]})")
+        print(f"\nNeuroglancer, in a browser on this machine, while this command runs:\n{link}")
+        print(f"\nnapari:\nnapari --plugin napari-ome-zarr {(found.image or found.volume(None)).store.readable_place}")
+        print("\nCtrl-C ends this.", flush=True)
+        if open_browser:
+            webbrowser.open(link)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            print("ended")
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg export runs/mine classes.tif")
+def export(
+    place: Place,
+    where: Annotated[
+        Path | None, typer.Argument(help="File or folder to write; default: named after the capture, here")
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            help="tif (for Fiji), bigtiff, npy, mrc, nrrd, h5 (for ilastik), png (slices), precomputed (for "
+            "Neuroglancer); default: by the ending of the file, else tif",
+        ),
+    ] = None,
+    what: Annotated[
+        str | None,
+        typer.Option(help="segmentation (the default), raw, truth, probabilities, masks (0 and 255, a file a class)"),
+    ] = None,
+    box_zyx: Annotated[
+        str | None, typer.Option("--box", help="Only this part: z0:z1,y0:y1,x0:x1 in voxels of full resolution")
+    ] = None,
+    level: Annotated[int, typer.Option(help="Of the pyramid: 0 is full resolution, 1 the next coarser", min=0)] = 0,
+    capture: Capture = None,
+) -> None:
+    """Write a segmentation, or what else a run holds, for Fiji, Amira, ilastik, Neuroglancer and others."""
+    from pipeline.run.takeout import take_out
+
+    part = None if box_zyx is None else box(box_zyx, "--box")
+    for line in take_out(place, where, form=form, what=what, box=part, level=level, capture=capture):
+        print(line)

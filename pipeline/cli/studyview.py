@@ -1,0 +1,280 @@
+"""What a person sees while a study, a segmentation or a boosting runs on this machine: its steps in plain words.
+
+`vemseg run --argo` shows the nodes as Argo has them instead.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from pipeline.argo.nodes import POD, RUNNING, STOPPED, SUCCEEDED, Node
+from pipeline.argo.view import Logs, View, has_failed
+from pipeline.formats import decimals, duration
+
+SECONDS_BETWEEN_LINES = 15.0
+SECONDS_BETWEEN_PICTURES = 0.25
+LEAST_SHARE_TO_FORESEE = 0.05
+"""Of a step: what it takes is not known before so much of it is done."""
+LOG_LINES = 12
+
+DOES: dict[str, tuple[str, str]] = {
+    "plan": ("reading the captures", "captures read"),
+    "augment": ("making training samples", "training samples made"),
+    "train": ("training {}", "{} trained"),
+    "infer": ("predicting {}", "{} predicted"),
+    "infer-group": ("predicting {}", "{} predicted"),
+    "evaluate": ("scoring and drawing", "scored and drawn"),
+    "degrade": ("making the test part coarse", "test part made coarse"),
+    "boost-train": ("learning to boost", "boosting learnt"),
+    "boost-apply": ("boosting by {}", "boosted by {}"),
+    "compare": ("comparing what boosting did", "boosting compared"),
+    "report": ("writing the report", "report written"),
+    "prepare": ("reading the volume", "volume read"),
+    "finish": ("drawing previews", "previews drawn"),
+    "apply": ("boosting", "boosted"),
+}
+"""What each step does and has done, by its template; those that are not here say nothing to a person."""
+_ITEM = re.compile(r"\.(?:target|boost|infer-boosted)\(\d+:([^)]*)\)")
+_F1 = re.compile(r"validation macro F1 ([\d.]+)")
+
+
+@dataclass
+class StepView:
+    """A step for one network or method: all its workers and their tries together."""
+
+    template: str
+    item: str
+    pods: list[Node] = field(default_factory=list)
+
+    @property
+    def doing(self) -> str:
+        """In words, while it is at work."""
+        return DOES[self.template][0].format(self.item)
+
+    @property
+    def done_words(self) -> str:
+        """In words, once it is done."""
+        words = DOES[self.template][1].format(self.item)
+        return words[0].upper() + words[1:]
+
+    @property
+    def current(self) -> list[Node]:
+        """The last try of each worker."""
+        last: dict[str, Node] = {}
+        for pod in self.pods:
+            last[re.sub(r"\(\d+\)$", "", pod.name)] = pod
+        return list(last.values())
+
+    @property
+    def is_running(self) -> bool:
+        """Whether one worker is at work."""
+        return any(pod.phase == RUNNING for pod in self.current)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all workers have ended well."""
+        return all(pod.phase == SUCCEEDED for pod in self.current)
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Done, of all; (0, 0) where the workers do not say."""
+        parts = [pod.progress.partition("/") for pod in self.current if pod.progress]
+        return sum(int(done) for done, _, _ in parts), sum(int(total) for _, _, total in parts)
+
+    @property
+    def count(self) -> str:
+        """How many of its parts are done, where it has several."""
+        done, total = self.progress
+        return f"{done} of {total}" if total > 1 else ""
+
+    @property
+    def seconds(self) -> float:
+        """Since it began, or that it took."""
+        started = [pod.started_at for pod in self.pods if pod.started_at]
+        if not started:
+            return 0.0
+        ended = [pod.finished_at or time.time() for pod in self.pods if pod.started_at]
+        return max(ended) - min(started)
+
+
+def steps_of(nodes: Mapping[str, Node]) -> list[StepView]:
+    """The steps that have begun or wait, in the order in which they came up."""
+    found: dict[tuple[str, str], StepView] = {}
+    for node in nodes.values():
+        if node.type == POD and node.template in DOES:
+            match = _ITEM.search(node.name)
+            item = _item_in_words(match[1] if match else "")
+            found.setdefault((node.template, item), StepView(node.template, item)).pods.append(node)
+    return list(found.values())
+
+
+def _item_in_words(item: str) -> str:
+    method = re.search(r"method:(\w+)", item)
+    if method:
+        return method[1]
+    words = {"": "the volume", "multilabel": "all classes"}
+    return words.get(item, item.replace("_", " "))
+
+
+class Foresight:
+    """How long steps still take, from how fast they went since they were first seen."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def seconds_left(self, step: StepView) -> float | None:
+        """None as long as too little is done."""
+        done, total = step.progress
+        begun, at_first = self._first.setdefault((step.template, step.item), (time.monotonic(), done))
+        if not total or done - at_first < max(1, LEAST_SHARE_TO_FORESEE * total):
+            return None
+        return (time.monotonic() - begun) / (done - at_first) * (total - done)
+
+
+def f1_so_far(step: StepView, logs: Logs) -> str:
+    """What a training scored when it was last judged; empty before that."""
+    if step.template != "train":
+        return ""
+    for line in reversed(logs.last_lines(step.current[-1], 60)):
+        if match := _F1.search(line):
+            return f"F1 {decimals(float(match[1]))} so far"
+    return ""
+
+
+def failure_lines(node: Node, logs: Logs) -> Iterator[str]:
+    """Why a step failed: the sentence that it ended with, or else the end of its log, and where the log is."""
+    words = DOES.get(node.template, (node.template, ""))[0]
+    item = _ITEM.search(node.name)
+    yield f"{words.format(_item_in_words(item[1] if item else ''))} failed"
+    lines = logs.last_lines(node, LOG_LINES)
+    said = next((index for index in range(len(lines) - 1, -1, -1) if lines[index].startswith("vemseg: ")), None)
+    if said is not None:
+        yield from (f"  {line.removeprefix('vemseg: ')}" for line in lines[said:])
+    else:
+        yield from (f"  {line}" for line in (lines or [node.message]))
+    if said is None and (place := logs.place(node)):
+        yield f"  {place}"
+
+
+def for_people(console: Console) -> View:
+    """A table that is drawn anew in place where `console` is a terminal, else a line for each event."""
+    return StudyTable(console) if console.is_terminal else StudyLines(console)
+
+
+class StudyLines(View):
+    """One line an event, and one for progress now and then."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._said: set[tuple[str, str]] = set()
+        self._progress_at: dict[str, float] = {}
+        self._foresight = Foresight()
+
+    def show(self, nodes: Mapping[str, Node], logs: Logs) -> None:
+        """See `View`."""
+        for step in steps_of(nodes):
+            if step.is_done and step.seconds > 0 and (step.doing, "begun") in self._said:
+                self._once(step.doing, "done", f"{step.done_words}, {duration(step.seconds)}")
+            elif step.is_running:
+                self._once(step.doing, "begun", step.doing)
+                self._show_progress(step, logs)
+        for node in list(nodes.values()):
+            if has_failed(node, nodes) and node.template in DOES:
+                self._once(node.name, "failed", "\n".join(failure_lines(node, logs)))
+
+    def end(self, nodes: Mapping[str, Node], logs: Logs) -> None:
+        """See `View`."""
+        self.show(nodes, logs)
+
+    def note(self, text: str) -> None:
+        """See `View`."""
+        self._say(text)
+
+    def _show_progress(self, step: StepView, logs: Logs) -> None:
+        done, total = step.progress
+        now = time.monotonic()
+        left = self._foresight.seconds_left(step)
+        if total and done < total and now - self._progress_at.setdefault(step.doing, now) >= SECONDS_BETWEEN_LINES:
+            self._progress_at[step.doing] = now
+            foreseen = "" if left is None else f"about {duration(left)} left"
+            self._say(", ".join(filter(None, (step.doing, step.count, f1_so_far(step, logs), foreseen))))
+
+    def _once(self, what: str, event: str, text: str) -> None:
+        if (what, event) not in self._said:
+            self._said.add((what, event))
+            self._say(text)
+
+    def _say(self, text: str) -> None:
+        self.console.print(Text(f"{time.strftime('%H:%M:%S')} {text}"), soft_wrap=True)
+
+
+class StudyTable(View):
+    """The steps, redrawn in place; failures are printed above them as they happen."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.live = Live(console=console, auto_refresh=False)
+        self._drawn_at = 0.0
+        self._reported: set[str] = set()
+        self._foresight = Foresight()
+
+    def __enter__(self) -> View:
+        self.live.start()
+        return self
+
+    def __exit__(self, *_ended: object) -> None:
+        self.live.stop()
+
+    def show(self, nodes: Mapping[str, Node], logs: Logs) -> None:
+        """See `View`."""
+        if time.monotonic() - self._drawn_at >= SECONDS_BETWEEN_PICTURES:
+            self.end(nodes, logs)
+
+    def end(self, nodes: Mapping[str, Node], logs: Logs) -> None:
+        """See `View`."""
+        self._drawn_at = time.monotonic()
+        for node in nodes.values():
+            if has_failed(node, nodes) and node.template in DOES and node.name not in self._reported:
+                self._reported.add(node.name)
+                head, *others = failure_lines(node, logs)
+                self.console.print(Text(f"✖ {head}", style="bold red"))
+                self.console.print(Text("\n".join(others)), soft_wrap=True)
+        self.live.update(self.table(nodes, logs, self.console.height - 2), refresh=True)
+
+    def table(self, nodes: Mapping[str, Node], logs: Logs, height: int) -> Table:
+        """A row a step; where there are more than lines, those that are done go first."""
+        steps = [step for step in steps_of(nodes) if not any(pod.message.startswith(STOPPED) for pod in step.current)]
+        surplus = len(steps) - max(height, 4)
+        table = Table.grid(padding=(0, 2))
+        for step in steps:
+            if surplus > 0 and step.is_done:
+                surplus -= 1
+                continue
+            table.add_row(*self._cells(step, logs, nodes))
+        return table
+
+    def _cells(
+        self, step: StepView, logs: Logs, nodes: Mapping[str, Node]
+    ) -> tuple[Text, ProgressBar | Text, Text, Text]:
+        spent = Text(duration(step.seconds) if step.seconds else "", style="dim")
+        if step.is_done:
+            return Text(f"✔ {step.done_words}", style="green"), Text(""), spent, Text("")
+        if any(has_failed(pod, nodes) for pod in step.current):
+            return Text(f"✖ {step.doing}", style="bold red"), Text(""), spent, Text("failed")
+        if not step.is_running:
+            return Text(f"◷ {step.doing}", style="dim"), Text("waits for a free core", style="dim"), Text(""), Text("")
+        done, total = step.progress
+        left = self._foresight.seconds_left(step)
+        remarks = [step.count, f1_so_far(step, logs)]
+        remarks.append("" if left is None else f"about {duration(left)} left")
+        bar: ProgressBar | Text = ProgressBar(total=total, completed=done, width=20) if total else Text("")
+        return Text(f"● {step.doing}", style="cyan"), bar, spent, Text(", ".join(filter(None, remarks)))

@@ -1,0 +1,1 @@
+"""Everything that is drawn: charts, panels of slices, renders in 3D, the report."""

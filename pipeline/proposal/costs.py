@@ -1,0 +1,25 @@
+"""What the steps of a study cost beside the training steps themselves, in seconds: rules of thumb of two cores."""
+
+from __future__ import annotations
+
+from pipeline.run.plan import VALIDATION_VOXELS
+
+START_S = 4.0
+"""Of a process."""
+BOOSTING_S_PER_MVOXEL = 60.0
+FIGURES_S, RENDER_S_PER_MVOXEL = 20.0, 8.0
+
+
+def judged_voxels(validation_voxels: float, validations: int) -> float:
+    """Voxels that a training predicts to be judged: at each validation, and once more to calibrate the best network."""
+    return (validations + 1) * min(validation_voxels, VALIDATION_VOXELS)
+
+
+def drawing_s(test_voxels: float, *, renders: bool = True) -> float:
+    """Of scores, figures and renders."""
+    return FIGURES_S + RENDER_S_PER_MVOXEL * test_voxels / 1e6 * renders
+
+
+def boosting_s(test_voxels: float) -> float:
+    """Of learning to boost the test part, and of boosting it."""
+    return BOOSTING_S_PER_MVOXEL * test_voxels / 1e6

@@ -1,0 +1,106 @@
+"""How long a study takes and how much it needs, step by step, from how fast a machine trains and predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from math import prod
+
+from pipeline.config.model import MULTILABEL, Config
+from pipeline.nn.plan import NetworkPlan
+from pipeline.proposal.costs import START_S, boosting_s, drawing_s, judged_voxels
+from pipeline.proposal.speed import Load, SpeedOf
+from pipeline.run.decide import Decision
+from pipeline.volume.geometry import Geometry
+from pipeline.volume.split import PART_IDS
+
+INGESTED_VOXELS_PER_S = 5e6
+PROCESS_GB = 0.6
+"""Of a process with its libraries."""
+TENSORS_A_CONVOLUTION = 4
+"""Of its output's size that a training holds: output, its gradient, the norm's and the activation's."""
+PYRAMID = 8 / 7
+"""All levels beside the finest."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step: its pods, the seconds and the memory that each takes."""
+
+    name: str
+    pods: int
+    seconds: float
+    memory_gb: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a study takes."""
+
+    steps: tuple[Step, ...]
+    seconds: float
+    """From start to end on this machine."""
+    storage_gb: float
+
+    @property
+    def pod_hours(self) -> float:
+        """Of all pods together."""
+        return sum(step.pods * step.seconds for step in self.steps) / 3600
+
+
+def estimate(
+    config: Config, decision: Decision, geometries: Mapping[str, Geometry], cores: int, speed_of: SpeedOf
+) -> Estimate:
+    """Estimate a study.
+
+    Args:
+        config, decision, geometries: what is to be done.
+        cores: of this machine.
+        speed_of: how fast it trains and predicts.
+    """
+    targets, training, inference = config.targets, config.training, config.inference
+    jobs = min(cores, len(targets) + bool(decision.boosting))
+    network = decision.networks[targets[0]]
+    size_nm = next(iter(geometries.values())).voxel_size_nm
+    speed = speed_of(
+        Load(network, decision.patch_zyx, training.batch_size, size_nm, decision.block_zyx, max(1, cores // jobs))
+    )
+    voxels = {
+        part: sum(block.voxels for parts in decision.parts.values() for block in parts.of(part)) for part in PART_IDS
+    }
+    every = sum(geometry.block.voxels for geometry in geometries.values())
+    asked = voxels["test"] if inference.region == "test" else every
+    judged_s = judged_voxels(voxels["validation"], training.validations) / speed.predicted_voxels_per_s
+    predicting_s = asked * 2 ** len(inference.mirror_axes) / speed.predicted_voxels_per_s / decision.infer_workers
+    block_gb = PROCESS_GB + 16 * network.levels[0].features * prod(decision.block_zyx) / 1e9
+    steps = [Step("reading the captures", 1, START_S + every / INGESTED_VOXELS_PER_S, PROCESS_GB)]
+    chains = []
+    for target in targets:
+        count = training.steps if target == MULTILABEL else training.binary_steps or training.steps
+        learning = Step(
+            f"training {target}", 1, START_S + count * speed.step_s + judged_s, _training_gb(network, decision, config)
+        )
+        predicting = Step(f"predicting {target}", decision.infer_workers, START_S + predicting_s, block_gb)
+        steps += [learning, predicting]
+        chains.append(learning.seconds + predicting.pods * predicting.seconds)
+    if decision.boosting:
+        boosting = Step("boosting", 1, START_S + boosting_s(voxels["test"]), PROCESS_GB)
+        steps.append(boosting)
+        chains.append(boosting.seconds + len(decision.boosting.methods) * (START_S + predicting_s))
+    drawn_s = drawing_s(voxels["test"], renders=config.evaluation.renders)
+    steps += [
+        Step("scoring and drawing", 1, START_S + drawn_s, PROCESS_GB + 16 * voxels["test"] / 1e9),
+        Step("writing the report", 1, 2 * START_S, PROCESS_GB),
+    ]
+    seconds = steps[0].seconds + max(max(chains), sum(chains) / jobs) + sum(step.seconds for step in steps[-2:])
+    predictions = len(targets) + (len(decision.boosting.methods) if decision.boosting else 0)
+    stored = PYRAMID * (3 * every + predictions * asked)
+    return Estimate(tuple(steps), seconds, stored / 1e9)
+
+
+def _training_gb(network: NetworkPlan, decision: Decision, config: Config) -> float:
+    voxels, held = float(config.training.batch_size * prod(decision.patch_zyx)), 0.0
+    for level in network.levels:
+        held += 2 * len(level.kernels_zyx) * level.features * voxels * TENSORS_A_CONVOLUTION * 4
+        voxels /= prod(level.pool_zyx)
+    return PROCESS_GB + held / 1e9

@@ -1,0 +1,239 @@
+"""Creating what a plan asks for: ``plan.json``, the empty arrays that the workers fill, the files for the workflow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.config.model import MULTILABEL
+from pipeline.nn.zssr.grids import Scaling
+from pipeline.nn.zssr.methods import METHODS
+from pipeline.run import provenance
+from pipeline.run.fanout import fan_out
+from pipeline.run.layout import NATIVE, SPLIT, TRUTH, Run, predicted_name, segmentation_name, target_classes
+from pipeline.run.markers import MARKERS, Marker
+from pipeline.run.plan import CapturePlan, RunPlan, ends, fit
+from pipeline.run.pool import Pool
+from pipeline.run.works import DOWNSAMPLED, boosted_regions, predicted_regions, scaling
+from pipeline.volume.geometry import Geometry, chunk_within
+from pipeline.volume.omezarr import create_image, create_labels, list_labels, stored
+from pipeline.volume.stores import Store
+from pipeline.volume.written import recorded
+
+
+def write_plan(run: Run, config: str, plan: RunPlan, outputs: Path | None, pods_per_workflow: int) -> None:
+    """Write configuration and plan, make the arrays, and tell the workflow how to go on.
+
+    Args:
+        config: what ``config.yaml`` is to hold.
+        outputs: directory for the values that the workflow goes on with.
+        pods_per_workflow: workers that one workflow holds.
+    """
+    planned, text = provenance.planned(run, config), plan.model_dump_json(indent=1).encode()
+    if stored(run.store, "plan.json") != text or not planned.intact:
+        with planned.making():
+            if stored(run.store, "config.yaml") != config.encode():
+                # Killed between the two, it must not leave the old plan beside the new configuration.
+                run.store.delete("plan.json")
+            run.store.write("config.yaml", config.encode())
+            run.store.write("plan.json", text)
+    _create_arrays(Run(run.store))
+    if outputs:
+        write_outputs(outputs, plan, pods_per_workflow)
+
+
+def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int) -> None:
+    """Write one file an output parameter.
+
+    targets         a JSON list of names; `target` is the first of them
+    augment-workers how many pods fill the pool
+    infer-workers   how many pods predict each target; a worker is told its number and this one
+    infer-here      how many of them are pods of this workflow: all, or none
+    infer-groups    where none are: the workers of each nested workflow, a JSON list of {"first": n, "count": n}
+    boosting        true where the run boosts anything
+    boost-methods   a JSON list of {"method": name, "learns": whether it must be trained before}
+    boost-learns    true where one of them must
+    boost-workers   how many pods boost by each method
+    """
+    boosting = plan.boosting
+    methods = boosting.methods if boosting else []
+    spread = fan_out(
+        augment_workers=plan.augment_workers,
+        infer_workers=plan.infer_workers,
+        targets=len(plan.targets),
+        boost_workers=boosting.workers if boosting else 0,
+        boost_methods=len(methods),
+        pods_per_workflow=pods_per_workflow,
+    )
+    values = {
+        "targets": json.dumps(list(plan.targets)),
+        "target": plan.targets[0] if plan.targets else "",
+        "augment-workers": str(spread.augment_workers),
+        "infer-workers": str(plan.infer_workers),
+        "infer-here": str(0 if spread.groups else plan.infer_workers),
+        "infer-groups": json.dumps([{"first": first, "count": count} for first, count in spread.groups]),
+        "boosting": str(boosting is not None).lower(),
+        "boost-methods": json.dumps([{"method": method, "learns": METHODS[method].learns} for method in methods]),
+        "boost-learns": str(any(METHODS[method].learns for method in methods)).lower(),
+        "boost-workers": str(spread.boost_workers),
+    }
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, value in values.items():
+        (directory / name).write_text(value, encoding="utf-8")
+
+
+def _create_arrays(run: Run) -> None:
+    """Make the empty arrays that the workers will fill, so that no two of them make one.
+
+    Arrays of another layout are replaced, and before that the markers of the work that filled them are removed: they
+    would be taken for the new arrays' own once the plan returns to their configuration.
+    """
+    if run.config.augmentation.source == "pool" and run.plan.networks:
+        pool = Pool(run)
+        made = provenance.pool_arrays(run, pool.layout)
+        _create(run, made, pool.create, ("augment",), [run.pool_store], shared=())
+    boosting = run.plan.boosting
+    for capture in run.plan.captures:
+        for target in run.plan.targets:
+            _create_predictions(run, capture, target, NATIVE)
+        _list_labels(run, capture, NATIVE, run.plan.targets)
+        if boosting is None:
+            continue
+        image = run.image(capture.name)
+        if boosting.downsampled:
+            _create_variant(run, DOWNSAMPLED, capture, _coarser(image.geometry, scaling(run)), image.dtype)
+        for method in boosting.methods:
+            fine = image.geometry if boosting.downsampled else _finer(image.geometry, scaling(run))
+            _create_variant(run, method, capture, fine, image.dtype)
+            if run.plan.targets:
+                _create_predictions(run, capture, MULTILABEL, method)
+                _list_labels(run, capture, method, (MULTILABEL,))
+
+
+def _create_predictions(run: Run, capture: CapturePlan, target: str, variant: str) -> None:
+    native = run.image(capture.name)
+    geometry = native.geometry
+    image, name = run.segmentation_place(target, capture.name, variant)
+    scores = run.probabilities_store(target, capture.name)
+    shard = fit(run.config.inference.shard_zyx, capture.shape_zyx)
+    classes = target_classes(run.config, target)
+    probabilities = run.config.inference.probabilities and variant == NATIVE
+    # Where other voxels are asked for, those of an earlier model must not stay beside them.
+    asked = ends(predicted_regions(run, capture, variant))
+    names = [(value, label) for value, label, _ in classes]
+    layout = [asdict(geometry), shard, names, run.config.classes.exclusive, probabilities, asked]
+    made = provenance.prediction_arrays(run, capture.name, target, variant, layout)
+    grid = {"chunk_zyx": chunk_within(shard), "shard_zyx": shard}
+    overlapping = target == MULTILABEL and not run.config.classes.exclusive
+    dtype = np.uint32 if overlapping else np.uint8
+    channels = run.config.classes.names if target == MULTILABEL else (target,)
+
+    def create(mend: bool) -> None:
+        if probabilities:
+            create_image(scores, geometry=geometry, dtype=np.uint8, name=target, channels=channels, mend=mend, **grid)
+        create_labels(
+            image,
+            name,
+            geometry=geometry,
+            dtype=dtype,
+            classes=classes,
+            mend=mend,
+            listed=run.keeps_predictions_apart,
+            coarsest_zyx=native.chunk_zyx if variant == NATIVE else None,
+            **grid,
+        )
+
+    # The last three wrote the coarser levels, which go with the arrays, or scored them.
+    former = (f"infer/{predicted_name(target, variant)}/{capture.name}", "evaluate", "finish", "compare")
+    stores = [image.child("labels", name), *([scores] if variant == NATIVE else [])]
+    _create(run, made, create, former, stores, shared=stores)
+
+
+def _list_labels(run: Run, capture: CapturePlan, variant: str, targets: Sequence[str]) -> None:
+    """Say what labels an image has, where all of them lie below it."""
+    if run.keeps_predictions_apart or not targets:
+        return
+    truth = [TRUTH, SPLIT] if run.plan.networks and variant == NATIVE else []
+    names = [*(segmentation_name(target) for target in targets), *truth]
+    listed = provenance.label_list(run, capture.name, variant, names)
+    if not listed.intact:
+        image, _ = run.segmentation_place(MULTILABEL, capture.name, variant)
+        with listed.making():
+            list_labels(image, names)
+
+
+def _create(
+    run: Run,
+    made: Marker,
+    create: Callable[[bool], None],
+    former: Iterable[str],
+    stores: Sequence[Store],
+    shared: Iterable[Store],
+) -> None:
+    """Create arrays; where they are there, mend their metadata only.
+
+    Args:
+        create: makes them; told whether they are there.
+        former: markers of the work that filled arrays of another layout.
+        stores: what such arrays are removed from.
+        shared: groups whose metadata are written by those, too, who list coarser levels, and vouch for these.
+    """
+    if made.facts is not None:
+        with recorded() as written:
+            create(True)
+        made.amend(written)
+        return
+    made.clear()
+    for work in former:
+        run.store.delete_all(f"{MARKERS}/{work}")
+    for store in stores:
+        store.delete_all()
+    with made.making(without=[f"{group.url.removeprefix(run.store.url + '/')}/zarr.json" for group in shared]):
+        create(False)
+
+
+def _create_variant(run: Run, variant: str, capture: CapturePlan, geometry: Geometry, dtype: Any) -> None:
+    shard = fit(run.config.inference.shard_zyx, geometry.shape_zyx)
+    store = run.boosted_store(variant, capture.name)
+    # Where other voxels are asked for, those of before must not stay beside them.
+    asked = ends(boosted_regions(run, capture))
+    layout = [geometry.shape_zyx, geometry.voxel_size_nm, shard, str(dtype), asked]
+    made = provenance.boosted_arrays(run, capture.name, variant, layout)
+    name, chunk = f"{capture.name}, {variant}", chunk_within(shard)
+
+    def create(mend: bool) -> None:
+        if not mend:  # the predictions below it went with it
+            provenance.prediction_arrays(run, capture.name, MULTILABEL, variant, None).clear()
+            provenance.label_list(run, capture.name, variant, ()).clear()
+        create_image(store, geometry=geometry, dtype=dtype, name=name, chunk_zyx=chunk, shard_zyx=shard, mend=mend)
+
+    # The last two wrote the coarser levels, which go with the arrays.
+    _create(run, made, create, (f"boost/{variant}/{capture.name}", "compare", "finish"), [store], shared=[store])
+
+
+def _coarser(fine: Geometry, by: Scaling) -> Geometry:
+    z, y, x = fine.shape_zyx
+    size_z, size_y, size_x = fine.voxel_size_nm
+    shift_z, shift_y, shift_x = fine.translation_nm
+    return Geometry(
+        (z, by.coarse_length(y), by.coarse_length(x)),
+        (size_z, size_y * by.factor, size_x * by.factor),
+        (shift_z, shift_y + by.phase * size_y, shift_x + by.phase * size_x),
+    )
+
+
+def _finer(coarse: Geometry, by: Scaling) -> Geometry:
+    z, y, x = coarse.shape_zyx
+    size_z, size_y, size_x = coarse.voxel_size_nm
+    shift_z, shift_y, shift_x = coarse.translation_nm
+    fine_y, fine_x = size_y / by.factor, size_x / by.factor
+    return Geometry(
+        (z, by.fine_length(y), by.fine_length(x)),
+        (size_z, fine_y, fine_x),
+        (shift_z, shift_y - by.phase * fine_y, shift_x - by.phase * fine_x),
+    )

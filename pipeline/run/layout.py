@@ -1,0 +1,224 @@
+"""A run: one directory or bucket prefix, and where in it each thing lies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from pipeline.config.model import MULTILABEL, Classes, Config, parse_config
+from pipeline.errors import ConfigError, RunConflictError
+from pipeline.run.events import Reporter
+from pipeline.run.plan import CapturePlan, RunPlan
+from pipeline.volume.geometry import Block
+from pipeline.volume.labels import ClassMap
+from pipeline.volume.omezarr import Volume, open_image, open_labels
+from pipeline.volume.stores import Store
+
+if TYPE_CHECKING:
+    from pipeline.scoring.tables import ScoreTable
+
+TRUTH, SPLIT, SEGMENTATION, CONFUSION = "truth", "split", "segmentation", "confusion"
+RENDERS = "renders"
+VOLUME = "volume"
+"""The only capture of a run that takes in a volume without labels."""
+OWN_GRID = "input"
+"""The same volume as it came, where `VOLUME` was resampled for the model."""
+SUMMARY_JSON = "summary.json"
+TRAINING_STATE = "last/state.safetensors"
+"""Beside a model that is not done yet."""
+NATIVE = "native"
+"""The variant of a capture that was taken in; the others are made of it."""
+REST_COLOR = "#404040"
+"""Of everything else, beside one class."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The run at a URL; what it holds is opened when it is asked for."""
+
+    store: Store
+
+    @classmethod
+    def open(cls, url: str | Path, *, create: bool = False) -> Run:
+        """The run at a path, ``file://`` or ``s3://`` URL."""
+        return cls(Store.open(url, create=create))
+
+    @cached_property
+    def config(self) -> Config:
+        """The configuration that the run was planned with."""
+        return parse_config(self._planned("config.yaml").decode(), f"{self.store.url}/config.yaml")
+
+    @cached_property
+    def plan(self) -> RunPlan:
+        """What the plan step decided."""
+        try:
+            return RunPlan.model_validate_json(self._planned("plan.json"))
+        except ValidationError as error:
+            raise RunConflictError(
+                f"{self.store.url}/plan.json was written by another version of vemseg; run the plan step again"
+            ) from error
+
+    def refuse_without_labels(self) -> None:
+        """Raise RunConflictError when the run only segments: there is nothing in it to train on or to score."""
+        if not self.plan.networks:
+            raise RunConflictError(
+                f"{self.store.url} segments a volume without labels, with a model trained elsewhere; train and score "
+                "in the run of a study (vemseg run study)"
+            )
+
+    @property
+    def class_map(self) -> ClassMap:
+        """How label files name the classes, and how they are stored."""
+        return class_map(self.config)
+
+    @property
+    def scores(self) -> ScoreTable | None:
+        """The table of scores; None before the predictions are scored."""
+        from pipeline.scoring.tables import from_json
+
+        try:
+            return from_json(self.evaluation_store.read("scores.json").decode())
+        except FileNotFoundError:
+            return None
+
+    def capture_store(self, capture: str) -> Store:
+        """Where the image of a capture lies."""
+        return self.store.child("volume.zarr", capture)
+
+    def image(self, capture: str) -> Volume:
+        """The grey values of a capture."""
+        return open_image(self.capture_store(capture))
+
+    @property
+    def result(self) -> str:
+        """What the result of a run that only segments belongs to: the volume as it came, if it is brought back."""
+        return OWN_GRID if self.plan.own_grid else VOLUME
+
+    def truth(self, capture: str) -> Volume:
+        """What was labelled."""
+        return open_labels(self.capture_store(capture), TRUTH)
+
+    def model_store(self, target: str) -> Store:
+        """Where the model of a target lies."""
+        return self.store.child("models", target)
+
+    def boosted_store(self, variant: str, capture: str) -> Store:
+        """Where a capture lies in another variant: downsampled, or boosted by a method."""
+        return self.store.child("boosted.zarr", variant, capture)
+
+    def variant(self, variant: str, capture: str) -> Volume:
+        """The grey values of a capture in a variant: as it was taken in, downsampled, or boosted by a method."""
+        return self.image(capture) if variant == NATIVE else open_image(self.boosted_store(variant, capture))
+
+    def read_seen(self, capture: CapturePlan, variant: str = NATIVE) -> Callable[[Block], NDArray[Any]]:
+        """What reads the grey values of a capture as networks see them: brought to those of their training."""
+        read, grey_map = self.variant(variant, capture.name).read, capture.grey_map
+        return read if grey_map is None else lambda block: grey_map(read(block))
+
+    @cached_property
+    def keeps_predictions_apart(self) -> bool:
+        """Whether predictions lie in ``predictions/``, as in runs of 0.1.0, and not below the images they are of."""
+        return self.store.holds("predictions")
+
+    def segmentation_place(self, target: str, capture: str, variant: str = NATIVE) -> tuple[Store, str]:
+        """The image below which the predicted class ids of a capture, as it is or in another variant, are labels, and
+        what these are called there."""
+        if self.keeps_predictions_apart:
+            return self.store.child("predictions", predicted_name(target, variant), capture), SEGMENTATION
+        image = self.capture_store(capture) if variant == NATIVE else self.boosted_store(variant, capture)
+        return image, segmentation_name(target)
+
+    def segmentation(self, target: str, capture: str, variant: str = NATIVE) -> Volume:
+        """The predicted class ids."""
+        return open_labels(*self.segmentation_place(target, capture, variant))
+
+    def probabilities_store(self, target: str, capture: str) -> Store:
+        """Where a target's probabilities of a capture lie, if they were asked for."""
+        folder = "predictions" if self.keeps_predictions_apart else "probabilities.zarr"
+        return self.store.child(folder, target, capture)
+
+    def predicted_volumes(self, target: str, capture: str) -> list[Volume]:
+        """All that a target's inference writes for a capture: class ids and, where asked for, probabilities."""
+        segmentation = self.segmentation(target, capture)
+        if not self.config.inference.probabilities:
+            return [segmentation]
+        return [segmentation, self.probabilities(target, capture)]
+
+    def probabilities(self, target: str, capture: str) -> Volume:
+        """The predicted class probabilities (class, z, y, x), 255 = certain; only where they were asked for."""
+        return open_image(self.probabilities_store(target, capture))
+
+    def refuse_other_targets(self, target: str) -> None:
+        """Raise ConfigError for a target that the run does not have."""
+        if target not in self.plan.targets:
+            known = ", ".join(self.plan.targets)
+            raise ConfigError(f"there is no target {target!r} in this run; its targets are {known}")
+
+    @property
+    def pool_store(self) -> Store:
+        """The pool of augmented samples."""
+        return self.store.child("augmented.zarr")
+
+    @property
+    def evaluation_store(self) -> Store:
+        """Tables, confusion volumes and figures."""
+        return self.store.child("evaluation")
+
+    def confusion(self, view: str, capture: str) -> Volume:
+        """Truth and prediction of what was scored, voxel by voxel."""
+        return open_labels(self.evaluation_store.child(CONFUSION, view, capture), CONFUSION)
+
+    def reporter(self, step: str, *, target: str = "", worker: int | None = None) -> Reporter:
+        """What a step reports through."""
+        return Reporter(self.store, step, target=target, worker=worker)
+
+    def _planned(self, key: str) -> bytes:
+        try:
+            return self.store.read(key)
+        except FileNotFoundError as error:
+            raise RunConflictError(
+                f"{self.store.url} holds no {key}: it is not a run yet; start with `vemseg plan --run ... --config ...`"
+            ) from error
+
+
+def predicted_name(target: str, variant: str) -> str:
+    """What a target's predictions of a variant are called in the run."""
+    return target if variant == NATIVE else f"{target}-{variant}"
+
+
+def segmentation_name(target: str) -> str:
+    """What a target's predictions are called among the labels of an image."""
+    return SEGMENTATION if target == MULTILABEL else f"{SEGMENTATION}-{target}"
+
+
+def class_map(config: Config) -> ClassMap:
+    """The classes of a configuration as the volume layer takes them."""
+    members = config.classes.members
+    return ClassMap(
+        names=config.classes.names,
+        colors=tuple(member.color for member in members),
+        ids=tuple(member.ids for member in members),
+        ignore_ids=config.classes.ignore_ids,
+        exclusive=config.classes.exclusive,
+    )
+
+
+def target_classes(config: Config, target: str) -> list[tuple[int, str, str]]:
+    """Values, names and colours in the segmentation of a target."""
+    return classes_of_target(config.classes, target)
+
+
+def classes_of_target(classes: Classes, target: str) -> list[tuple[int, str, str]]:
+    """The same, where only the classes are known: of a trained model."""
+    members = classes.members
+    if target == MULTILABEL:
+        values = range(1, len(members) + 1) if classes.exclusive else (1 << k | 1 for k in range(1, 32))
+        return [(value, member.name, member.color) for value, member in zip(values, members, strict=False)]
+    member = members[classes.names.index(target)]
+    return [(1, member.name, member.color), (2, "rest", REST_COLOR)]

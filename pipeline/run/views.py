@@ -1,0 +1,96 @@
+"""The questions that predictions are scored by: all classes at once, or one against the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.config.model import MULTILABEL
+from pipeline.errors import DataError
+from pipeline.run.layout import REST_COLOR, Run, class_map
+from pipeline.run.plan import CapturePlan
+from pipeline.scoring.confusion import one_vs_rest_ids
+
+Ids = NDArray[Any]
+REMEDY = "`vemseg verify RUN` names the file, and `vemseg evaluate --run RUN` makes it anew"
+
+
+@dataclass(frozen=True)
+class View:
+    """A question that a prediction answers voxel by voxel with exclusive ids: all classes, or one against the rest."""
+
+    name: str
+    target: str
+    classes: tuple[str, ...]
+    colors: tuple[str, ...]
+    truth_ids: Callable[[Ids], Ids]
+    predicted_ids: Callable[[Ids], Ids]
+
+    @property
+    def sought(self) -> tuple[str, ...]:
+        """The classes that it asks for: of one against the rest, the one."""
+        return self.classes[:1] if self.classes[1:] == ("rest",) else self.classes
+
+
+def views(run: Run) -> list[View]:
+    """All questions, target by target."""
+    return [view for target in run.plan.targets for view in _views(run, target)]
+
+
+def views_to_draw(run: Run) -> list[View]:
+    """The questions whose answers are worth pictures: those of the multilabel network, where there is one."""
+    every = views(run)
+    return [view for view in every if view.target == MULTILABEL] or every
+
+
+def refuse_incomplete(run: Run, view: View, capture: CapturePlan, voxels: Mapping[str, int]) -> None:
+    """Raise DataError where a confusion volume does not hold what was labelled, as where a shard of it is missing.
+
+    Args:
+        run: that it is of.
+        view: that it answers.
+        capture: that it is of.
+        voxels: by class, how many of its voxels in the test part of the capture the volume says are of it.
+    """
+    labelled = dict(zip(run.config.classes.names, capture.class_voxels["test"], strict=True))
+    for name in view.sought:
+        if voxels.get(name, 0) != labelled[name]:
+            raise DataError(
+                f"{run.confusion(view.name, capture.name).store.url}: holds {voxels.get(name, 0):,} voxels of {name}, "
+                f"but {labelled[name]:,} were scored: a part of it is missing or damaged. {REMEDY}"
+            )
+
+
+def _views(run: Run, target: str) -> list[View]:
+    classes = class_map(run.config)
+    exclusive = classes.exclusive
+    if target == MULTILABEL and exclusive:
+        return [View(target, target, classes.names, classes.colors, _same, _same)]
+    if target != MULTILABEL:
+        return [_one_vs_rest(target, target, classes.names.index(target) + 1, classes.colors, exclusive, bits=False)]
+    return [
+        _one_vs_rest(f"{target}_{name}", target, index + 1, classes.colors, exclusive, bits=True)
+        for index, name in enumerate(classes.names)
+    ]
+
+
+def _one_vs_rest(name: str, target: str, class_id: int, colors: Sequence[str], exclusive: bool, *, bits: bool) -> View:
+    def of_ids(ids: Ids) -> Ids:
+        return np.where(ids == class_id, 1, np.where(ids > 0, 2, 0)).astype(np.uint8)
+
+    def of_bits(ids: Ids) -> Ids:
+        return one_vs_rest_ids(ids, class_id)
+
+    label = name.removeprefix(f"{MULTILABEL}_")
+    colors_of_two = (colors[class_id - 1], REST_COLOR)
+    return View(
+        name, target, (label, "rest"), colors_of_two, of_ids if exclusive else of_bits, of_bits if bits else _same
+    )
+
+
+def _same(ids: Ids) -> Ids:
+    return ids

@@ -1,0 +1,141 @@
+"""What is shown while a study runs: plain words, no line twice, no word of Argo's; and why a step failed."""
+
+from __future__ import annotations
+
+import io
+import re
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pipeline.argo.directory import StateDirectory
+from pipeline.argo.nodes import FAILED, OMITTED, PENDING, POD, RETRY, RUNNING, SKIPPED, SKIPPED_TYPE, SUCCEEDED, Node
+from pipeline.cli.studyview import Foresight, StudyLines, StudyTable, steps_of
+
+ARGO = re.compile(r"vemseg-study|Running|Succeeded|Skipped|semaphore|lock|\(0\)|when ")
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> StateDirectory:
+    directory = StateDirectory(tmp_path, 0)
+    (tmp_path / "logs").mkdir()
+    return directory
+
+
+def pod(name: str, template: str, phase: str, **facts: object) -> Node:
+    now = time.time()
+    facts = {"started_at": None if phase == PENDING else now - 12, **facts}
+    if phase in (SUCCEEDED, FAILED):
+        facts.setdefault("finished_at", now)
+    return Node(f"vemseg-study.{name}", POD, template, phase, parent=f"vemseg-study.{name[:-3]}", **facts)  # type: ignore[arg-type]
+
+
+def study(**train: object) -> dict[str, Node]:
+    """A study in its training: read, one network at work, another waiting."""
+    nodes = [
+        Node("vemseg-study.plan", RETRY, "plan", SUCCEEDED),
+        pod("plan(0)", "plan", SUCCEEDED),
+        Node("vemseg-study.augment", SKIPPED_TYPE, "augment", SKIPPED, message="Skipped, empty params"),
+        pod("target(0:multilabel).train(0)", "train", RUNNING, **train),
+        pod(
+            "target(1:mito).train(0)", "train", PENDING, message="Waiting for vemseg-gpus/slots lock. Lock status: 0/2"
+        ),
+        Node("vemseg-study.degrade", SKIPPED_TYPE, "degrade", OMITTED, message="when 'false == true' evaluated false"),
+        pod("onExit(0)", "summary", PENDING),
+    ]
+    return {node.name: node for node in nodes}
+
+
+def lines(view: StudyLines) -> list[str]:
+    file = view.console.file
+    assert isinstance(file, io.StringIO)
+    return [line[9:] for line in file.getvalue().splitlines()]
+
+
+def test_an_event_is_one_line_in_plain_words(state: StateDirectory) -> None:
+    view = StudyLines(Console(file=io.StringIO(), width=200))
+    beginning = {"p": pod("plan(0)", "plan", RUNNING)}
+    view.show(beginning, state)
+    for _ in range(3):
+        view.show(study(), state)
+    ended = study()
+    ended["vemseg-study.target(0:multilabel).train(0)"].phase = SUCCEEDED
+    view.end(ended, state)
+    assert lines(view) == [
+        "reading the captures",
+        "Captures read, 12 s",
+        "training all classes",
+        "All classes trained, 12 s",
+    ]
+
+
+def test_the_table_shows_how_far_a_training_is(state: StateDirectory) -> None:
+    nodes = study(progress="40/120")
+    training = nodes["vemseg-study.target(0:multilabel).train(0)"]
+    state.log(training.name).write_text("train multilabel: step 30: validation macro F1 0.712, loss 0.4\nx\n")
+    console = Console(file=io.StringIO(), width=160, height=30, force_terminal=True)
+    view = StudyTable(console)
+    console.print(view.table(nodes, state, 20))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "40 of 120, F1 .712 so far" in shown
+    assert "waits for a free core" in shown
+    assert not ARGO.search(shown)
+
+
+def test_workers_and_tries_count_together() -> None:
+    workers = [
+        pod("target(0:multilabel).infer(0:0)(0)", "infer", FAILED, message="main: Error (exit code 75)"),
+        pod("target(0:multilabel).infer(0:0)(1)", "infer", RUNNING, progress="1/4"),
+        pod("target(0:multilabel).infer(1:1)(0)", "infer", SUCCEEDED, progress="3/3"),
+        pod("infer-boosted(2:learns:true,method:zssr).infer(0:0)(0)", "infer", RUNNING, progress="2/3"),
+    ]
+    native, boosted = steps_of({node.name: node for node in workers})
+    assert (native.progress, native.is_done, native.doing) == ((4, 7), False, "predicting all classes")
+    assert (boosted.progress, boosted.doing) == ((2, 3), "predicting zssr")
+
+
+def test_a_segmentation_predicts_the_volume() -> None:
+    (step,) = steps_of({"i": pod("infer(0:0)(0)", "infer", RUNNING)})
+    assert (step.doing, step.done_words) == ("predicting the volume", "The volume predicted")
+
+
+@pytest.mark.parametrize(("progress", "count"), [("", ""), ("0/1", ""), ("3/8", "3 of 8")])
+def test_a_step_of_one_part_is_not_counted(progress: str, count: str) -> None:
+    (step,) = steps_of({"e": pod("evaluate(0)", "evaluate", RUNNING, progress=progress)})
+    assert step.count == count
+
+
+def test_the_time_left_follows_from_the_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
+    foresight = Foresight()
+
+    def left(done: int) -> float | None:
+        (step,) = steps_of({"t": pod("target(0:multilabel).train(0)", "train", RUNNING, progress=f"{done}/200")})
+        return foresight.seconds_left(step)
+
+    assert left(100) is None  # goes on from a checkpoint: nothing is known of the pace yet
+    clock[0] += 10
+    assert left(104) is None
+    assert left(110) == pytest.approx(90)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_failure_is_told_once_with_its_reason(told: bool, state: StateDirectory) -> None:
+    nodes = study()
+    failed = nodes["vemseg-study.target(0:multilabel).train(0)"]
+    failed.phase, failed.finished_at, failed.message = FAILED, time.time(), "main: Error (exit code 2)"
+    nodes[str(failed.parent)] = Node(str(failed.parent), RETRY, "train", FAILED)
+    last = "vemseg: classes: no voxel; correct its ids" if told else "Killed"
+    state.log(failed.name).write_text(f"train: 1/8\n{last}\n")
+    view = StudyLines(Console(file=io.StringIO(), width=200))
+    view.show(nodes, state)
+    view.end(nodes, state)
+    text = "\n".join(lines(view))
+    assert text.count("training all classes failed") == 1
+    file = view.console.file
+    assert isinstance(file, io.StringIO)
+    assert ("  classes: no voxel; correct its ids" in file.getvalue()) == told
+    assert ("log: " in file.getvalue()) != told

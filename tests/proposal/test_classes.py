@@ -1,0 +1,117 @@
+"""Classes from ids and masks: what is background, what is ignored, what nobody labelled; colours that differ."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from fingerprints import stack_of, stack_of_masks
+
+from pipeline.config.colors import class_color
+from pipeline.errors import InputError
+from pipeline.proposal.classes import ignored_by_custom, propose_classes, unlabelled_slices
+
+
+def test_one_class_beside_the_background_is_named_by_its_labels() -> None:
+    ids = np.zeros((4, 30, 40), np.uint8)
+    ids[:, 5:10, 5:20] = 255
+    proposed = propose_classes([stack_of(ids, labels="em/train/mito_labels")])
+    assert [(each.name, each.ids) for each in proposed.members] == [("background", (0,)), ("mito", (255,))]
+    assert proposed.exclusive
+    assert proposed.members[1].share == pytest.approx(75 / 1200)
+    assert propose_classes([stack_of(ids, labels="labels/0001")]).members[1].name == "object"
+
+
+def test_255_beside_small_ids_is_ignored_and_is_a_class_otherwise() -> None:
+    rng = np.random.default_rng(0)
+    proposed = propose_classes([stack_of(rng.choice([0, 1, 2, 255], (3, 20, 20)))])
+    assert proposed.ignore_ids == (255,)
+    assert [each.name for each in proposed.members] == ["background", "class_1", "class_2"]
+    assert any("255" in reason for reason in proposed.why)
+    assert ignored_by_custom([0, 32, 64, 255]) is None
+    assert ignored_by_custom([0, 255]) is None
+    assert ignored_by_custom([253, 254, 255]) is None
+
+
+def test_many_ids_are_objects_of_one_class() -> None:
+    ids = np.arange(4 * 10 * 10).reshape(4, 10, 10) % 60
+    proposed = propose_classes([stack_of(ids, objects=True)])
+    assert [each.name for each in proposed.members] == ["background", "object"]
+    assert proposed.members[1].ids == tuple(range(1, 60))
+
+
+def test_given_classes_leave_the_other_ids_unlabelled() -> None:
+    ids = np.random.default_rng(0).choice([0, 32, 64, 255], (3, 20, 20))
+    proposed = propose_classes([stack_of(ids)], {"membrane": [0, 32], "cell": [255]})
+    assert [(each.name, each.ids) for each in proposed.members] == [("membrane", (0, 32)), ("cell", (255,))]
+    assert proposed.ignore_ids == (64,)
+    beside = propose_classes([stack_of(ids)], {"cell": [255]}, ignored=[32])
+    assert [(each.name, each.ids) for each in beside.members] == [("background", (0,)), ("cell", (255,))]
+    assert sorted(beside.ignore_ids) == [32, 64]
+    with pytest.raises(InputError, match=r"nothing to tell apart; .*--class other=32,64$"):
+        propose_classes([stack_of(ids)], {"cell": [255]}, ignored=[0])
+    with pytest.raises(InputError, match="the id 32 is given twice"):
+        propose_classes([stack_of(ids)], {"membrane": [0, 32], "cell": [255, 32]})
+    with pytest.raises(InputError, match=r"id 7; the labels hold 0, 255, 32, 64"):
+        propose_classes([stack_of(ids)], {"membrane": [7]})
+
+
+def test_masks_overlap_or_leave_a_background() -> None:
+    cell, core, apart = (np.zeros((2, 10, 10), bool) for _ in range(3))
+    cell[:, 2:8, 2:8] = core[:, 4:6, 4:6] = apart[:, :2] = True
+    overlapping = propose_classes([stack_of_masks({"cell": cell, "core": core})])
+    assert not overlapping.exclusive
+    assert [each.name for each in overlapping.members] == ["cell", "core"]
+    exclusive = propose_classes([stack_of_masks({"cell": cell, "apart": apart})])
+    assert exclusive.exclusive
+    assert [(each.name, each.fill) for each in exclusive.members] == [
+        ("background", True),
+        ("cell", False),
+        ("apart", False),
+    ]
+    for settings in ({"given": {"cell": [1]}}, {"ignored": [255]}):
+        with pytest.raises(InputError, match="are for labels of ids"):
+            propose_classes([stack_of_masks({"cell": cell, "apart": apart})], **settings)
+    with pytest.raises(InputError, match="mask of 'core' is empty"):
+        propose_classes([stack_of_masks({"cell": cell, "core": np.zeros_like(core)})])
+
+
+def test_nothing_to_tell_apart_is_said() -> None:
+    with pytest.raises(InputError, match="the id 3 and no other"):
+        propose_classes([stack_of(np.full((2, 8, 8), 3))])
+
+
+def test_labels_that_stop_at_once_are_missing_and_those_that_fade_are_not() -> None:
+    ids = np.zeros((10, 40, 40), np.uint8)
+    ids[3:7, 10:30, 10:30] = 1
+    assert unlabelled_slices(stack_of(ids)) == [0, 1, 2, 7, 8, 9]
+    for step, z in enumerate((2, 1, 0)):  # an object that grows thin
+        ids[z, 10 : 24 - 6 * step, 10 : 24 - 6 * step] = 1
+        ids[9 - z, 10 : 24 - 6 * step, 10 : 24 - 6 * step] = 1
+    ids[0] = ids[9] = 0
+    assert unlabelled_slices(stack_of(ids)) == []
+
+
+def seen_by(color: str, matrix: np.ndarray) -> np.ndarray:
+    """A colour as one with that colour blindness sees it, in linear light."""
+    part = np.array(list(bytes.fromhex(color[1:]))) / 255
+    return matrix @ np.where(part <= 0.04045, part / 12.92, ((part + 0.055) / 1.055) ** 2.4)
+
+
+# G. M. Machado, M. M. Oliveira, L. A. F. Fernandes, IEEE Transactions on Visualization and Computer Graphics 15 (2009),
+# severity 1.0, in linear RGB.
+BLINDNESS = {
+    "protanopia": [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]],
+    "deuteranopia": [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]],
+    "none": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+}
+
+
+@pytest.mark.parametrize("blindness", BLINDNESS)
+def test_the_first_colours_differ_to_every_eye(blindness: str) -> None:
+    """By more than the nearest two of the older examples do to a deuteranope, which is 0.146."""
+    colors = ["background", *(f"class_{number}" for number in range(1, 8))]
+    seen = [seen_by(class_color(name, index - 1), np.array(BLINDNESS[blindness])) for index, name in enumerate(colors)]
+    assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) > 0.15
+    assert len({class_color(f"class_{index}", index) for index in range(30)}) == 30
