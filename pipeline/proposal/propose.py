@@ -302,8 +302,8 @@ def _network(
     stacks: Sequence[Fingerprint], classes: ProposedClasses, size_nm: ZyxNm, features: tuple[int, ...], edge: int
 ) -> tuple[NetworkPlan, Zyx, int]:
     """The network, its patch and the samples of a batch."""
-    flat = _is_flat(size_nm, min(stack.shape_zyx[0] for stack in stacks if stack.role == "any"))
-    smallest = [min(stack.shape_zyx[axis] for stack in stacks) for axis in range(3)]  # as the plan of the run does
+    smallest = [min(stack.shape_zyx[axis] for stack in stacks if stack.role == "any") for axis in range(3)]
+    flat = _is_flat(size_nm, smallest[0])
     wanted = (1, 2 * edge, 2 * edge) if flat else (16 if edge == WIDE else 8, edge, edge)
     extent = zyx([min(pair) for pair in zip(wanted, smallest, strict=True)], "patch")
     network = plan_network(
@@ -344,7 +344,7 @@ def _timed(
     predicting_s = predicted / speed.predicted_voxels_per_s
     other_s = START_S * STARTS + drawing_s(voxels["test"]) + predicting_s
     left_s = 60 * wishes.minutes - other_s
-    flat = load.patch_zyx[0] == 1 and _is_flat(load.voxel_size_nm, stacks[0].shape_zyx[0])
+    flat = load.patch_zyx[0] == 1
     steps = left_s / speed.step_s
     binary_s = BINARY_STEPS_SHARE * len(classes.members) * min(steps, MOST_STEPS / 2) * speed.step_s
     boosted_s = boosting_s(voxels["test"]) + 3 * predicting_s

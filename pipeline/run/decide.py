@@ -79,7 +79,8 @@ def decide(config: Config, geometries: Geometries, kernels: Kernels | None) -> D
     Raises:
         ConfigError: what is asked for cannot work with these captures.
     """
-    networks = _networks(config, geometries)
+    wanted = _wanted_patch(config, geometries)
+    networks = _networks(config, _common_voxel_size(geometries), wanted)
     first = next(iter(networks.values()))
     receptive_field, guard = _guard(first, config)
     every, split = list(geometries.values()), settings_of(SplitSettings, config.split)
@@ -88,7 +89,7 @@ def decide(config: Config, geometries: Geometries, kernels: Kernels | None) -> D
         receptive_field_zyx=receptive_field,
         guard_zyx=guard,
         parts={name: split_capture(name, each.shape_zyx, split, guard) for name, each in geometries.items()},
-        patch_zyx=_patch(config, every, first.stride_zyx),
+        patch_zyx=_patch(wanted, first.stride_zyx),
         block_zyx=_block(config, every, first),
         infer_workers=infer_workers(config.inference, every),
         boosting=plan_boosting(config.boosting, config.boost_methods, kernels, every, downsampled=True)
@@ -232,14 +233,19 @@ def _common_voxel_size(geometries: Geometries) -> ZyxNm:
     return first.voxel_size_nm
 
 
-def _networks(config: Config, geometries: Geometries) -> dict[str, NetworkPlan]:
-    voxel_size_nm = _common_voxel_size(geometries)
-    extent = fit(config.training.patch_zyx, _smallest(list(geometries.values())))
+def _wanted_patch(config: Config, geometries: Geometries) -> Zyx:
+    """No larger than the captures that are trained on: one that is only tested may be thinner."""
+    named = {region.capture for region in config.split.regions if region.part == "train"} or {None}
+    trained = [each for name, each in geometries.items() if named & {None, name}]
+    return fit(config.training.patch_zyx, _smallest(trained))
+
+
+def _networks(config: Config, voxel_size_nm: ZyxNm, extent_zyx: Zyx) -> dict[str, NetworkPlan]:
     exclusive, network = config.classes.exclusive, config.network
     return {
         target: plan_network(
             voxel_size_nm=voxel_size_nm,
-            extent_zyx=extent,
+            extent_zyx=extent_zyx,
             outputs=len(config.classes.members) if target == MULTILABEL else 1,
             head="softmax" if target == MULTILABEL and exclusive else "sigmoid",
             features=network.features,
@@ -293,9 +299,8 @@ def _smallest(geometries: Sequence[Geometry]) -> Zyx:
     return zyx([min(geometry.shape_zyx[axis] for geometry in geometries) for axis in range(3)], "shape")
 
 
-def _patch(config: Config, geometries: Sequence[Geometry], stride: Zyx) -> Zyx:
-    """The wanted patch, no larger than the data and a multiple of the network's stride."""
-    wanted = fit(config.training.patch_zyx, _smallest(geometries))
+def _patch(wanted: Zyx, stride: Zyx) -> Zyx:
+    """The wanted patch as a multiple of the network's stride."""
     return zyx([max(s, n // s * s) for n, s in zip(wanted, stride, strict=True)], "patch")
 
 

@@ -42,7 +42,7 @@ from pipeline.volume.stores import Store
 
 SCHEMA = {
     "capture": 1,
-    "plan": 2,
+    "plan": 3,
     "split": 2,
     "arrays": 1,
     "pool": 1,

@@ -66,10 +66,12 @@ def study(proposal: Proposal) -> dict[str, object]:
     return proposal.settings
 
 
-def test_a_thin_test_stack_is_reckoned_with() -> None:
-    shapes = {"a": (20, 200, 200), "thin": (6, 200, 200)}
+@pytest.mark.parametrize("thin", [(6, 200, 200), (20, 48, 200), (1, 60, 60)])
+def test_a_stack_that_is_only_tested_does_not_make_the_patch_smaller(thin: tuple[int, int, int]) -> None:
+    shapes = {"a": (20, 200, 200), "thin": thin}
     stacks = [two_classes(shapes["a"], name="a"), two_classes(shapes["thin"], 1, name="thin", role="test")]
     proposal = propose(stacks, Wishes(), laptop)
+    assert proposal.settings["training"]["patch_zyx"] == [8, 96, 96]
     config = parse_config(written(proposal, "vemseg init"), "study.yaml")
     size = stacks[0].voxel_size_nm
     assert size
