@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from math import floor, log10
 
 ABSENT = "–"
@@ -101,6 +102,11 @@ def file_size(size_bytes: float) -> str:
 def sides(values: Iterable[float], by: str = "×") -> str:
     """Return sides as in 16 × 256 × 640; whole ones with all of their digits. A terminal takes `by` = "x"."""
     return f" {by} ".join(str(value) if isinstance(value, int) else f"{value:g}" for value in values)
+
+
+def volume_um3(volume: float) -> str:
+    """Return a volume in cubic micrometres with two digits that count, and no exponent."""
+    return f"{Decimal(f'{volume:.2g}'):f}"
 
 
 def length(nanometres: float) -> str:

@@ -21,6 +21,7 @@ from pipeline.formats import (
     percent_phrase,
     rough_duration,
     round_length,
+    volume_um3,
 )
 
 
@@ -77,6 +78,11 @@ def test_shares_say_the_same_in_a_column_a_cell_and_a_sentence(part: int, more: 
     assert (cell == "") == (part == 0)
     for text in filter(None, (cell, phrase.replace("\u00a0", "").rstrip("%"))):
         assert text == "<0.1" if 0 < part / of < 0.0005 else float(text) == pytest.approx(shown, abs=0.051)
+
+
+@pytest.mark.parametrize(("volume", "text"), [(1234.5, "1200"), (0.00123, "0.0012"), (3e-7, "0.0000003"), (0.0, "0")])
+def test_volumes_have_two_digits_and_no_exponent(volume: float, text: str) -> None:
+    assert volume_um3(volume) == text
 
 
 @pytest.mark.parametrize(("nanometres", "text"), [(20, "20 nm"), (500, "500 nm"), (1000, "1 µm"), (2500, "2.5 µm")])

@@ -15,7 +15,7 @@ from pipeline.config.model import MULTILABEL, Classes, Config, parse_config
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.run.events import Reporter
 from pipeline.run.plan import CapturePlan, RunPlan
-from pipeline.volume.geometry import Block
+from pipeline.volume.geometry import Block, Geometry
 from pipeline.volume.labels import ClassMap
 from pipeline.volume.omezarr import Volume, open_image, open_labels
 from pipeline.volume.stores import Store
@@ -99,6 +99,18 @@ class Run:
     def result(self) -> str:
         """What the result of a run that only segments belongs to: the volume as it came, if it is brought back."""
         return OWN_GRID if self.plan.own_grid else VOLUME
+
+    @property
+    def volume_as_it_came(self) -> Volume | None:
+        """Of a run that only segments, where it was resampled for the model; None where it was not."""
+        return self.image(OWN_GRID) if self.capture_store(OWN_GRID).exists("zarr.json") else None
+
+    def predicted_geometry(self, capture: str) -> Geometry:
+        """Shape and voxel size of what is predicted of a capture, once it is brought back to the volume as it came."""
+        if self.plan.own_grid:
+            return self.image(OWN_GRID).geometry
+        planned = self.plan.capture(capture)
+        return Geometry(planned.shape_zyx, planned.voxel_size_nm)
 
     def truth(self, capture: str) -> Volume:
         """What was labelled."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,13 +9,11 @@ import numpy as np
 from pipeline.config.model import MULTILABEL
 from pipeline.run.layout import OWN_GRID, VOLUME, Run, segmentation_name, target_classes
 from pipeline.run.provenance import finished_segmentation, refuse_damaged
+from pipeline.run.shares import ClassShare, write_shares
 from pipeline.volume.geometry import Block, tile
 from pipeline.volume.omezarr import Volume, create_image, create_labels, list_labels
 from pipeline.volume.pyramid import build_pyramid
 from pipeline.volume.resampling import bring_back
-
-SHARES = ("capture", "target", "class", "id", "voxels", "share")
-"""Columns of ``shares.csv``; ``share`` is that of the predicted voxels."""
 
 
 def finish(run_url: str) -> None:
@@ -35,18 +31,16 @@ def finish(run_url: str) -> None:
 
 
 def _write(run: Run) -> None:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(SHARES)
+    shares: list[ClassShare] = []
     for target in run.plan.targets:
         for capture in run.plan.captures:
             coarsest = run.image(capture.name).chunk_zyx
             segmentation, *_ = (build_pyramid(each, coarsest) for each in run.predicted_volumes(target, capture.name))
             if run.plan.own_grid:
                 segmentation = _brought_back(run, target)
-            table.writerows((capture.name, target, *row) for row in _shares(run, target, segmentation))
+            shares += _shares(run, target, capture.name, segmentation)
             _write_preview(run, target, capture.name, segmentation)
-    run.evaluation_store.write("shares.csv", text.getvalue().encode())
+    write_shares(run.evaluation_store, shares)
 
 
 def _brought_back(run: Run, target: str) -> Volume:
@@ -78,14 +72,14 @@ def _brought_back(run: Run, target: str) -> Volume:
     return bring_back(found[0], ids)
 
 
-def _shares(run: Run, target: str, volume: Volume) -> Iterator[tuple[str, int, int, float]]:
-    """Name, id, voxels and share of each class; overlapping classes each count a voxel that they have in common."""
+def _shares(run: Run, target: str, capture: str, volume: Volume) -> Iterator[ClassShare]:
+    """Of each class; overlapping ones each count a voxel that they have in common."""
     overlapping = _overlapping(run, target)
     voxels = _voxels_of_ids(volume)
     predicted = sum(count for value, count in voxels.items() if value)
     for class_id, name, _ in target_classes(run.config, target):
         count = sum(n for value, n in voxels.items() if value == class_id or (overlapping and value & class_id > 1))
-        yield name, class_id, count, count / max(1, predicted)
+        yield ClassShare(capture, target, name, class_id, count, count / max(1, predicted))
 
 
 def _overlapping(run: Run, target: str) -> bool:

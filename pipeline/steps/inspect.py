@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import RenderableType
 from rich.markup import escape
 from rich.table import Table
 
 from pipeline.errors import CheckpointError, RunConflictError
-from pipeline.formats import decimals, sides
+from pipeline.formats import decimals, percent_number, sides, volume_um3
 from pipeline.run.layout import Run
-from pipeline.run.plan import BoostingPlan
+from pipeline.run.plan import BoostingPlan, CapturePlan
 from pipeline.run.progress import OUTDATED, TargetState, target_states, validations, why_no_renders
 from pipeline.run.provenance import boosted, is_scored, steps_of
+from pipeline.run.shares import ClassShare, read_shares
 from pipeline.scoring import ablation_tables, tables
+from pipeline.volume.geometry import Geometry
 
 
 def overview(run_url: str) -> Iterator[RenderableType]:
@@ -32,6 +34,8 @@ def overview(run_url: str) -> Iterator[RenderableType]:
         yield tables.to_rich(scores)
     if run.store.exists("evaluation/ablation.json"):
         yield ablation_tables.headline(ablation_tables.from_json(run.evaluation_store.read("ablation.json").decode()))
+    if not run.plan.networks and (shares := read_shares(run.evaluation_store)):
+        yield _shares(run, shares)
     for kind in ("figures", "renders"):
         files = list(run.evaluation_store.list(kind))
         if files:
@@ -43,16 +47,33 @@ def overview(run_url: str) -> Iterator[RenderableType]:
 
 
 def _captures(run: Run) -> Table:
-    table = Table("capture", "voxels z, y, x", "voxel size, nm", "train / validation / test, Mvoxel")
+    parts = ["train / validation / test, Mvoxel"] if run.plan.networks else []
+    table = Table("capture", "voxels z, y, x", "voxel size, nm", *parts)
+    own = run.volume_as_it_came
+    if own is not None:
+        table.add_row("volume, as it came", *_grid(own.geometry))
     for capture in run.plan.captures:
-        parts = capture.split()
-        shares = [sum(block.voxels for block in blocks) / 1e6 for blocks in (parts.train, parts.validation, parts.test)]
-        table.add_row(
-            capture.name,
-            sides(capture.shape_zyx, by="x"),
-            sides(capture.voxel_size_nm, by="x"),
-            " / ".join(f"{share:.2f}" for share in shares) if capture.parts else "-",
-        )
+        name = capture.name if own is None else "for the model"
+        grid = _grid(Geometry(capture.shape_zyx, capture.voxel_size_nm))
+        table.add_row(name, *grid, *([_part_sizes(capture)] if parts else []))
+    return table
+
+
+def _grid(geometry: Geometry) -> tuple[str, str]:
+    return sides(geometry.shape_zyx, by="x"), sides(geometry.voxel_size_nm, by="x")
+
+
+def _part_sizes(capture: CapturePlan) -> str:
+    parts = capture.split()
+    sizes = [sum(block.voxels for block in blocks) / 1e6 for blocks in (parts.train, parts.validation, parts.test)]
+    return " / ".join(f"{size:.2f}" for size in sizes)
+
+
+def _shares(run: Run, shares: Sequence[ClassShare]) -> Table:
+    table = Table("class", "share, %", "volume, µm³")
+    for each in shares:
+        volume = each.voxels * run.predicted_geometry(each.capture).voxel_um3
+        table.add_row(each.name, percent_number(each.share), volume_um3(volume))
     return table
 
 

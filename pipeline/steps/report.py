@@ -12,7 +12,15 @@ from PIL import UnidentifiedImageError
 
 from pipeline import __version__
 from pipeline.errors import DataError
-from pipeline.figures.report.contents import ClassRegions, Contents, Lacking, Link, TargetFacts
+from pipeline.figures.report.contents import (
+    ClassRegions,
+    ClassVolume,
+    Contents,
+    Kind,
+    Lacking,
+    Link,
+    TargetFacts,
+)
 from pipeline.figures.report.page import render
 from pipeline.figures.report.pictures import Picture, thumbnail
 from pipeline.figures.report.regions import class_regions
@@ -23,6 +31,7 @@ from pipeline.run.layout import CONFUSION, RENDERS, SUMMARY_JSON, Run
 from pipeline.run.markers import Marker
 from pipeline.run.progress import DAMAGED, TargetState, target_states, validations, why_no_renders
 from pipeline.run.provenance import is_scored
+from pipeline.run.shares import SHARES_CSV, read_shares
 from pipeline.scoring import ablation_tables
 from pipeline.scoring.ablation import Ablation
 from pipeline.scoring.tables import ScoreTable
@@ -32,11 +41,15 @@ from pipeline.volume.stores import Store
 PAGE = "report.html"
 SCORES, ABLATION = "scores.json", "ablation.json"
 GO_ON = "vemseg run study -p config=… -p run=RUN"
+GO_ON_SEGMENTING = "vemseg run segment -p model=… -p input=… -p run=RUN"
+GO_ON_BOOSTING = "vemseg run boost -p input=… -p run=RUN"
 LOOK = "vemseg verify RUN"
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
 TABLES = ("scores", "ablation", "shares")
 MOST_PREVIEWS = 24
 """More would make the page large; the others are named only."""
+PREVIEW_PX = 1400
+"""Of a figure of the slice in the middle of a segmented or boosted volume."""
 
 RenderKind = Literal["scene", "film", "picture"]
 RENDER_KINDS: Mapping[str, RenderKind] = {".html": "scene", ".gif": "film", ".mp4": "film", ".png": "picture"}
@@ -69,6 +82,7 @@ def report(run_url: str, *, unless_current: bool = False) -> str:
 def _marker(run: Run) -> Marker:
     """Of all that the page shows but times, which change even when nothing is done again."""
     keys = ["config.yaml", "plan.json", f"evaluation/{SCORES}", f"evaluation/{ABLATION}"]
+    keys += [f"evaluation/{SHARES_CSV}", *(f"evaluation/{key}" for key in _preview_keys(run))]
     keys += [f"models/{target}/{name}" for target in run.plan.targets for name in ("history.json", "model.json")]
     # Names and sizes of renders: their contents would take longer to read than the page to make.
     renders = run.evaluation_store.child(RENDERS).states() if _has_renders(run) else ()
@@ -81,7 +95,7 @@ def _contents(run: Run, reporter: Reporter) -> Contents:
     targets = tuple(_target(run, state) for state in target_states(run))
     regions, no_regions = ((), "") if table is None else _regions(run, table, reporter)
     lacking = tuple(_lacking(run, targets, no_regions))
-    workers = worklog.read_workers(run.store)
+    workers, own = worklog.read_workers(run.store), run.volume_as_it_came
     return Contents(
         name=run.config.name,
         version=__version__,
@@ -99,7 +113,34 @@ def _contents(run: Run, reporter: Reporter) -> Contents:
         links=tuple(_links(run.evaluation_store)),
         lacking=lacking,
         failures=_failures(run) if any(one.is_expected for one in lacking) else (),
+        kind=_kind(run),
+        own_grid=None if own is None else own.geometry,
+        class_volumes=tuple(_class_volumes(run)),
+        previews=tuple(_previews(run)),
     )
+
+
+def _kind(run: Run) -> Kind:
+    if run.plan.networks:
+        return "study"
+    return "segmentation" if run.plan.targets else "boosting"
+
+
+def _class_volumes(run: Run) -> Iterator[ClassVolume]:
+    for each in read_shares(run.evaluation_store):
+        volume_um3 = each.voxels * run.predicted_geometry(each.capture).voxel_um3
+        yield ClassVolume(each.target, each.name, each.voxels, each.share, volume_um3)
+
+
+def _preview_keys(run: Run) -> list[str]:
+    """Figures of the slice in the middle; a study has others."""
+    return [] if run.plan.networks else sorted(run.evaluation_store.list("figures"))
+
+
+def _previews(run: Run) -> Iterator[Picture]:
+    for key in _preview_keys(run):
+        title = PurePosixPath(key).stem.replace("_", " ")
+        yield thumbnail(run.evaluation_store.read(key), title, PREVIEW_PX)
 
 
 def _target(run: Run, state: TargetState) -> TargetFacts:
@@ -211,17 +252,24 @@ def _preview(evaluation: Store, path: PurePosixPath, title: str) -> Picture | No
 
 def _lacking(run: Run, networks: Sequence[TargetFacts], no_regions: str) -> Iterator[Lacking]:
     """What cannot be shown, in the order of the page."""
-    if not run.plan.networks:
-        reason = "this run segments a volume without labels: there is nothing to score it against."
-        parts = ("scores", "confusion", "regions", "boosting", "renders")
-        yield from (Lacking(part, reason, is_expected=False) for part in parts)
-        yield Lacking("training", "the network was trained in another run.", is_expected=False)
+    kind = _kind(run)
+    if kind != "study":
+        yield from _lacking_of_volume(run, kind, networks)
         return
     yield from _lacking_of_study(run, networks, no_regions)
     if not _has_renders(run):
         reason = why_no_renders(run)
         words = f"no renders could be made: {reason}." if reason else "no renders have been made."
         yield Lacking("renders", words, "vemseg render RUN", is_expected=bool(reason))
+
+
+def _lacking_of_volume(run: Run, kind: Kind, networks: Sequence[TargetFacts]) -> Iterator[Lacking]:
+    go_on = GO_ON_SEGMENTING if kind == "segmentation" else GO_ON_BOOSTING
+    if kind == "segmentation" and not read_shares(run.evaluation_store):
+        shards = ", ".join(f"{network.shards} shards predicted" for network in networks)
+        yield Lacking("classes", f"the volume is not segmented yet: {shards}.", go_on)
+    if not _preview_keys(run):
+        yield Lacking("previews", "is drawn at the end.", go_on)
 
 
 def _lacking_of_study(run: Run, networks: Sequence[TargetFacts], no_regions: str) -> Iterator[Lacking]:

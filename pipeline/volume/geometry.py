@@ -98,6 +98,12 @@ class Geometry:
         """The block of all voxels."""
         return Block.of_shape(self.shape_zyx)
 
+    @property
+    def voxel_um3(self) -> float:
+        """Volume of a voxel in cubic micrometres."""
+        z, y, x = self.voxel_size_nm
+        return z * y * x / 1e9
+
     def coarser(self, factors_zyx: Sequence[int]) -> Geometry:
         """The geometry after merging windows of `factors_zyx` voxels; one cut off by the end counts as well.
 

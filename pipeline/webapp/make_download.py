@@ -13,7 +13,6 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +30,6 @@ from pipeline.webapp.settings import Settings
 MOST_VOXELS = 2**28
 """Pieces of a larger volume are counted on a coarser level."""
 BLOCK_ZYX = (128, 256, 256)
-_CUBIC_MICROMETRE_NM3 = 1e9
 
 
 Maker = Callable[[Result, Job, Path], None]
@@ -99,8 +97,6 @@ def class_counts(result: Result, known: Mapping[str, tuple[int, float]]) -> list
     """The counts of a result; the voxels of each class and their share, by name, are `known` already."""
     number, level = _level_to_count(result)
     sizes = _piece_sizes(result, level)
-    voxel_um3 = prod(result.voxel_size_nm) / _CUBIC_MICROMETRE_NM3
-    piece_voxel_um3 = prod(level.geometry.voxel_size_nm) / _CUBIC_MICROMETRE_NM3
     found = []
     for position, (_, name, color) in enumerate(result.classes, start=1):
         pieces = sizes.get(position, np.zeros(0, np.int64))
@@ -112,11 +108,11 @@ def class_counts(result: Result, known: Mapping[str, tuple[int, float]]) -> list
                 name=name,
                 color=color,
                 voxels=voxels,
-                volume_um3=voxels * voxel_um3,
+                volume_um3=voxels * result.geometry.voxel_um3,
                 share=share,
                 pieces=len(large),
                 specks=len(pieces) - len(large),
-                median_piece_um3=float(np.median(large)) * piece_voxel_um3 if len(large) else 0.0,
+                median_piece_um3=float(np.median(large)) * level.geometry.voxel_um3 if len(large) else 0.0,
                 pieces_level=number,
             )
         )

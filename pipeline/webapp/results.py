@@ -6,8 +6,6 @@ once, in a process of its own (`downloads`), so that the server's memory stays s
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.figures.slices import topmost_class
 from pipeline.run.layout import Run, target_classes
+from pipeline.run.shares import SHARES_CSV, read_shares
 from pipeline.run.verify import Vouched
 from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm
 from pipeline.volume.omezarr import Level, Volume
@@ -155,8 +154,7 @@ class Result:
 
     def shares(self) -> dict[str, tuple[int, float]]:
         """Voxels of each class, and their share of all that are predicted, by name; in the order of the classes."""
-        text = (self._job.run / "evaluation" / "shares.csv").read_text(encoding="utf-8")
-        return {row["class"]: (int(row["voxels"]), float(row["share"])) for row in csv.DictReader(io.StringIO(text))}
+        return {each.name: (each.voxels, each.share) for each in read_shares(self._run.evaluation_store)}
 
     def download_size(self, kind: str) -> int | None:
         """Bytes of a file of `DOWNLOADS`: as it was made, or about as it will be; None where that cannot be told."""
@@ -203,7 +201,7 @@ class Result:
 
     def refuse_damaged(self) -> None:
         """Raise InputError when image, classes or their shares are not what the job wrote."""
-        self._refuse_damaged(["evaluation/shares.csv"])
+        self._refuse_damaged([f"evaluation/{SHARES_CSV}"])
         for volume in (self.image, self.labels):
             for level in volume.levels:
                 self._refuse_damaged(self._keys(volume, level, level.geometry.block))

@@ -41,6 +41,8 @@ from pipeline.scoring.ablation_tables import interval_text
 from pipeline.scoring.ablation_tables import to_json as ablation_json
 from pipeline.scoring.confusion import BinaryConfusion, ConfusionMatrix
 from pipeline.scoring.tables import ScoreTable
+from pipeline.steps.finish import finish
+from pipeline.steps.infer import infer
 from pipeline.steps.plan import plan
 from pipeline.steps.prepare import prepare
 from pipeline.steps.render import render as render_step
@@ -367,12 +369,24 @@ def test_why_a_workflow_failed_is_told_while_something_is_lacking(copied: Run) -
 def test_of_a_segmentation_without_labels(finished: Run, study: Path, tmp_path: Path) -> None:
     model = place(finished) / "models/multilabel"
     prepare(str(model), str(study.parent / "raw.tif"), str(tmp_path / "new"), voxel_size_nm=(40.0, 8.0, 8.0))
-    page = page_of(Run.open(tmp_path / "new"))
-    assert "nothing to score it against" in page.text
+    run = Run.open(tmp_path / "new")
+    assert "not segmented yet: 0 of 1 shards predicted" in page_of(run).text
+    infer(run.store.url, target="multilabel")
+    finish(run.store.url)
+    page = page_of(run)
+    assert "vemseg segmentation report" in page.text
     assert "Receptive field" in page.text
-    for of_a_study in ("Training steps", "Features by level", "vemseg render"):
+    for of_a_study in ("Training", "Features by level", "Scores", "Super-resolution", "vemseg render", "study"):
         assert of_a_study not in page.text
     assert "Not there yet" not in page.text
+    ids = whole(run.segmentation("multilabel", "volume"))
+    for value, row in enumerate(page.table("All classes at once")[1:], 1):
+        voxels = int(np.count_nonzero(ids == value))
+        assert row[0] == NAMES[value - 1]
+        assert row[1] == f"{100 * voxels / ids.size:.2f}"
+        assert float(row[2]) == pytest.approx(voxels * 40 * 8 * 8 / 1e9, rel=0.05)
+        assert int(row[3].replace("\u202f", "").replace(" ", "")) == voxels
+    assert page.tags.count("img") == 1
 
 
 def test_of_a_study_with_binary_networks_alone(copied: Run) -> None:

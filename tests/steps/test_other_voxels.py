@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import csv
+import io
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tifffile
+from rich.console import Console
 from tinystudy import VOXEL_SIZE_NM, place, whole, write_tiff
 
 from pipeline.config.model import Inference
+from pipeline.formats import sides
 from pipeline.run.layout import OWN_GRID, Run
 from pipeline.run.outcome import outcome
 from pipeline.run.verify import verify
 from pipeline.steps.finish import finish
 from pipeline.steps.infer import infer
+from pipeline.steps.inspect import overview
 from pipeline.steps.prepare import prepare
 from pipeline.volume.resampling import nearest_block
 
@@ -69,6 +73,12 @@ def test_ids_and_probabilities_lie_on_the_volumes_own_voxels(finished: Run, fine
     with (tmp_path / "run/evaluation/shares.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert sum(int(row["voxels"]) for row in rows) == raw.size
+    shown = io.StringIO()
+    for part in overview(str(tmp_path / "run")):
+        Console(file=shown, width=120).print(part)
+    for geometry in (found.volume(None).geometry, run.image("volume").geometry):
+        assert sides(geometry.shape_zyx, by="x") in shown.getvalue()
+    assert "train / validation" not in shown.getvalue()
     assert verify(str(tmp_path / "run")) == []
 
 

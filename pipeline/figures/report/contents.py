@@ -1,6 +1,6 @@
-"""What there is to show of a study: plain results and facts, gathered by whoever knows where they lie.
+"""What there is to show of a run: plain results and facts, gathered by whoever knows where they lie.
 
-Everything but the study itself may be lacking; `lacking` then says why, and what to do about it.
+Everything but its plan may be lacking; `lacking` then says why, and what to do about it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from pipeline.run.worklog import Machine, Work
 from pipeline.scoring.ablation import Ablation
 from pipeline.scoring.confusion import BinaryConfusion
 from pipeline.scoring.tables import ScoreTable
+from pipeline.volume.geometry import Geometry
 from pipeline.volume.split import Part
 
+Kind = Literal["study", "segmentation", "boosting"]
 Standing = Literal["worst", "best"]
 
 
@@ -85,6 +87,18 @@ class ClassRegions:
 
 
 @dataclass(frozen=True)
+class ClassVolume:
+    """How much of a segmented volume is of a class."""
+
+    target: str
+    name: str
+    voxels: int
+    share: float
+    """Of what was predicted."""
+    volume_um3: float
+
+
+@dataclass(frozen=True)
 class Link:
     """A file beside the report; `href` is relative to it."""
 
@@ -130,6 +144,19 @@ class Contents:
     lacking: tuple[Lacking, ...] = ()
     failures: tuple[str, ...] = ()
     """Why the workflow that made the run failed, if it did and the run is not complete."""
+    kind: Kind = "study"
+    own_grid: Geometry | None = None
+    """Of a segmented volume as it came, where it was resampled for the model."""
+    class_volumes: tuple[ClassVolume, ...] = ()
+    previews: tuple[Picture, ...] = ()
+    """Of a segmented or boosted volume: the slice in its middle."""
+
+    @property
+    def grids(self) -> tuple[tuple[str, Geometry], ...]:
+        """Name, shape and voxel size of each capture, as it came."""
+        if self.own_grid:
+            return ((self.captures[0].name, self.own_grid),)
+        return tuple((each.name, Geometry(each.shape_zyx, each.voxel_size_nm)) for each in self.captures)
 
     def part_voxels(self, part: Part) -> int:
         """How many voxels a part has, over all captures."""

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.figures.report.contents import Contents
-from pipeline.formats import amount, decimals, duration, signed
+from pipeline.formats import amount, decimals, duration, signed, volume_um3
 from pipeline.scoring.ablation import NATIVE, Ablation
 from pipeline.scoring.ablation_tables import verdict
 from pipeline.scoring.confusion import ConfusionMatrix
@@ -74,12 +74,17 @@ def _scores(table: ScoreTable) -> list[Figure]:
 
 
 def _size(contents: Contents) -> list[Figure]:
-    test, voxels = contents.part_voxels("test"), sum(capture.volume.voxels for capture in contents.captures)
-    trained = sum(target.trained != "no" for target in contents.targets)
-    figures = [
-        Figure("voxels", amount(voxels), f"{amount(test)} of them to score on" if test else "none of them labelled"),
-        Figure("networks", f"{trained}", f"trained, of {len(contents.targets)}"),
-    ]
+    voxels = sum(grid.block.voxels for _, grid in contents.grids)
+    if contents.kind == "study":
+        test, trained = contents.part_voxels("test"), sum(target.trained != "no" for target in contents.targets)
+        note = f"{amount(test)} of them to score on" if test else "none of them labelled"
+        figures = [
+            Figure("voxels", amount(voxels), note),
+            Figure("networks", f"{trained}", f"trained, of {len(contents.targets)}"),
+        ]
+    else:
+        volume = sum(grid.block.voxels * grid.voxel_um3 for _, grid in contents.grids)
+        figures = [Figure("voxels", amount(voxels), f"{volume_um3(volume)} µm³")]
     if contents.work:
         start = min(work.spans[0][0] for work in contents.work)
         stop = max(work.spans[-1][1] for work in contents.work)

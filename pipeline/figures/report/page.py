@@ -17,7 +17,7 @@ from pipeline.figures import chartdata
 from pipeline.figures.markup import css_length, element, html_table
 from pipeline.figures.palette import DARK_SCALE, LIGHT_SCALE, ink_on, shade
 from pipeline.figures.report import charts
-from pipeline.figures.report.contents import Contents, Lacking
+from pipeline.figures.report.contents import Contents, Kind, Lacking
 from pipeline.figures.report.findings import findings, headline
 from pipeline.figures.report.pictures import LOOKS
 from pipeline.scoring import ablation_tables
@@ -26,6 +26,8 @@ from pipeline.scoring.confusion import ClasswiseConfusion, ConfusionMatrix
 from pipeline.scoring.tables import MEASURE_MEANINGS, MEASURE_TITLES
 
 TITLES = {
+    "classes": "How much of each class",
+    "previews": "One slice",
     "scores": "Scores",
     "confusion": "What is taken for what",
     "regions": "Where it errs",
@@ -34,6 +36,13 @@ TITLES = {
     "renders": "In three dimensions",
     "run": "The run",
 }
+OF_A_STUDY = ("scores", "confusion", "regions", "training", "boosting", "renders", "run")
+SECTIONS: Mapping[Kind, tuple[str, ...]] = {
+    "study": OF_A_STUDY,
+    "segmentation": ("classes", "previews", "run"),
+    "boosting": ("previews", "run"),
+}
+"""Of the page of each kind of run, in their order."""
 _QUALITIES = 4
 """Measures of image quality that the page shows; the table has all."""
 
@@ -55,7 +64,7 @@ def render(contents: Contents) -> str:
     matrix = table.multilabel if table and isinstance(table.multilabel, ConfusionMatrix) else None
     return _template().render(
         contents=contents,
-        sections=[Section(anchor, title, lacking.get(anchor)) for anchor, title in TITLES.items()],
+        sections=[Section(anchor, TITLES[anchor], lacking.get(anchor)) for anchor in SECTIONS[contents.kind]],
         headline=headline(contents),
         findings=findings(table, ablation),
         colors=contents.colors,
@@ -185,6 +194,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "sides": formats.sides,
     "signed": formats.signed,
     "swatch": swatch,
+    "volume_um3": formats.volume_um3,
     "whole": formats.whole,
     "zip": zip,
 }

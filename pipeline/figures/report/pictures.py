@@ -103,11 +103,11 @@ def picture(pixels: Rgb, alternative: str) -> Picture:
     return _encoded(Image.fromarray(pixels), alternative)
 
 
-def thumbnail(data: bytes, alternative: str) -> Picture:
+def thumbnail(data: bytes, alternative: str, longest_px: int = THUMBNAIL_PX) -> Picture:
     """Return a small copy of a picture file; of a moving one, its first frame. Raises OSError when it is none."""
     with Image.open(io.BytesIO(data)) as image:
         small = image.convert("RGB")
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    small.thumbnail((longest_px, longest_px))
     return _encoded(small, alternative)
 
 

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 import streamlit as st
 
-from pipeline.formats import file_size, percent_phrase
+from pipeline.formats import file_size, percent_phrase, volume_um3
 from pipeline.volume.viewers import LabelLayer, neuroglancer_url
 from pipeline.webapp import services
 from pipeline.webapp.downloads import DOWNLOADS, Download
 from pipeline.webapp.jobs import Job
-from pipeline.webapp.pages.shared import explained, spaced, volume_um3
+from pipeline.webapp.pages.shared import explained, spaced
 from pipeline.webapp.results import SPECK_VOXELS, ClassCount, Result
 from pipeline.webapp.widgets import viewer_widget
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta, timezone
 
-import numpy as np
 import streamlit as st
 from streamlit.navigation.page import Page
 
@@ -101,11 +100,6 @@ def moment(at: float, offset_minutes: int | None) -> str:
 def spaced(name: str) -> str:
     """A name of the configuration as words."""
     return name.replace("_", " ")
-
-
-def volume_um3(volume: float) -> str:
-    """A volume in cubic micrometres, with two digits that count, and no exponent."""
-    return np.format_float_positional(volume, precision=2, fractional=False, trim="-")
 
 
 def chips(classes: Sequence[tuple[str, str]]) -> str:
