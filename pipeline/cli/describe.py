@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.volume.description import Description
 
 app = typer.Typer()
+_LONGEST_NAME = 120
 
 
 @app.command(rich_help_panel="Volumes", epilog="vemseg describe stack.tif --model runs/mine/models/multilabel")
@@ -28,7 +30,7 @@ def describe(
     model: Annotated[str, typer.Option(help="Compare grey values with those that a trained model learnt from")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON")] = False,
     picture: Annotated[
-        bool, typer.Option(help="Write the slice in the middle to the current folder as FILE.slice.png")
+        bool, typer.Option(help="Write the slice in the middle to the current folder, named after it: FILE.slice.png")
     ] = True,
     input_is: InputIsOption = InputIs.TRUSTED,
 ) -> None:
@@ -93,6 +95,13 @@ def _write_picture(found: Description, volume: str) -> Path | None:
 
     if found.preview is None:
         return None
-    place = Path(f"{re.sub(r'[^A-Za-z0-9._-]+', '-', volume.rstrip('/').rsplit('/', 1)[-1])}.slice.png")
+    place = Path(f"{_file_name(volume)}.slice.png")
     Image.fromarray(grey_image(found.preview)[..., 0]).save(place)
     return place
+
+
+def _file_name(volume: str) -> str:
+    """The end of its address as the name of a file: folders are part of it, since many a stack is called raw."""
+    with suppress(ValueError):
+        volume = Path(volume).resolve().relative_to(Path.cwd()).as_posix()
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", volume)[-_LONGEST_NAME:].strip("-.") or Path.cwd().name

@@ -1,14 +1,27 @@
 """Colours of classes that are given none.
 
-The first seven are Okabe and Ito's ("Color universal design", 2008), the next eight Paul Tol's muted scheme: within
-each any two can be told apart with any colour vision. Further ones are these, made lighter.
+They are Okabe and Ito's ("Color universal design", 2008) less the three that figures give to errors, then those of Paul
+Tol's muted scheme: any two of the first seven can be told apart with any colour vision, and from those of errors.
+Further ones are these, made lighter.
 """
 
 from __future__ import annotations
 
 BACKGROUND = "#555555"
-_OKABE_ITO = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#f0e442")
-_TOL = ("#332288", "#882255", "#44aa99", "#117733", "#ddcc77", "#aa4499", "#999933", "#661100")
+_OKABE_ITO = ("#009e73", "#e69f00", "#56b4e9", "#f0e442")
+_TOL = (
+    "#332288",
+    "#ddcc77",
+    "#88ccee",
+    "#882255",
+    "#aa4499",
+    "#999933",
+    "#cc6677",
+    "#117733",
+    "#44aa99",
+    "#661100",
+    "#225555",
+)
 _BACKGROUNDS = ("background", "rest", "other", "unlabelled", "resin")
 
 

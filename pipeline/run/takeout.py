@@ -23,6 +23,7 @@ from pipeline.volume.omezarr import Volume
 MASKS, PROBABILITIES = "masks", "probabilities"
 ENDINGS = {"bigtiff": "tif", "tiff": "tif", "hdf5": "h5"}
 """Of file names, where they differ from the format's name."""
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip")
 
 
 def take_out(
@@ -92,11 +93,17 @@ def _format(form: str | None, where: Path | None) -> str:
         ending = where.suffix.lower().removeprefix(".")
         if ending not in FORMATS:
             raise ConfigError(
-                f"{where}: cannot export as {ending!r}; let the name end in one of "
+                f"{where}: cannot export as {_whole_ending(where)}; let the name end in one of "
                 f"{', '.join('.' + each for each in FORMATS if each != 'bigtiff')}, or name it by --as"
             )
         return ending
     return form or "tif"
+
+
+def _whole_ending(path: Path) -> str:
+    """Such as .nii.gz: what a file is stands before how it is packed."""
+    packed = path.suffix.lower() in PACKED
+    return "".join(path.suffixes[-2:] if packed else [path.suffix]).lower()
 
 
 def _volume(found: Outcome, what: str | None) -> Volume:

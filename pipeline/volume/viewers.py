@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from os.path import isfile
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -134,12 +135,20 @@ class VolumeServer(ThreadingHTTPServer):
         if name in self.classes and rest == [NAMES, "info"]:
             return segment_names(self.classes[name])
         store = self.volumes[name]
-        if not rest or any(part in (".", "..") or "/" in part or "\\" in part or "\0" in part for part in rest):
+        if not rest or not all(map(_is_name, rest)):
             return None
         key, folder = "/".join(rest), store.local_path()
-        if folder is not None and not (folder / key).resolve().is_relative_to(folder.resolve()):
-            return None
+        if folder is not None:
+            path = (folder / key).resolve()
+            # Of a name that is too long, Path.is_file raises an error.
+            if not path.is_relative_to(folder.resolve()) or not isfile(path):  # noqa: PTH113
+                return None
         return store, key
+
+
+def _is_name(part: str) -> bool:
+    """Whether a part of a path can be that of an object: one name, of letters that can be seen."""
+    return part not in (".", "..") and part.isprintable() and not {"/", "\\"} & set(part)
 
 
 class _Files(BaseHTTPRequestHandler):

@@ -63,6 +63,19 @@ def test_labels_are_counted_exactly(vemseg: Command) -> None:
     assert list(Path.cwd().glob("*.png")) == []
 
 
+def test_each_stack_has_a_picture_of_its_own(vemseg: Command) -> None:
+    """Folders of slices are called raw everywhere."""
+    pictures = []
+    for folder, values in (("a", RAW), ("b", RAW[:, ::-1])):
+        Path(folder).mkdir()
+        np.save(f"{folder}/raw.npy", values)
+        pictures.append(str(described(vemseg, f"{folder}/raw.npy")["picture"]))
+    pictures.append(str(described(vemseg, str(Path.cwd() / "a/raw.npy"))["picture"]))
+    assert pictures == ["a-raw.npy.slice.png", "b-raw.npy.slice.png", "a-raw.npy.slice.png"]
+    with Image.open(pictures[0]) as one, Image.open(pictures[1]) as other:
+        assert np.array_equal(np.asarray(one), np.asarray(other)[::-1])
+
+
 def test_fractions_are_no_labels(vemseg: Command) -> None:
     np.save("grey.npy", (RAW / 255).astype("f4"))
     assert vemseg("describe", "grey.npy", "--labels").code == 2

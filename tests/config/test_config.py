@@ -417,7 +417,7 @@ def test_of_two_classes_the_background_gets_no_network_that_mirrors_the_other(
 
 def test_colours_and_ids_have_defaults() -> None:
     config = parse_config(TWO % ("background", "mito"), "study.yaml")
-    assert [(member.ids, member.color) for member in config.classes.members] == [((1,), "#555555"), ((2,), "#0072b2")]
+    assert [(member.ids, member.color) for member in config.classes.members] == [((1,), "#555555"), ((2,), "#009e73")]
     assert parse_config(config.to_yaml(), "study.yaml") == config
     masks = parse_config((TWO % ("a", "b")).replace("labels.tif", "{a: a.tif, b: b.tif}"), "study.yaml")
     assert [member.ids for member in masks.classes.members] == [(), ()]

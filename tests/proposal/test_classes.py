@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from itertools import combinations, product
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from fingerprints import stack_of, stack_of_masks
 
 from pipeline.config.colors import class_color
 from pipeline.errors import InputError
+from pipeline.figures.palette import CONFUSED, INVENTED, MISSED
 from pipeline.proposal.classes import ignored_by_custom, propose_classes, unlabelled_slices
 
 
@@ -114,4 +115,6 @@ def test_the_first_colours_differ_to_every_eye(blindness: str) -> None:
     colors = ["background", *(f"class_{number}" for number in range(1, 8))]
     seen = [seen_by(class_color(name, index - 1), np.array(BLINDNESS[blindness])) for index, name in enumerate(colors)]
     assert min(float(np.linalg.norm(one - other)) for one, other in combinations(seen, 2)) > 0.15
+    errors = [seen_by(color, np.array(BLINDNESS[blindness])) for color in (MISSED, INVENTED, CONFUSED)]
+    assert min(float(np.linalg.norm(one - other)) for one, other in product(seen[1:], errors)) > 0.15
     assert len({class_color(f"class_{index}", index) for index in range(30)}) == 30

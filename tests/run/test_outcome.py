@@ -20,11 +20,13 @@ from ome_zarr.io import parse_url
 from ome_zarr.reader import Reader
 from tinystudy import CONFIG, NAMES, Finished, place, whole
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError, StorageError
 from pipeline.run.layout import Run
 from pipeline.run.outcome import outcome
+from pipeline.run.takeout import take_out
 from pipeline.run.verify import verify
 from pipeline.steps.infer import infer
+from pipeline.volume.stores import Store
 from pipeline.volume.viewers import LabelLayer, VolumeServer, neuroglancer_url
 
 COLORS = [member["color"] for member in CONFIG["classes"]["members"]]
@@ -106,17 +108,44 @@ def test_a_range_beyond_the_end_is_refused(served: VolumeServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "beyond", ["../../../plan.json", "%2e%2e/%2e%2e/plan.json", "labels/..%2f..%2fplan.json", "", "/etc/passwd"]
+    "beyond",
+    [
+        "../../../plan.json",
+        "%2e%2e/%2e%2e/plan.json",
+        "labels/..%2f..%2fplan.json",
+        "",
+        "/etc/passwd",
+        "a" * 300,
+        "zarr.json/x",
+        "labels",
+        "%0a",
+        "%7f",
+        "%00",
+        "%ff",
+        "a%20b%3f%23",
+    ],
 )
 def test_nothing_beside_the_volumes_is_served(served: VolumeServer, beyond: str) -> None:
     assert ask(served, f"{urlsplit(served.url('raw')).path}/{beyond}")[0] == 404
 
 
+class LostStore(Store):
+    """A bucket whose storage fails."""
+
+    def local_path(self) -> None:
+        return None
+
+    def size(self, key: str) -> int | None:
+        raise StorageError(f"{key}: the connection was lost")
+
+
 def test_an_error_leaves_the_connection_in_order(served: VolumeServer) -> None:
     """An answer to HEAD has no body, which would be taken for the next answer."""
+    served.volumes = {**served.volumes, "lost": LostStore("s3://lost/volume")}
     path = urlsplit(served.url("raw")).path
+    lost = urlsplit(served.url("lost")).path
     with closing(http.client.HTTPConnection("127.0.0.1", served.server_port, timeout=30)) as connection:
-        for asked, status in ((f"{path}/{'a' * 300}", 500), (f"{path}/zarr.json", 200)):
+        for asked, status in ((f"{lost}/zarr.json", 500), (f"{path}/zarr.json", 200)):
             connection.request("HEAD", asked)
             answer = connection.getresponse()
             assert (answer.status, answer.read()) == (status, b"")
@@ -180,6 +209,7 @@ def test_a_run_is_enough_to_export(
         "--box 0:1,0:1,0:9999",
         "--box 2:1,0:1,0:1",
         "--capture b",
+        "x.nii.gz",
         "--level 77",
         "x.mrc --what masks --as foo",
     ],
@@ -194,6 +224,12 @@ def test_what_cannot_be_exported_is_refused_and_nothing_written(
     monkeypatch.chdir(tmp_path)
     assert vemseg("export", place(finished), *words.split()).code == 2
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_whole_ending_is_named_that_cannot_be_written(finished: Run) -> None:
+    for name, ending in (("x.nii.gz", ".nii.gz"), ("a.b.xyz", ".xyz")):
+        with pytest.raises(ConfigError, match=f"cannot export as {ending};"):
+            next(take_out(str(place(finished)), Path(name)))
 
 
 def test_neither_a_run_nor_a_volume(tmp_path: Path) -> None:
