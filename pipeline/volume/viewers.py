@@ -139,9 +139,9 @@ class VolumeServer(ThreadingHTTPServer):
             return None
         key, folder = "/".join(rest), store.local_path()
         if folder is not None:
-            path = (folder / key).resolve()
+            file = (folder / key).resolve()
             # Of a name that is too long, Path.is_file raises an error.
-            if not path.is_relative_to(folder.resolve()) or not isfile(path):  # noqa: PTH113
+            if not file.is_relative_to(folder.resolve()) or not isfile(file):  # noqa: PTH113
                 return None
         return store, key
 
