@@ -33,8 +33,8 @@ class DummySource(PagedFormat):
         if len(location.path.read_text().split()) > 3:
             raise DataError(f"{location.text}: names another file")
 
-    def page(self, z: int) -> np.ndarray:
-        return np.full(self.shape_zyx[1:], z + 7, np.uint8)
+    def page(self, index: int) -> np.ndarray:
+        return np.full(self.shape_zyx[1:], index + 7, np.uint8)
 
 
 @contextmanager

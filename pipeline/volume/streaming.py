@@ -56,10 +56,8 @@ def stored_dtype(source: Source) -> np.dtype[np.generic]:
     """The type in which an image is stored: uint8, uint16 and float32 as they are, all others as float32.
 
     float32 holds whole numbers exactly up to 2^24, far beyond the grey levels of a detector. Truth values
-    become uint8. Raises DataError for what is no number.
+    become uint8.
     """
-    if source.dtype.kind not in "buif":
-        raise DataError(f"{source.location}: voxels of type {source.dtype}; save them as integers or floats")
     if source.dtype.kind == "b":
         return np.dtype(np.uint8)
     return source.dtype if source.dtype.name in KEPT_TYPES else np.dtype(np.float32)

@@ -78,6 +78,12 @@ def refused(name: str, refusal: str, write: Write, *, labels: bool = False) -> N
     TABLE[name] = Input(write, None, refusal=refusal, labels=labels)
 
 
+def in_order(order: str, data: np.ndarray = A) -> np.ndarray:
+    """Transposed, with axes of length one for those that are not of space."""
+    space = data.transpose(["zyx".index(axis) for axis in order if axis in "zyx"])
+    return np.expand_dims(space, [place for place, axis in enumerate(order) if axis not in "zyx"])
+
+
 # --- slices in a folder
 
 
@@ -168,14 +174,38 @@ def in_colours(path: Path, page: np.ndarray) -> None:
     image.save(path)
 
 
+def raw_png(path: Path, page: np.ndarray, rows: bytes, bits: int = 8, interlaced: bool = False) -> None:
+    """A grey PNG (11.2.1 IHDR) of rows as they are, which Pillow does not write by itself."""
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", *page.shape[::-1], bits, 0, 0, 0, interlaced)),
+        (b"IDAT", zlib.compress(rows)),
+        (b"IEND", b""),
+    ]
+    parts = (struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in chunks)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+
+
 def few_bits(path: Path, page: np.ndarray) -> None:
-    """PNG of two bits a pixel (11.2.1 IHDR), which Pillow does not write by itself."""
-    rows = b"".join(b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, -2:]).tobytes() for row in page)
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", *page.shape[::-1], 2, 0, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
-    content = b"\x89PNG\r\n\x1a\n"
-    for kind, data in [*chunks, (b"IEND", b"")]:
-        content += struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-    path.write_bytes(content)
+    """Of two bits a pixel."""
+    raw_png(
+        path,
+        page,
+        b"".join(b"\0" + np.packbits(np.unpackbits(row[:, None], axis=1)[:, -2:]).tobytes() for row in page),
+        2,
+    )
+
+
+def without_rows(path: Path, page: np.ndarray) -> None:
+    """Whole but for its last two rows: chunks and checksums are right."""
+    raw_png(path, page, b"".join(b"\0" + row.tobytes() for row in page[:-2]))
+
+
+def without_interlaced_rows(path: Path, page: np.ndarray) -> None:
+    """The first six of the seven passes (8.1), whose voxels are all 7."""
+    height, width = page.shape
+    passes = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2))
+    rows = ((b"\0" + bytes([7]) * len(range(x, width, dx))) * len(range(y, height, dy)) for y, x, dy, dx in passes)
+    raw_png(path, page, b"".join(rows), interlaced=True)
 
 
 TABLE_OF_GREYS = np.random.default_rng(1).permutation(256).astype("u1")
@@ -189,6 +219,9 @@ refused("PNG RGB, tinted labels", "colour", slices("{n}.png", L, tinted), labels
 holds("PNG with a table of greys", A, slices("{n}.png", A, by_table))
 holds("PNG with a table of greys, labels", indices, slices("{n}.png", A, by_table), labels=True)
 holds("PNG with colours of labels", L, slices("{n}.png", L, in_colours), labels=True)
+refused("PNG whose last rows are missing", "last rows are missing", slices("{n}.png", A, without_rows))
+refused("PNG, interlaced, whose last rows are missing", "last rows", slices("{n}.png", A, without_interlaced_rows))
+holds("PNG whose last rows are black", A * (Y < 20), slices("{n}.png", A * (Y < 20)))
 holds("PNG of 16 bits", A.astype("u2") * 257, slices("{n}.png", A.astype("u2") * 257))
 holds("PNG of one bit", L == 2, slices("{n}.png", L == 2), labels=True)
 holds("PNG of two bits, labels", L, slices("{n}.png", L, few_bits), labels=True)
@@ -357,6 +390,47 @@ def ome_of_two_files(folder: Path) -> str:
     return "a.ome.tif"
 
 
+def edited_text(write: Write, old: str, new: str) -> Write:
+    """Another description of the first page."""
+
+    def make(folder: Path) -> str:
+        location = write(folder)
+        with tifffile.TiffFile(folder / location, mode="r+b") as file:
+            tag = file.pages.first.tags["ImageDescription"]
+            assert old in tag.value
+            tag.overwrite(tag.value.replace(old, new).encode())
+        return location
+
+    return make
+
+
+def with_tag(name: str, value: int, write: Write) -> Write:
+    """Another value of a tag, on all pages."""
+
+    def make(folder: Path) -> str:
+        location = write(folder)
+        with tifffile.TiffFile(folder / location, mode="r+b") as file:
+            for page in file.pages:
+                page.tags[name].overwrite(value)
+        return location
+
+    return make
+
+
+def one_by_one(folder: Path, **options: Any) -> str:
+    with tifffile.TiffWriter(folder / "a.tif") as file:
+        for page in A:
+            file.write(page, photometric="minisblack", contiguous=False, **options)
+    return "a.tif"
+
+
+def two_stacks(folder: Path) -> str:
+    with tifffile.TiffWriter(folder / "a.tif") as file:
+        for part in (A[:2], A[2:]):
+            file.write(part, photometric="minisblack", contiguous=False)
+    return "a.tif"
+
+
 def without_second_file(folder: Path) -> str:
     location = ome_of_two_files(folder)
     (folder / "b.ome.tif").unlink()
@@ -374,8 +448,58 @@ def as_series(axes: str) -> Write:
     return make
 
 
-for axes in ("TZCYX", "ZCYX", "ZTYX", "CZYX", "ZYXS"):
+for axes in ("TZCYX", "ZCYX", "ZTYX", "CZYX", "ZYXS", "TCZYX"):
     holds(f"TIFF, axes {axes}", A, as_series(axes))
+
+
+def named(axes: str, **options: Any) -> Write:
+    """By tifffile, with axes in this order."""
+    stored = in_order(axes.lower().replace("t", "z"))
+    return tiff(stored, photometric="minisblack", metadata={"axes": axes}, **options)
+
+
+for axes in ("ZXY", "XYZ", "YXZ", "XZY", "YZX", "zxy", "XYT"):
+    for options in ({}, {"compression": "zlib"}):
+        holds(f"TIFF, its axes named {axes}, {options}", A, named(axes, **options))
+for axes, stored in {"ZYY": "ZYX", "ZAB": "ZYX"}.items():
+    refused(
+        f"TIFF, its axes named {axes}",
+        f"called {axes}",
+        edited_text(named(stored), f'"axes": "{stored}"', f'"axes": "{axes}"'),
+    )
+refused(
+    "TIFF, slices one by one whose axes are named XY",
+    "called XY",
+    lambda folder: one_by_one(folder, metadata={"axes": "XY"}),
+)
+refused("TIFF, two stacks", "2 stacks", lambda folder: two_stacks(folder))
+refused(
+    "TIFF, the shape of fewer slices, and axes by other names",
+    "called ZXY",
+    edited_text(named("ZXY"), '"shape": [6,', '"shape": [3,'),
+)
+for code, word in ((5, "SEPARATED"), (32803, "CFA"), (8, "CIELAB")):
+    refused(f"TIFF, {word}", f"interpretation is {word}", with_tag("PhotometricInterpretation", code, tiff()))
+refused(
+    "OME-TIFF, a plane that nothing describes",
+    "no plane for 1 slices",
+    edited_text(ome("nm", *SIZE_NM), 'IFD="0" PlaneCount="6"', 'IFD="1" PlaneCount="5"'),
+)
+refused(
+    "OME-TIFF of fewer slices",
+    "claims 3 slices, but holds 6",
+    edited_text(ome("nm", *SIZE_NM), 'SizeZ="6"', 'SizeZ="3"'),
+)
+refused(
+    "OME-TIFF of another width",
+    "do not describe one stack",
+    edited_text(ome("nm", *SIZE_NM), 'SizeX="40"', 'SizeX="41"'),
+)
+refused(
+    "ImageJ of fewer slices",
+    "claims 3 slices, but holds 6|of 6 slices it holds 3",
+    edited_text(imagej("nm", 10.0, (1 / 4, 1 / 5)), "slices=6", "slices=3"),
+)
 holds("OME-TIFF of two files", A, ome_of_two_files, SIZE_NM, references=True)
 refused("OME-TIFF of two files, one missing", "several files|b.ome.tif, which is missing", without_second_file)
 
@@ -521,12 +645,6 @@ def hdf5(arrays: dict[str, np.ndarray], name: str = "a.h5", **attributes: Any) -
 
 def tagged(order: str) -> str:
     return json.dumps({"axes": [{"key": axis, "typeFlags": 1 if axis == "c" else 2} for axis in order]})
-
-
-def in_order(order: str, data: np.ndarray = A) -> np.ndarray:
-    """Transposed, with axes of length one for those that are not of space."""
-    space = data.transpose(["zyx".index(axis) for axis in order if axis in "zyx"])
-    return np.expand_dims(space, [place for place, axis in enumerate(order) if axis not in "zyx"])
 
 
 def with_labels(order: str) -> Write:

@@ -3,21 +3,26 @@ listed in docs/formats.md as not heeded, and then changes nothing."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
+import struct
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import h5py
+import imagecodecs
 import mrcfile
 import nibabel
 import nrrd as pynrrd
 import numpy as np
 import pytest
 import tensorstore
+import tifffile
 import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -46,7 +51,8 @@ anything = st.one_of(numbers, st.sampled_from([None, "", "x", "nanometer", "um",
 class Header:
     """fields: of the header. change: gives a field of a file another value. heeded: fields that the oracle heeds, too.
 
-    oracle: what another reader, or the plain words of the specification, makes of the file.
+    oracle: what another reader, or the plain words of the specification, makes of the file. values: that fields of this
+    header may have, beside those that no header should.
     """
 
     writer: str
@@ -54,6 +60,8 @@ class Header:
     change: Callable[[Path, str, Any], None]
     heeded: set[str]
     oracle: Callable[[Path], Outcome]
+    values: tuple[Any, ...] = ()
+    dtype: str = "i2"
 
 
 def outcome(path: Path) -> Outcome:
@@ -74,14 +82,14 @@ def outcome(path: Path) -> Outcome:
 def assert_same(found: Outcome, right: Outcome) -> None:
     assert found is not None
     assert right is not None, "it is read, although no other reader would"
-    np.testing.assert_array_equal(found[0], right[0])
+    np.testing.assert_allclose(found[0], right[0], rtol=2e-7 if found[0].dtype.kind == "f" else 0)
     assert found[1] == (right[1] and pytest.approx(right[1], rel=1e-4))
 
 
 def not_heeded(name: str) -> set[str]:
-    """The fields of a format in the last table of the documentation."""
-    (row,) = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE)
-    return set(re.findall("`([^`]+)`", row))
+    """The fields of a format in the last table of the documentation; a format that heeds all has no row."""
+    rows = re.findall(rf"^\| {re.escape(name)} \| (.*) \|$", DOCUMENTATION.read_text(encoding="utf-8"), re.MULTILINE)
+    return {field for row in rows for field in re.findall("`([^`]+)`", row)}
 
 
 def believable(size_nm: ZyxNm) -> ZyxNm | None:
@@ -246,7 +254,12 @@ def hdf5_fields(path: Path) -> list[str]:
 def hdf5_change(path: Path, field: str, value: Any) -> None:
     name, _, key = field.partition("@")
     with h5py.File(path, "r+") as file:
-        file[name].attrs[key] = np.array(list(str(value)) or [""], "S1")
+        if path.suffix == ".ims":
+            file[name].attrs[key] = np.array(list(str(value)) or [""], "S1")
+        elif value is None:
+            del file[name].attrs[key]
+        else:
+            file[name].attrs[key] = json.dumps(value) if isinstance(value, dict) else value
 
 
 def imaris_oracle(path: Path) -> Outcome:
@@ -317,6 +330,172 @@ def ome_zarr_oracle(path: Path) -> Outcome:
     return data[0, 0], believable((sizes[0], sizes[1], sizes[2]))
 
 
+# --- TIFF: tags of all pages, or of one, and a description that is JSON (tifffile), lines (ImageJ) or XML (OME)
+
+_ENTRY = {
+    "JSON": re.compile(r'"(\w+)": (\[[^]]*\]|"[^"]*")'),
+    "ImageJ": re.compile(r"^(\w+)=(.*)$", re.MULTILINE),
+    "OME": re.compile(r'(\w+)="([^"]*)"'),
+}
+
+
+def description(page: tifffile.TiffPage) -> tuple[str, str]:
+    """Its kind, empty for any other text, and itself."""
+    text = str(page.description)
+    if text.startswith('{"shape"'):
+        return "JSON", text
+    if text.startswith("ImageJ="):
+        return "ImageJ", text
+    return ("OME" if text.startswith("<?xml") and text.endswith("OME>") else ""), text
+
+
+def tiff_fields(path: Path) -> list[str]:
+    with tifffile.TiffFile(path) as file:
+        names = [tag.name for tag in file.pages.first.tags]
+        kind, text = description(file.pages.first)
+    return [*names, *(f"{name} of page 2" for name in names), *(match[1] for match in _ENTRY[kind].finditer(text))]
+
+
+def tiff_change(path: Path, field: str, value: Any) -> None:
+    name, _, page = field.partition(" of page ")
+    with tifffile.TiffFile(path, mode="r+b") as file:
+        if name not in {tag.name for tag in file.pages.first.tags}:
+            kind, text = description(file.pages.first)
+            (match, *_) = (found for found in _ENTRY[kind].finditer(text) if found[1] == name)
+            written = json.dumps(value) if kind == "JSON" else str(value)
+            file.pages.first.tags["ImageDescription"].overwrite(
+                (text[: match.start(2)] + written + text[match.end(2) :]).encode()
+            )
+            return
+        for each in file.pages if not page else [file.pages[int(page)]]:
+            if (tag := each.tags.get(name)) is None:
+                continue
+            number = int(value) % 2**16 if isinstance(value, int | float) and np.isfinite(value) else 1
+            if tag.dtype == tifffile.DATATYPE.ASCII:
+                tag.overwrite(str(value).encode())
+            else:
+                tag.overwrite((number, 1) if tag.dtype == tifffile.DATATYPE.RATIONAL else number)
+
+
+def tiff_pages(path: Path) -> tuple[list[np.ndarray], tuple[str, str], Any]:
+    """Each page by its own tags, what the first one describes, and its pixels a unit along y and x."""
+    with tifffile.TiffFile(path, is_ome=False, is_imagej=False, is_shaped=False) as file:
+        found = []
+        for page in file.pages:
+            data = page.asarray()
+            if page.photometric not in (0, 1, 3):
+                return [], ("", ""), None
+            found.append(np.invert(data) if page.photometric == 0 else data)
+        tags = file.pages.first.tags
+        return found, description(file.pages.first), [tags[f"{axis}Resolution"].value for axis in "YX"]
+
+
+def tiff_oracle(path: Path) -> Outcome:
+    pages, (kind, text), resolution = tiff_pages(path)
+    if not pages:
+        return None
+    data = np.stack(pages)
+    if kind == "JSON":
+        axes = re.search(r'"axes": "(\w*)"', text)
+        if axes is None:
+            return data, None
+        named = axes[1].upper().replace("T", "Z")  # slices that are called times
+        assert sorted(named) == ["X", "Y", "Z"]
+        return data.transpose([named.index(axis) for axis in "ZYX"]), None
+    found = dict(_ENTRY[kind].findall(text)) if kind else {}
+    if kind == "ImageJ":  # FileOpener.decodeDescriptionString; counts that are not the stack's are not taken
+        assert not found["images"].isdecimal() or int(found["images"]) <= len(pages)
+        lengths = [nanometres(found.get(f"{axis}unit", found["unit"])) for axis in ("z", "y", "")]
+        try:
+            (y_pixels, y_units), (x_pixels, x_units) = resolution
+            sizes = [abs(float(found["spacing"])), y_units / y_pixels, x_units / x_pixels]
+        except (ValueError, ZeroDivisionError):
+            return data, None
+    elif kind == "OME":  # OME model 2016-06: from FirstZ on, PlaneCount planes are those from IFD on
+        assert (found["SizeX"], found["SizeY"]) == (str(data.shape[2]), str(data.shape[1]))
+        assert (found["SizeC"], found["SizeT"], found["SamplesPerPixel"]) == ("1", "1", "1")
+        assert found["DimensionOrder"] in ("XYZCT", "XYZTC", "XYCTZ", "XYCZT", "XYTCZ", "XYTZC")
+        count, first = int(found["SizeZ"]), int(found["IFD"])
+        assert (count, int(found["PlaneCount"]) or count, first) == (len(pages), len(pages), 0)
+        lengths = [nanometres(found[f"PhysicalSize{axis}Unit"]) for axis in "ZYX"]
+        sizes = [float(found[f"PhysicalSize{axis}"]) for axis in "ZYX"]
+    else:
+        return data, None
+    if None in lengths:
+        return data, None
+    z, y, x = (size * length for size, length in zip(sizes, lengths, strict=True))
+    return data, believable((z, y, x))
+
+
+# --- NumPy, PNG, HDF5
+
+
+def npy_fields(_: Path) -> list[str]:
+    return ["descr", "fortran_order", "shape"]
+
+
+def npy_change(path: Path, field: str, value: Any) -> None:
+    content = path.read_bytes()
+    length = int.from_bytes(content[8:10], "little")
+    header = ast.literal_eval(content[10 : 10 + length].decode()) | {field: value}
+    written = repr(header).encode().ljust(length - 1)[: length - 1] + b"\n"
+    path.write_bytes(content[:10] + written + content[10 + length :])
+
+
+def npy_oracle(path: Path) -> Outcome:
+    data = np.load(path)
+    left = [*data.shape]
+    while len(left) > 3:
+        left.pop(-1 if left[-1] == 1 else 0)
+    return data.reshape([1] * (3 - len(left)) + left), None
+
+
+PNG_FIELDS = {"width": (16, ">I"), "height": (20, ">I"), "bit depth": (24, "B"), "colour type": (25, "B")} | {
+    "compression": (26, "B"),
+    "filter": (27, "B"),
+    "interlace": (28, "B"),
+}
+
+
+def png_change(path: Path, field: str, value: Any) -> None:
+    """Of all slices; PNG (third edition), 11.2.1 IHDR."""
+    place, form = PNG_FIELDS[field]
+    number = int(value) if isinstance(value, int | float) and np.isfinite(value) else 1
+    for file in path.glob("*.png"):
+        content = bytearray(file.read_bytes())
+        struct.pack_into(form, content, place, number % 2 ** (8 * struct.calcsize(form)))
+        struct.pack_into(">I", content, 29, zlib.crc32(content[12:29]))
+        file.write_bytes(content)
+
+
+def png_oracle(path: Path) -> Outcome:
+    """imagecodecs' reader, by libpng; without gamma and colours."""
+    pages = [imagecodecs.png_decode(file.read_bytes()) for file in sorted(path.glob("*.png"), key=lambda f: f.stem)]
+    data = np.stack(pages)
+    if data.ndim > 3:
+        assert (data == data[..., :1]).all()
+        data = data[..., 0]
+    return data, None
+
+
+def hdf5_oracle(path: Path) -> Outcome:
+    """The words of vigra's axistags, of CREMI's resolution (in nm), and of HDF5's labels of dimensions."""
+    with h5py.File(path, "r") as file:
+        dataset = file["raw"]
+        data = dataset[()]
+        tags, size = dataset.attrs.get("axistags"), dataset.attrs.get("resolution")
+        try:
+            names = "".join(axis["key"] for axis in json.loads(tags)["axes"])
+        except (TypeError, ValueError):
+            names = "".join(dimension.label for dimension in dataset.dims)
+        assert sorted(names) == ["x", "y", "z"]
+        order = [names.index(axis) for axis in "zyx"]
+    if np.shape(size) != (3,) or np.asarray(size).dtype.kind not in "iuf" or not (np.asarray(size) > 0).all():
+        return data.transpose(order), None
+    z, y, x = (float(size[axis]) for axis in order)
+    return data.transpose(order), believable((z, y, x))
+
+
 HEADERS = {
     "MRC": Header(
         "mrc",
@@ -361,13 +540,83 @@ HEADERS = {
     "precomputed": Header("precomputed", json_fields("info"), json_change("info"), set(), precomputed_oracle),
     "OME-Zarr": Header("ome-zarr 0.5", json_fields("zarr.json"), json_change("zarr.json"), set(), ome_zarr_oracle),
     "Imaris": Header("imaris", hdf5_fields, hdf5_change, set(), imaris_oracle),
+    "TIFF": Header(
+        "tiff named",
+        tiff_fields,
+        tiff_change,
+        set(),
+        tiff_oracle,
+        (
+            5,
+            8,
+            10,
+            12,
+            32,
+            40,
+            "ZXY",
+            "XYZ",
+            "YXZ",
+            "YX",
+            "TYX",
+            "ZYXS",
+            "ZYY",
+            [20, 24],
+            [80, 24],
+            [4, 24, 20],
+            [3, 20, 24],
+        ),
+    ),
+    "ImageJ": Header(
+        "imagej", tiff_fields, tiff_change, set(), tiff_oracle, (5, 8, 12, "5", "nm", "0.5", "true", "zct")
+    ),
+    "OME-TIFF": Header(
+        "ome-tiff",
+        tiff_fields,
+        tiff_change,
+        set(),
+        tiff_oracle,
+        (5, 8, 12, "5", "nm", "0.5", "XYCTZ", "YXZCT", "uint16", "uint8", "false"),
+    ),
+    "NumPy": Header(
+        "npy",
+        npy_fields,
+        npy_change,
+        set(),
+        npy_oracle,
+        (
+            "<i2",
+            ">i2",
+            "<u2",
+            "<f2",
+            "|u1",
+            "<i4",
+            "|O",
+            (20, 24, 4),
+            (1, 20, 24),
+            (80, 24),
+            (4, 1, 20, 24),
+            (4, 20, 24, 1),
+        ),
+    ),
+    "PNG": Header("png folder", lambda _: list(PNG_FIELDS), png_change, set(), png_oracle, (5, 7, 8, 16, 12, 48), "u1"),
+    "HDF5": Header(
+        "hdf5 named",
+        hdf5_fields,
+        hdf5_change,
+        set(),
+        hdf5_oracle,
+        (
+            *(json.dumps({"axes": [{"key": axis} for axis in order]}) for order in ("xyz", "zxy", "yx", "tyx", "zyy")),
+            *("xyz", (5.0, 4.0, 30.0), (30, 5, 4), (0.0, 5.0, 4.0), (30.0, 5.0), ["x", "y", "z"], ["z", "x", "y"]),
+        ),
+    ),
 }
 
 
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_field_is_read_as_others_read_it_or_refused_or_listed(name: str, tmp_path: Path) -> None:
     header = HEADERS[name]
-    location = tmp_path / WRITERS[header.writer](tmp_path, DATA)
+    location = tmp_path / WRITERS[header.writer](tmp_path, DATA.astype(header.dtype))
     original = outcome(location)
     contents = {file: file.read_bytes() for file in (location, *location.rglob("*")) if file.is_file()}
     fields, listed = header.fields(location), not_heeded(name)
@@ -375,17 +624,20 @@ def test_a_field_is_read_as_others_read_it_or_refused_or_listed(name: str, tmp_p
         assert set(fields) == header.heeded | listed
         assert not header.heeded & listed
     assert_same(original, header.oracle(location))
-    is_text = location.is_dir() or name == "Imaris"
+    is_text = location.is_dir() or location.suffix in (".ims", ".tif", ".npy", ".h5")
+    values = st.one_of(st.sampled_from(header.values), anything) if header.values else anything if is_text else numbers
 
-    @settings(max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.sampled_from(fields), anything if is_text else numbers)
+    @settings(max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
+    @given(st.sampled_from(fields), values)
     def check(field: str, value: Any) -> None:
         for file, content in contents.items():
             file.write_bytes(content)
         header.change(location, field, value)
         found = outcome(location)
         if found is not None:
-            names = {name for name in json.loads(field) if isinstance(name, str)} if location.is_dir() else {field}
+            names = {field.partition(" of page ")[0]}
+            if field.startswith("["):  # the way to an entry of JSON
+                names = {name for name in json.loads(field) if isinstance(name, str)}
             assert_same(found, original if names & listed else header.oracle(location))
 
     check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 import zipfile
 from collections.abc import Callable, Sequence
@@ -90,6 +91,16 @@ def hdf5_alone(folder: Path, data: np.ndarray) -> str:
         file.create_dataset("raw", data=data, chunks=(2, *data.shape[1:]))
         file["name"] = "not a volume"
     return "one.hdf5"
+
+
+def hdf5_named(folder: Path, data: np.ndarray) -> str:
+    with h5py.File(folder / "named.h5", "w") as file:
+        dataset = file.create_dataset("raw", data=data, chunks=(2, 16, 16))
+        dataset.attrs["axistags"] = json.dumps({"axes": [{"key": axis, "typeFlags": 2} for axis in "zyx"]})
+        dataset.attrs["resolution"], dataset.attrs["offset"] = VOXEL_SIZE_NM, (0.0, 0.0, 0.0)
+        for dimension, axis in zip(dataset.dims, "zyx", strict=True):
+            dimension.label = axis
+    return "named.h5"
 
 
 def npy(folder: Path, data: np.ndarray) -> str:
@@ -272,6 +283,7 @@ WRITERS: dict[str, Callable[[Path, np.ndarray], str]] = {
     "png folder": png_folder,
     "tiff folder": tiff_folder,
     "tiff": tiff_with(),
+    "tiff named": tiff_with(metadata={"axes": "ZYX"}),
     "tiff zlib": tiff_with(compression="zlib"),
     "tiff tiled": tiff_with(compression="lzw", tile=(16, 32)),
     "tiff big-endian": tiff_with(byteorder=">"),
@@ -282,6 +294,7 @@ WRITERS: dict[str, Callable[[Path, np.ndarray], str]] = {
     "mrc": mrc,
     "hdf5": hdf5,
     "hdf5 alone": hdf5_alone,
+    "hdf5 named": hdf5_named,
     "npy": npy,
     "npz": npz,
     "zarr 2": zarr_array(2),
@@ -311,6 +324,7 @@ WITH_VOXEL_SIZE = {
     "ome-tiff",
     "mrc",
     "hdf5",
+    "hdf5 named",
     "ome-zarr 0.4",
     "ome-zarr 0.5",
     "zip of tiff",

@@ -202,27 +202,37 @@ class Format(Source):
 
 
 class PagedFormat(Format):
-    """A format of which only whole slices can be decoded."""
+    """A format of which only whole pages can be decoded: slices, unless `order` says otherwise.
+
+    order: which of page, row and column (0, 1, 2) z, y and x are.
+    """
 
     slices_at_once = 1
+    order: Zyx = (0, 1, 2)
 
     @abstractmethod
-    def page(self, z: int) -> np.ndarray:
-        """One slice, shape (y, x)."""
+    def page(self, index: int) -> np.ndarray:
+        """One page, shape (rows, columns)."""
+
+    @property
+    def stack_shape(self) -> Zyx:
+        """Pages, rows and columns."""
+        pages, rows, columns = (self.shape_zyx[self.order.index(place)] for place in range(3))
+        return pages, rows, columns
 
     def read_block(self, block: Block) -> np.ndarray:
-        z_slice, rows, columns = block.slices
-        out = np.empty(block.shape_zyx, self.dtype)
-        for index, z in enumerate(range(z_slice.start, z_slice.stop)):
-            with decoding(self.where(z)):
-                page = self.page(z)
-            if page.shape != self.shape_zyx[1:]:  # NumPy would repeat a row
+        pages, rows, columns = (block.slices[self.order.index(place)] for place in range(3))
+        out = np.empty([part.stop - part.start for part in (pages, rows, columns)], self.dtype)
+        for number, index in enumerate(range(pages.start, pages.stop)):
+            with decoding(self.where(index)):
+                page = self.page(index)
+            if page.shape != self.stack_shape[1:]:  # NumPy would repeat a row
                 raise DataError(
-                    f"{self.where(z)}: {page.shape} pixels (y, x) where its metadata claim {self.shape_zyx[1:]}; "
-                    "export it again"
+                    f"{self.where(index)}: {page.shape} pixels (y, x) where its metadata claim "
+                    f"{self.stack_shape[1:]}; export it again"
                 )
-            out[index] = page[rows, columns]
-        return out
+            out[number] = page[rows, columns]
+        return out.transpose(self.order)
 
 
 class RunFormat(PagedFormat):
@@ -265,8 +275,8 @@ class RunFormat(PagedFormat):
             mapped = np.memmap(self._path, self._stored, "r", self._offset, self._shape)
             return np.array(read_dimensions(mapped, self._dimensions, block), self.dtype)
 
-    def page(self, z: int) -> np.ndarray:
-        return slice_of_run(self._path, self._stored, self._offset, self.shape_zyx, z)
+    def page(self, index: int) -> np.ndarray:
+        return slice_of_run(self._path, self._stored, self._offset, self.shape_zyx, index)
 
 
 def slice_of_run(path: Path, dtype: np.dtype[Any], offset: int, shape_zyx: Zyx, z: int) -> np.ndarray:
@@ -321,11 +331,14 @@ def as_volume_shape(shape: tuple[int, ...], where: str) -> Zyx:
 def volume_dimensions(shape: tuple[int, ...], where: str, names: Sequence[str | None] = ()) -> Dimensions:
     """Which dimensions of an array are z (None for a single slice), y and x.
 
-    By their names where these hold y and x; else the last three are, once a channel of length one behind them, and what
-    has length one before them, is left out. Raises DataError naming `where` for any other shape.
+    By their names where these hold z, y or x; else the last three are, once a channel of length one behind them, and
+    what has length one before them, is left out. Raises DataError naming `where` for any other shape, and for names
+    that are not one for each dimension.
     """
     known = [str(name).lower() for name in names]
-    if len(known) == len(shape) and {"y", "x"} <= set(known) and len(set(known)) == len(known):
+    if {"z", "y", "x"} & set(known):
+        if len(known) != len(shape) or not {"y", "x"} <= set(known) or len(set(known)) < len(known):
+            raise DataError(f"{where}: has shape {shape}, and axes called {', '.join(known)}; name them z, y and x")
         kept = [known.index(axis) if axis in known else None for axis in "zyx"]
     else:
         left = list(range(len(shape)))

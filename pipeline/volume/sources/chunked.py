@@ -44,8 +44,6 @@ class _Chunked(Format):
         opened = tensorstore.open({**spec, "open": True}, read=True, context=tensorstore.Context(limits)).result()
         self._array = opened[tensorstore.d[:].translate_to[0]]
         self.dtype = np.dtype(self._array.dtype.numpy_dtype)
-        if self.dtype.kind not in "biuf":
-            raise DataError(f"{self.location}: voxels of type {self.dtype}; save them as integers or floats")
         shape = tuple(int(length) for length in self._array.shape)
         chunks = tuple(int(length or 1) for length in self._array.chunk_layout.read_chunk.shape or shape)
         self._dimensions, self.axes_found = volume_dimensions(shape, self.location, names), listed(names)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import struct
+import zlib
 from collections import Counter
 from collections.abc import Sequence
 from decimal import Decimal
@@ -35,6 +37,8 @@ _CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4}
 # Pillow spreads samples of two and four bits over 0 to 255.
 _SPREAD = {"L;2": 85, "L;4": 17}
 JPEG = (".jpg", ".jpeg")
+# Where the seven passes of an interlaced PNG begin (y, x), and the steps that they take.
+_ADAM7 = ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1))
 _DIGITS = re.compile(r"\d+")
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?")
 # A date and a time of day, which tell when a slice was taken and not which one it is.
@@ -74,8 +78,8 @@ class FolderSource(PagedFormat):
     def refuse_references(cls, location: Location) -> None:
         """PNG and JPEG have none; of a TIFF, only the first page is read, by itself."""
 
-    def page(self, z: int) -> np.ndarray:
-        return _read(self.files[z], labels=self._labels)
+    def page(self, index: int) -> np.ndarray:
+        return _read(self.files[index], labels=self._labels)
 
     def where(self, z: int) -> str:
         return f"{self.files[z]} (slice {z})"
@@ -234,6 +238,8 @@ def _image(file: Path) -> ImageFile:
 def _image_header(file: Path) -> tuple[tuple[int, int], np.dtype[Any]]:
     with _image(file) as image:
         dtype = np.dtype(_TYPES.get(image.mode, "uint8"))
+        if image.mode == "P" and image.palette is None:
+            raise DataError(f"{file}: its table of colours is missing; it is damaged, export it again")
         if image.mode not in (*_TYPES, *_CHANNELS) or (image.mode in _CHANNELS and "16" in str(_raw_mode(image))):
             raise DataError(f"{file}: is a colour image ({_raw_mode(image)}); {COLOUR_CURE}")
         pixel_bytes = dtype.itemsize * _CHANNELS.get(image.mode, 1)
@@ -259,10 +265,34 @@ def _read(file: Path, *, labels: bool) -> np.ndarray:
         if spread > 1:
             data = data // np.uint8(spread)
         table = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3) if image.mode == "P" else None
+    if _kind(file) == "PNG" and not data[-2:].any(1).all():
+        _check_rows(file)
     # Colours are for display, and of labels the indices count, as label editors write them; greys are grey values.
     if table is None or labels or (table != table[:, :1]).any():
         return data
     return np.asarray(np.pad(table[:, 0], (0, 256 - len(table)))[data])
+
+
+def _check_rows(file: Path) -> None:
+    """Raise DataError for a PNG of which rows are missing: Pillow leaves them black.
+
+    Layout: PNG (third edition), 5.3 chunks, 7.2 scanlines, 8.1 interlacing.
+    """
+    content, place, stored = file.read_bytes(), 8, []
+    while place < len(content):
+        (length,) = struct.unpack_from(">I", content, place)
+        if content[place + 4 : place + 8] == b"IDAT":
+            stored.append(content[place + 8 : place + 8 + length])
+        place += length + 12
+    width, height, bits, colour = struct.unpack_from(">IIBB", content, 16)
+    is_interlaced = content[28] == 1
+    bits *= {2: 3, 4: 2, 6: 4}.get(colour, 1)
+    needed = 0
+    for y, x, y_step, x_step in _ADAM7 if is_interlaced else ((0, 0, 1, 1),):
+        rows, columns = -(-(height - y) // y_step), -(-(width - x) // x_step)
+        needed += rows * (1 + -(-columns * bits // 8)) if rows > 0 and columns > 0 else 0
+    if len(zlib.decompressobj().decompress(b"".join(stored), needed)) < needed:
+        raise DataError(f"{file}: truncated: its last rows are missing; copy or export it again")
 
 
 def _check_equal(headers: Sequence[tuple[tuple[tuple[int, int], np.dtype[Any]], Path]]) -> None:

@@ -62,6 +62,8 @@ def open_source(
         ) from error
     with ExitStack() as undo:
         undo.callback(source.close)
+        if source.dtype.kind not in "buif":
+            raise DataError(f"{location}: voxels of type {source.dtype}; save them as integers or floats")
         if source.stored_bytes is not None:
             refuse_lies(location, source.size_bytes, source.stored_bytes, source.densest)
         _ask_about_absurd_size(source)

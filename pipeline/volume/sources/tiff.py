@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import struct
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -24,7 +26,9 @@ from pipeline.volume.sources.base import (
     as_volume_shape,
     decoding,
     listed,
+    shape_of,
     slice_of_run,
+    volume_dimensions,
 )
 from pipeline.volume.sources.policy import DEFLATE_RATIO, refuse_lies
 from pipeline.volume.sources.registry import register
@@ -41,6 +45,9 @@ _SECTIONS_CURE = (
 # PackBits; others, such as Zstandard, can be denser.
 _RATIOS = {1: 1.0, 5: 2800.0, 8: DEFLATE_RATIO, 32946: DEFLATE_RATIO, 32773: 64.0}
 _OTHER_RATIO = 1e5
+
+_GREYS = (tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK, tifffile.PHOTOMETRIC.PALETTE)
+_COLOURS = (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.YCBCR)  # which may all be greys
 
 # Bytes of a value by its type in a directory.
 _VALUE_BYTES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
@@ -61,27 +68,28 @@ class TiffSource(PagedFormat):
             check_not_truncated(self._path)
             self._file = undo.enter_context(_opened(self._path, opening.policy.follows_references))
             self._labels = opening.labels
-            self._offsets = _check_pages(self._file, self.location)
+            self._offsets, starts = _check_pages(self._file, self.location)
             first = self._file.pages.first
             pages, page_shape = len(self._file.pages), first.shape[:2] if first.axes == "YXS" else first.shape
+            self.dtype = np.dtype(first.dtype).newbyteorder("=")
             self._depth = first.shape[0] if first.axes == "ZYX" else 1
             self._series = _only_series(self._file, self.location) if self._depth == 1 else None
-            shape = (pages, *page_shape) if self._series is None else _without_single(self._series)
-            if self._depth > 1:
-                shape, self.slices_at_once = (pages * self._depth, *page_shape[1:]), first.tiledepth or 1
-                pages *= self._depth
-            self.shape_zyx = as_volume_shape(shape, self.location)
-            axes = "" if self._series is None else self._series.axes
-            self.axes_found = "" if set(axes) & {"Q", "I"} else listed(axes.lower())  # tifffile's, of a plain stack
-            self.dtype = np.dtype(first.dtype).newbyteorder("=")
-            self._run_start = None if self._series is None else _run_start(self._file, self._series)
-            if self._run_start is not None:
-                _check_end(self._run_start + prod(shape) * self.dtype.itemsize, self._path, self.location)
-            elif self.shape_zyx[0] > pages and not _is_of_several_files(self._series):
-                raise DataError(
-                    f"{self.location}: claims {self.shape_zyx[0]} slices, but holds {pages}; export it again"
-                )
-            _check_imagej_count(self._file, self.shape_zyx[0], self.location)
+            self._run_start = None
+            if self._series is None:
+                self.shape_zyx = as_volume_shape((pages * self._depth, *page_shape[-2:]), self.location)
+                if self._depth > 1:
+                    self.slices_at_once = first.tiledepth or 1
+            else:
+                axes, shape = _stack_of(self._series)
+                z, y, x = volume_dimensions(shape, self.location, axes.lower())
+                self.shape_zyx, self.axes_found = shape_of(shape, (z, y, x)), listed(axes.lower())
+                if z is not None and (z, y, x) != (0, 1, 2):
+                    self.order, self.slices_at_once = (z, y, x), 0
+                self._run_start = _run_start(self._file, self._series, starts)
+                if self._run_start is not None:
+                    _check_end(self._run_start + prod(shape) * self.dtype.itemsize, self._path, self.location)
+                _check_planes(self._series, self._file, self.stack_shape[0], self.location)
+            _check_imagej_count(self._file, self.stack_shape[0], self.location)
             self.voxel_size_nm = _voxel_size_nm(self._file)
             self._layer: tuple[int, np.ndarray] | None = None
             if first.axes == "YXS":
@@ -112,24 +120,24 @@ class TiffSource(PagedFormat):
             pages = (page for series in file.series for page in series.pages if page is not None)
             return {Path(page.parent.filehandle.path) for page in pages}
 
-    def page(self, z: int) -> np.ndarray:
+    def page(self, index: int) -> np.ndarray:
         if self._run_start is not None:
             stored = self.dtype.newbyteorder(self._file.byteorder)
-            data = slice_of_run(self._path, stored, self._run_start, self.shape_zyx, z)
-            return as_meant(self._file.pages.first, data, self.where(z), labels=self._labels)
+            data = slice_of_run(self._path, stored, self._run_start, self.stack_shape, index)
+            return as_meant(self._file.pages.first, data, self.where(index), labels=self._labels)
         if self._depth > 1:
-            return self._volumetric_slice(z)
-        listed = None if self._series is None else self._series.pages[z]
+            return self._volumetric_slice(index)
+        listed = None if self._series is None else self._series.pages[index]
         if listed is not None and listed.parent is not self._file:
             with tifffile.TiffFile(listed.parent.filehandle.path, _multifile=False) as file:
-                return self._decoded(file, listed.offset, z)
-        return self._decoded(self._file, self._offsets[z] if listed is None else listed.offset, z)
+                return self._decoded(file, listed.offset, index)
+        return self._decoded(self._file, self._offsets[index] if listed is None else listed.offset, index)
 
-    def _decoded(self, file: tifffile.TiffFile, offset: int, z: int) -> np.ndarray:
+    def _decoded(self, file: tifffile.TiffFile, offset: int, index: int) -> np.ndarray:
         """A page by its own tags: tifffile takes those of the first page for all pages of a series."""
         file.filehandle.seek(offset)
-        page = tifffile.TiffPage(file, index=z)
-        return as_meant(page, page.asarray(), self.where(z), labels=self._labels)
+        page = tifffile.TiffPage(file, index=index)
+        return as_meant(page, page.asarray(), self.where(index), labels=self._labels)
 
     def _volumetric_slice(self, z: int) -> np.ndarray:
         """A slice of pages of three dimensions (SGI's ImageDepth), of which a layer of tiles is decoded at once."""
@@ -155,16 +163,32 @@ class TiffSource(PagedFormat):
         self._file.close()
 
 
-def _without_single(series: tifffile.TiffPageSeries) -> tuple[int, ...]:
-    """The shape of a series without channels, time points and the like of which there is one, or those of a pixel."""
+def _stack_of(series: tifffile.TiffPageSeries) -> tuple[str, tuple[int, ...]]:
+    """Names and lengths of the axes of a stack, without channels, time points and the like of which there is one.
+
+    Names are Z, Y and X; none where the file does not name them.
+    """
     colours = series.keyframe.axes == "YXS"
-    lengths = list(zip(series.axes, series.shape, strict=True))[: -1 if colours else None]
-    return tuple(length for axis, length in lengths if axis in "ZYX" or length > 1)
+    lengths = list(zip(series.axes.upper(), series.shape, strict=True))[: -1 if colours else None]
+    kept = [(axis, length) for axis, length in lengths if axis in "YX" or length > 1]
+    shape = tuple(length for _, length in kept)
+    if {axis for axis, _ in lengths} & {"Q", "I"} or not {"Y", "X"} <= {axis for axis, _ in kept}:
+        return "", shape  # tifffile's names of a plain stack
+    return "".join(axis if axis in "YX" else "Z" for axis, _ in kept), shape
 
 
-def _is_of_several_files(series: tifffile.TiffPageSeries | None) -> bool:
-    """Whether planes lie in other files; that they are there was looked at with their description."""
-    return series is not None and len({page.parent for page in series.pages if page is not None}) > 1
+def _check_planes(series: tifffile.TiffPageSeries, file: tifffile.TiffFile, planes: int, where: str) -> None:
+    """Raise DataError where a description leaves out pages, counts more than there are, or takes one twice."""
+    pages = len(file.pages)
+    several = len({page.parent for page in series.pages if page is not None}) > 1
+    if pages > 1 or several:
+        named = [page for page in series.pages if page is not None]
+        if len(named) < len(series.pages) or len(named) not in (1, planes):  # one alone begins a run of all voxels
+            raise DataError(f"{where}: its description has no plane for {planes - len(named)} slices; export it again")
+        if len({(page.parent.filehandle.path, page.index) for page in named}) < len(named):
+            raise DataError(f"{where}: its description takes a plane for two slices; export it again")
+    if pages != planes and not several and (pages > 1 or series.dataoffset is None):
+        raise DataError(f"{where}: claims {planes} slices, but holds {pages}; export it again")
 
 
 def _opened(path: Path, follows_references: bool) -> tifffile.TiffFile:
@@ -206,10 +230,15 @@ def as_meant(page: tifffile.TiffPage, data: np.ndarray, where: str, *, labels: b
     return np.asarray(data)
 
 
-def _run_start(file: tifffile.TiffFile, series: tifffile.TiffPageSeries) -> int | None:
-    """Where the voxels of a series begin, if they follow each other; several pages are then like the first."""
+def _run_start(file: tifffile.TiffFile, series: tifffile.TiffPageSeries, starts: Sequence[int]) -> int | None:
+    """Where the voxels of a series begin, if they follow each other; several pages are then like the first.
+
+    starts: of the voxels of each page, by its own tags; tifffile takes them for equally far apart.
+    """
     first = file.pages.first
     if series.dataoffset is None or len(first.shape) > 2 or first.bitspersample != 8 * np.dtype(first.dtype).itemsize:
+        return None
+    if any(start != starts[0] + index * first.nbytes for index, start in enumerate(starts)):
         return None
     alike = {(page.keyframe.compression, page.keyframe.photometric) for page in file.pages if page.keyframe}
     return int(series.dataoffset) if alike == {(1, first.photometric)} else None
@@ -220,6 +249,7 @@ def page_header(path: Path) -> tuple[tuple[int, ...], np.dtype[np.generic], int]
     check_not_truncated(path)
     with tifffile.TiffFile(path) as file:
         page = file.pages[0]
+        _refuse_meaning(page, str(path))
         _refuse_lies(page, str(path))
         return page.shape, np.dtype(page.dtype).newbyteorder("="), len(file.pages)
 
@@ -289,9 +319,13 @@ def _truncated(where: object, needed: int, size: int) -> DataError:
     return DataError(f"{where}: truncated: {size} bytes, but it needs {needed} or more; copy or export it again")
 
 
-def _check_pages(file: tifffile.TiffFile, where: str) -> list[int]:
-    """Raise DataError when pages differ, or hold voxels past the end of the file, or colours; gives their places."""
-    offsets = []
+def _check_pages(file: tifffile.TiffFile, where: str) -> tuple[list[int], list[int]]:
+    """Raise DataError when pages differ, or hold voxels past the end of the file, or colours.
+
+    Returns:
+        Where the directory of each page begins, and where its voxels do.
+    """
+    offsets, starts = [], []
     first = file.pages.first
     size = file.filehandle.size
     for index, page in enumerate(file.pages):
@@ -305,12 +339,23 @@ def _check_pages(file: tifffile.TiffFile, where: str) -> list[int]:
         )
         if end > size:
             raise _truncated(f"{where}, slice {index}", end, size)
+        _refuse_meaning(page, f"{where}, slice {index}")
         _refuse_lies(page, f"{where}, slice {index}")
         offsets.append(int(page.offset))
+        starts.append(int(page.dataoffsets[0]) if page.dataoffsets else 0)
     if first.axes not in ("YX", "ZYX") and (first.axes != "YXS" or first.shape[2] > 4):
         cure = _SECTIONS_CURE if first.axes == "SYX" else ""
         raise DataError(f"{where}: is a colour image of shape {first.shape}; {cure}{COLOUR_CURE}")
-    return offsets
+    return offsets, starts
+
+
+def _refuse_meaning(page: tifffile.TiffPage | tifffile.TiffFrame, where: str) -> None:
+    """Raise DataError for numbers that are no grey values, ids or colours of a table (TIFF 6.0, section 8)."""
+    first = page.keyframe
+    assert first is not None, "a page has a key frame, which may be itself"
+    if first.photometric not in _GREYS and not (first.photometric in _COLOURS and first.samplesperpixel > 1):
+        name = getattr(first.photometric, "name", first.photometric)
+        raise DataError(f"{where}: its photometric interpretation is {name}, no grey values; {COLOUR_CURE}")
 
 
 def _refuse_lies(page: tifffile.TiffPage | tifffile.TiffFrame, where: str) -> None:
@@ -327,10 +372,19 @@ def _only_series(file: tifffile.TiffFile, where: str) -> tifffile.TiffPageSeries
     """The stack as its metadata describe it; None when they describe single pages, which then are the stack."""
     _check_ome_counts(file, where)
     if _differ(file):
+        _check_names(file, None, where)
         return None
-    if len(file.series) != 1:
+    series = file.series[0] if file.series else None
+    _check_names(file, series if len(file.series) == 1 else None, where)
+    if file.is_ome and (series is None or len(file.series) > 1 or series.kind != "ome"):
+        raise DataError(
+            f"{where}: its OME metadata do not describe one stack of its pages: of several images, or planes that it "
+            "does not hold; export one image into one TIFF file"
+        )
+    if series is None or len(file.series) > 1:
+        if any(len(each) > 1 for each in file.series):
+            raise DataError(f"{where}: holds {len(file.series)} stacks; export each into a file of its own")
         return None
-    series = file.series[0]
     lengths = dict(zip(series.axes, series.shape, strict=True))
     if lengths.get("T", 1) > 1 and lengths.get("Z", 1) > 1:
         raise DataError(
@@ -341,6 +395,18 @@ def _only_series(file: tifffile.TiffFile, where: str) -> tifffile.TiffPageSeries
         cure = _SECTIONS_CURE if lengths.get("Z", 1) == 1 else ""
         raise DataError(f"{where}: has several channels; {cure}{COLOUR_CURE}")
     return series
+
+
+def _check_names(file: tifffile.TiffFile, series: tifffile.TiffPageSeries | None, where: str) -> None:
+    """Raise DataError where tifffile's description calls axes what no volume has, or does not fit the pages."""
+    described = {page.shaped_description for page in file.pages if isinstance(page, tifffile.TiffPage)} - {None}
+    for metadata in map(json.loads, sorted(map(str, described))):
+        if "axes" not in metadata:
+            continue
+        named = str(metadata["axes"]).upper()
+        known = (named.count("Y"), named.count("X"), len(named)) == (1, 1, len(metadata["shape"]))
+        if not known or not (named.rstrip("S").endswith("YX") or (series and series.kind == "shaped")):
+            raise DataError(f"{where}: its axes are called {named}; write it again with those of a volume, ZYX")
 
 
 def _differ(file: tifffile.TiffFile) -> bool:
@@ -363,15 +429,21 @@ def _check_ome_counts(file: tifffile.TiffFile, where: str) -> None:
     nodes = _ome_nodes(file.ome_metadata if file.is_ome else None, where)
     pages = _pages_of_all(file, nodes, where)
     for node in nodes:
-        if node.tag.endswith("}TiffData"):
-            claimed = max((int(value) for value in node.attrib.values() if value.isdecimal()), default=0)
-        elif node.tag.endswith("}Pixels"):
+        if _name(node) == "TiffData":
+            numbers = [int(value) for value in node.attrib.values() if re.fullmatch(r"-?\d+", value)]
+            claimed = -1 if min(numbers, default=0) < 0 else max(numbers, default=0)
+        elif _name(node) == "Pixels":
             samples = prod(file.pages.first.shape[2:])
-            claimed = prod(int(node.attrib.get(f"Size{axis}", 1)) for axis in "ZCT") // samples
+            counts = [int(node.attrib.get(f"Size{axis}", 1)) for axis in "ZCT"]
+            claimed = -1 if min(counts) < 1 else prod(counts) // samples
+            if not node.attrib.get("DimensionOrder", "").startswith("XY"):
+                raise DataError(f"{where}: its OME metadata name no order of dimensions; export it again")
         elif "Along" in node.tag:
             claimed = int(float(node.attrib.get("End", 0)) - float(node.attrib.get("Start", 0)))
         else:
             continue
+        if claimed < 0:
+            raise DataError(f"{where}: its OME metadata count a number of planes below zero; export it again")
         if claimed > pages:
             raise DataError(f"{where}: its OME metadata claim {claimed} planes, but it holds {pages}; export it again")
 
@@ -408,7 +480,9 @@ def _imagej_voxel_size_nm(file: tifffile.TiffFile) -> ZyxNm | None:
     lengths = [nanometres(str(metadata.get(f"{axis}unit", unit))) for axis in ("z", "y", "")]
     tags, spacing = file.pages.first.tags, metadata.get("spacing")
     known = [length for length in lengths if length is not None]
-    if len(known) < 3 or not isinstance(spacing, int | float) or "XResolution" not in tags or "YResolution" not in tags:
+    if len(known) < 3 or not isinstance(spacing, int | float) or isinstance(spacing, bool):
+        return None
+    if "XResolution" not in tags or "YResolution" not in tags:
         return None
     (x_pixels, x_units), (y_pixels, y_units) = tags["XResolution"].value, tags["YResolution"].value
     if not x_pixels or not y_pixels:
@@ -419,7 +493,7 @@ def _imagej_voxel_size_nm(file: tifffile.TiffFile) -> ZyxNm | None:
 
 def _ome_voxel_size_nm(xml: str) -> ZyxNm | None:
     """PhysicalSize of the first image; the unit is the micrometre where it is left out (OME model 2016-06)."""
-    pixels = next((node for node in _ome_nodes(xml, "") if node.tag.endswith("}Pixels")), None)
+    pixels = next((node for node in _ome_nodes(xml, "") if _name(node) == "Pixels"), None)
     if pixels is None or any(f"PhysicalSize{axis}" not in pixels.attrib for axis in "ZYX"):
         return None
     lengths = [nanometres(pixels.attrib.get(f"PhysicalSize{axis}Unit", "µm")) for axis in "ZYX"]
@@ -428,6 +502,11 @@ def _ome_voxel_size_nm(xml: str) -> ZyxNm | None:
         return None
     z, y, x = (float(pixels.attrib[f"PhysicalSize{axis}"]) * length for axis, length in zip("ZYX", known, strict=True))
     return z, y, x
+
+
+def _name(node: ElementTree.Element) -> str:
+    """Of an element, without its namespace."""
+    return node.tag.rpartition("}")[2]
 
 
 def _ome_nodes(xml: str | None, where: str) -> list[ElementTree.Element]:
