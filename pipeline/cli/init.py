@@ -15,10 +15,15 @@ from pipeline.cli.values import triple
 if TYPE_CHECKING:
     from pipeline.proposal.fingerprint import Fingerprint, Role
     from pipeline.proposal.propose import Wishes
+    from pipeline.proposal.speed import SpeedOf
 
 PANEL = "Studies"
 app = typer.Typer()
 Pair = tuple[str, str]
+GpuOption = Annotated[
+    str | None,
+    typer.Option("--gpu", metavar="KIND", help="For such a GPU, as a100, l40s, rtx3090; default: this machine"),
+]
 
 
 @app.command(rich_help_panel=PANEL, epilog="vemseg init raw labels --voxel-size-nm 50,8,8 --minutes 30 > study.yaml")
@@ -44,6 +49,7 @@ def init(
     labelled_slices: Annotated[
         str | None, typer.Option(help="Slices that are labelled, from 0, such as 0-4,7; for one stack")
     ] = None,
+    gpu: GpuOption = None,
     binary: Annotated[
         bool | None, typer.Option("--binary/--no-binary", help="A network a class, too; default: if there is time")
     ] = None,
@@ -62,9 +68,9 @@ def init(
     from pipeline.formats import rough_duration
     from pipeline.proposal.fingerprint import look_at
     from pipeline.proposal.propose import Wishes, propose
-    from pipeline.proposal.speed import measured
     from pipeline.proposal.written import written
 
+    speed_of, machine = _speeds(gpu)
     if len(stacks) % 2:
         raise InputError(f"init takes stacks and their labels in pairs: {stacks[-1]} has no labels beside it")
     labelled = _numbers(labelled_slices, "--labelled-slices") if labelled_slices else None
@@ -80,6 +86,7 @@ def init(
     wishes = Wishes(
         minutes=minutes,
         cores=cores(),
+        machine=machine,
         voxel_size_nm=triple(voxel_size_nm, "--voxel-size-nm", float) if voxel_size_nm else None,
         classes=_classes(classes or []),
         ignore_ids=tuple(_numbers(ignore, "--ignore")) if ignore else (),
@@ -88,7 +95,7 @@ def init(
     )
     if interactive:
         wishes = _asked(looks, wishes)
-    proposal = propose(looks, wishes, lambda load: measured(load, _note))
+    proposal = propose(looks, wishes, speed_of)
     text = written(proposal, shlex.join(["vemseg", *sys.argv[1:]]))
     parse_config(text, "the proposal")
     print(text, end="")
@@ -97,30 +104,55 @@ def init(
     _note(f"a study of about {rough_duration(60 * proposal.minutes)}; vemseg run study -p config=... -p run=runs/first")
 
 
-@app.command(rich_help_panel=PANEL, epilog="vemseg estimate study.yaml --price 0.5")
+@app.command(rich_help_panel=PANEL, epilog="vemseg estimate study.yaml --gpu a100 --price 0.5")
 def estimate(
     config: Annotated[str, typer.Argument(metavar="FILE", help="Configuration of the study", show_default=False)],
+    gpu: GpuOption = None,
+    gpus: Annotated[int, typer.Option(help="So many of them at once", min=1)] = 1,
     price: Annotated[float | None, typer.Option(help="Of an hour of a pod, in any currency", min=0)] = None,
 ) -> None:
-    """Say how long a study takes on this machine and how much it needs, step by step, after a short measurement."""
+    """Say how long a study takes and how much it needs, step by step: here, after a short measurement, or on GPUs."""
     from rich.console import Console
     from rich.table import Table
 
     from pipeline.argo.local import cores
-    from pipeline.formats import duration
+    from pipeline.formats import duration, rough_duration
+    from pipeline.proposal.cards import COMPILING_S
     from pipeline.proposal.estimate import estimate as estimated
-    from pipeline.proposal.speed import measured
     from pipeline.run.check import check
 
+    speed_of, machine = _speeds(gpu)
     checked = check(config, whole=False)
-    found = estimated(checked.config, checked.decision, checked.geometries, cores(), lambda load: measured(load, _note))
+    found = estimated(
+        checked.config,
+        checked.decision,
+        checked.geometries,
+        cores(),
+        speed_of,
+        at_once=gpus if gpu else None,
+        compiling_s=COMPILING_S if gpu else 0.0,
+    )
     table = Table("step", "pods", "time of each", "memory, GB")
     for step in found.steps:
         table.add_row(step.name, str(step.pods), duration(step.seconds), f"{step.memory_gb:.1f}")
     Console().print(table)
-    print(f"on this machine about {duration(found.seconds)}; {found.pod_hours:.2f} hours of pods with its speed")
+    where = f"on {machine}" if machine else "on this machine"
+    several = f", {gpus} at once" if gpus > 1 else ""
+    print(f"{where}{several}: about {rough_duration(found.seconds)}; {found.pod_hours:.2f} hours of pods")
     cost = "" if price is None else f"; {price * found.pod_hours:.2f} to pay"
     print(f"storage about {found.storage_gb:.2g} GB{cost}")
+
+
+def _speeds(gpu: str | None) -> tuple[SpeedOf, str]:
+    """How fast networks are, and on what; empty for this machine."""
+    from pipeline.proposal.cards import card
+    from pipeline.proposal.speed import measured
+
+    if gpu is None:
+        return lambda load: measured(load, _note), ""
+    found = card(gpu)
+    _note(f"GPU {found.name}: reckoned by a tenth of the peak that its maker states, about; not measured on one")
+    return found.rate.speed, f"a GPU {found.name}"
 
 
 def _note(text: str) -> None:

@@ -11,7 +11,7 @@ from pipeline.nn.plan import NetworkPlan
 from pipeline.proposal.costs import START_S, boosting_s, drawing_s, judged_voxels
 from pipeline.proposal.speed import Load, SpeedOf
 from pipeline.run.decide import Decision
-from pipeline.volume.geometry import Geometry
+from pipeline.volume.geometry import Geometry, zyx
 from pipeline.volume.split import PART_IDS
 
 INGESTED_VOXELS_PER_S = 5e6
@@ -49,7 +49,14 @@ class Estimate:
 
 
 def estimate(
-    config: Config, decision: Decision, geometries: Mapping[str, Geometry], cores: int, speed_of: SpeedOf
+    config: Config,
+    decision: Decision,
+    geometries: Mapping[str, Geometry],
+    cores: int,
+    speed_of: SpeedOf,
+    *,
+    at_once: int | None = None,
+    compiling_s: float = 0.0,
 ) -> Estimate:
     """Estimate a study.
 
@@ -57,13 +64,17 @@ def estimate(
         config, decision, geometries: what is to be done.
         cores: of this machine.
         speed_of: how fast it trains and predicts.
+        at_once: so many trainings or predictions; None: as many as `vemseg run` starts on such a machine.
+        compiling_s: of a network, before it is trained.
     """
     targets, training, inference = config.targets, config.training, config.inference
-    jobs = min(cores, len(targets) + bool(decision.boosting))
+    jobs = at_once or min(cores, len(targets) + bool(decision.boosting))
     network = decision.networks[targets[0]]
     size_nm = next(iter(geometries.values())).voxel_size_nm
+    largest = zyx([max(geometry.shape_zyx[axis] for geometry in geometries.values()) for axis in range(3)], "volume")
+    threads = max(1, cores // jobs)
     speed = speed_of(
-        Load(network, decision.patch_zyx, training.batch_size, size_nm, decision.block_zyx, max(1, cores // jobs))
+        Load(network, decision.patch_zyx, training.batch_size, size_nm, decision.block_zyx, largest, threads)
     )
     voxels = {
         part: sum(block.voxels for parts in decision.parts.values() for block in parts.of(part)) for part in PART_IDS
@@ -78,7 +89,10 @@ def estimate(
     for target in targets:
         count = training.steps if target == MULTILABEL else training.binary_steps or training.steps
         learning = Step(
-            f"training {target}", 1, START_S + count * speed.step_s + judged_s, _training_gb(network, decision, config)
+            f"training {target}",
+            1,
+            START_S + compiling_s + count * speed.step_s + judged_s,
+            _training_gb(network, decision, config),
         )
         predicting = Step(f"predicting {target}", decision.infer_workers, START_S + predicting_s, block_gb)
         steps += [learning, predicting]

@@ -19,7 +19,7 @@ from pipeline.proposal.classes import ProposedClasses, propose_classes, unlabell
 from pipeline.proposal.costs import START_S, boosting_s, drawing_s, judged_voxels
 from pipeline.proposal.fingerprint import Fingerprint
 from pipeline.proposal.parts import ProposedParts, propose_parts
-from pipeline.proposal.speed import Load, Speed, SpeedOf
+from pipeline.proposal.speed import Load, Rate, Speed, SpeedOf
 from pipeline.volume.geometry import Zyx, ZyxNm, doubts_of_size, zyx
 from pipeline.volume.greyvalues import compare
 from pipeline.volume.split import Part, Region
@@ -42,6 +42,8 @@ FOR_LITTLE_ROOM = 3
 """So many of the last ones are too small to learn much: taken where guard bands leave no room for another."""
 ENOUGH_STEPS, LEAST_STEPS, MOST_STEPS = 600, 100, 6000
 """A smaller network that learns so long is better than a larger one that does not; none is trained for less or more."""
+COMMON_RATE = 5e10
+"""Floating-point operations a second of a core, about: with which network to begin to measure."""
 MOST_LOST = 0.35
 """Of the voxels, to guard bands."""
 BINARY_STEPS_SHARE = 0.3
@@ -60,6 +62,8 @@ class Wishes:
 
     minutes: float = 30.0
     cores: int = 1
+    machine: str = ""
+    """What it is to run on, in words; empty: this machine's cores."""
     voxel_size_nm: ZyxNm | None = None
     classes: Mapping[str, Sequence[int]] | None = None
     ignore_ids: tuple[int, ...] = ()
@@ -237,18 +241,19 @@ def _choose(
             "there is too little to cut train, validation and test parts with guard bands from, in all of which there "
             "are labels; give another labelled stack (--test RAW LABELS), or larger ones"
         )
-    # One is measured, the others follow from their work; the one that is taken is measured, too.
-    reference = fitting[len(fitting) // 2].load
-    known = speed_of(reference)
-    for fit in fitting[:-1]:
-        share = _work(fit.load) / _work(reference)
-        expected = Speed(known.step_s * share, known.predicted_voxels_per_s / share * _voxels(fit.load, reference))
-        if _timed(stacks, classes, fit, wishes, expected).training["steps"] < ENOUGH_STEPS:
-            continue
-        chosen = _timed(stacks, classes, fit, wishes, speed_of(fit.load))
-        if chosen.training["steps"] >= ENOUGH_STEPS / 2:
+    # The one that is taken is measured; what the others would take follows from it. Mostly the first guess stays.
+    measured: dict[int, Speed] = {}
+    rate = Rate(*(2 * [COMMON_RATE * wishes.cores]))
+    while True:
+        for index, fit in enumerate(fitting):
+            is_last, speed = index == len(fitting) - 1, measured.get(index) or rate.speed(fit.load)
+            chosen = _timed(stacks, classes, fit, wishes, speed)
+            if is_last or chosen.training["steps"] >= (ENOUGH_STEPS / 2 if index in measured else ENOUGH_STEPS):
+                break
+        if index in measured:
             return chosen
-    return _timed(stacks, classes, fitting[-1], wishes, speed_of(fitting[-1].load))
+        measured[index] = speed_of(fit.load)
+        rate = Rate.of(measured[index], fit.load)
 
 
 @dataclass(frozen=True)
@@ -274,28 +279,12 @@ def _fitting(stacks: Sequence[Fingerprint], classes: ProposedClasses, size_nm: Z
         parts = cut[guard]
         if parts is None:
             continue
-        load = Load(network, patch, batch, size_nm, _block(stacks, network), wishes.cores)
+        load = Load(network, patch, batch, size_nm, _block(stacks, network), _largest(stacks), wishes.cores)
         last = _Fit(load, parts, guard)
         if parts.kept >= 1 - MOST_LOST:
             yield last
     if last is not None and last.parts.kept < 1 - MOST_LOST:
         yield last
-
-
-def _work(load: Load) -> float:
-    """Of a training step, in multiplications of its convolutions, about."""
-    total, stride = 0.0, 1.0
-    for level in load.network.levels:
-        kernels = sum(float(np.prod(kernel)) for kernel in level.kernels_zyx)
-        total += 2 * kernels * level.features**2 / stride
-        stride *= float(np.prod(level.pool_zyx))
-    return total * load.batch_size * float(np.prod(load.patch_zyx))
-
-
-def _voxels(load: Load, reference: Load) -> float:
-    """How many times as many voxels a step has."""
-    counts = [each.batch_size * float(np.prod(each.patch_zyx)) for each in (load, reference)]
-    return counts[0] / counts[1]
 
 
 def _network(
@@ -325,9 +314,12 @@ def _is_flat(size_nm: ZyxNm, depth: int) -> bool:
 
 def _block(stacks: Sequence[Fingerprint], network: NetworkPlan) -> Zyx:
     """What is predicted at once: small enough for 4 GB, whatever the network."""
-    largest = [max(stack.shape_zyx[axis] for stack in stacks) for axis in range(3)]
     wanted = (1, 512, 512) if network.stride_zyx[0] == 1 and receptive_radius(network)[0] == 0 else (16, 256, 256)
-    return zyx([min(pair) for pair in zip(wanted, largest, strict=True)], "block")
+    return zyx([min(pair) for pair in zip(wanted, _largest(stacks), strict=True)], "block")
+
+
+def _largest(stacks: Sequence[Fingerprint]) -> Zyx:
+    return zyx([max(stack.shape_zyx[axis] for stack in stacks) for axis in range(3)], "volume")
 
 
 def _timed(
@@ -467,6 +459,7 @@ def _reasons(
     sizes = ", ".join(f"{stack.name} {sides(stack.shape_zyx, by='x')} {stack.dtype}" for stack in stacks)
     shares = ", ".join(f"{each.name} {100 * each.share:.2g} %" for each in classes.members)
     steps, minutes = chosen.training["steps"], f"about {rough_duration(60 * chosen.minutes)} in all"
+    machine = wishes.machine or f"{wishes.cores} cores"
     limit = " (more would gain little)" if steps == MOST_STEPS else ""
     return {
         "data": f"{sizes}; voxels of {_nm(size_nm)} (z, y, x)",
@@ -481,7 +474,7 @@ def _reasons(
             if chosen.flat
             else f"it sees {', '.join(map(str, chosen.guard_zyx))} voxels (z, y, x) at once"
         ),
-        "training": f"{steps} steps of about {chosen.step_s:.2g} s on {wishes.cores} cores: {minutes}{limit}",
+        "training": f"{steps} steps of about {chosen.step_s:.2g} s on {machine}: {minutes}{limit}",
         "inference": "a block with what the network sees around it fits into 4 GB"
         + ("; each voxel is predicted from four mirror images, for which there is time" * chosen.mirrored),
     }

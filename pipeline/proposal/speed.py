@@ -1,4 +1,4 @@
-"""How fast this machine trains and predicts with a network: measured once, and kept."""
+"""How fast a machine trains and predicts with a network: this one, measured once and kept, or one of a known rate."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pipeline.nn.operations import predicting_operations, training_operations
 from pipeline.nn.plan import NetworkPlan
 from pipeline.run.machine import description
-from pipeline.volume.geometry import Zyx, ZyxNm
+from pipeline.volume.geometry import Block, Zyx, ZyxNm, zyx
 
 LEAST_S = 3.0
 """That a measurement takes, once it is warm."""
@@ -41,7 +42,47 @@ class Load:
     batch_size: int
     voxel_size_nm: ZyxNm
     block_zyx: Zyx
+    volume_zyx: Zyx
+    """That the blocks lie in: what a block sees around itself is computed with it."""
     threads: int
+
+    @property
+    def middle_block(self) -> Block:
+        """A block in the middle of the volume."""
+        sides = zip(self.block_zyx, self.volume_zyx, strict=True)
+        start = zyx([(-(-whole // side) // 2) * side for side, whole in sides], "start")
+        ends = zip(start, self.block_zyx, self.volume_zyx, strict=True)
+        return Block(start, zyx([min(begin + side, whole) for begin, side, whole in ends], "stop"))
+
+    @property
+    def training_operations(self) -> float:
+        """Of a training step."""
+        return training_operations(self.network, self.patch_zyx, self.batch_size)
+
+    @property
+    def operations_a_predicted_voxel(self) -> float:
+        """With what the network sees around a block."""
+        block = self.middle_block
+        return predicting_operations(self.network, block, self.volume_zyx) / block.voxels
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Floating-point operations a second that a machine reaches with networks of this kind."""
+
+    training: float
+    predicting: float
+
+    @classmethod
+    def of(cls, speed: Speed, load: Load) -> Rate:
+        """What a measured speed comes to."""
+        return cls(
+            load.training_operations / speed.step_s, speed.predicted_voxels_per_s * load.operations_a_predicted_voxel
+        )
+
+    def speed(self, load: Load) -> Speed:
+        """Of a load at this rate."""
+        return Speed(load.training_operations / self.training, self.predicting / load.operations_a_predicted_voxel)
 
 
 SpeedOf = Callable[[Load], Speed]
@@ -70,7 +111,8 @@ def _kept_in() -> Path:
 def _digest(load: Load) -> str:
     machine = {key: value for key, value in description().items() if key not in ("host", "python")}
     facts: list[Any] = [machine, load.network.to_json(), load.patch_zyx, load.batch_size, load.voxel_size_nm]
-    return hashlib.sha256(json.dumps([*facts, load.block_zyx, load.threads], sort_keys=True).encode()).hexdigest()[:24]
+    facts += [load.block_zyx, load.volume_zyx, load.threads]
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _measure(load: Load) -> tuple[Speed, bool]:
@@ -124,14 +166,13 @@ def _predicted_voxels_per_s(load: Load, device: Any) -> float:
 
     from pipeline.nn.blockwise import BlockPredictor, Normalisation
     from pipeline.nn.unet import UNet
-    from pipeline.volume.geometry import Block
 
     predictor = BlockPredictor(UNet(load.network).eval(), Normalisation(128.0, 64.0), device=device)
-    core = Block.of_shape(load.block_zyx)
-    voxels = np.zeros(load.block_zyx, np.uint8)
+    core = load.middle_block
 
     def predict() -> None:
-        predictor.logits(predictor.read(lambda block: voxels[block.slices], core, load.block_zyx)).cpu()
+        read = predictor.read(lambda block: np.zeros(block.shape_zyx, np.uint8), core, load.volume_zyx)
+        predictor.logits(read).cpu()
 
     predict()
     begun = time.perf_counter()

@@ -80,6 +80,21 @@ def test_a_stack_that_is_only_tested_does_not_make_the_patch_smaller(thin: tuple
     assert f"it sees {', '.join(map(str, decided.receptive_field_zyx))} voxels" in proposal.why["network"]
 
 
+@pytest.mark.parametrize("faster", [0.02, 0.3, 1.0, 3.0, 50.0])
+def test_no_network_is_measured_twice_and_few_are(faster: float) -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def speed_of(load: Load) -> Speed:
+        asked.append(tuple(level.features for level in load.network.levels))
+        known = laptop(load)
+        return Speed(known.step_s / faster, known.predicted_voxels_per_s * faster)
+
+    propose([two_classes((20, 200, 200))], Wishes(), speed_of)
+    assert len(set(asked)) == len(asked) <= 3
+    if faster == 1:
+        assert len(asked) == 1
+
+
 def test_sections_far_apart_are_looked_at_one_by_one() -> None:
     flat = study(propose([two_classes((20, 300, 300), voxel_size_nm=(50.0, 5.0, 5.0))], Wishes(), laptop))
     assert flat["network"]["z_context_slices"] == 0  # type: ignore[index]
