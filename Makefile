@@ -46,7 +46,8 @@ test: $(READY)  ## Run all tests but those that need a cluster
 
 trust: $(READY)  ## Kill, damage, starve and attack it as often as is promised, and print a table of what came of it
 	VEMSEG_TRUST=full $(BIN)/python -m pytest --numprocesses $(JOBS) --maxschedchunk 1 tests/trust \
-	  tests/webapp/test_webapp_hostile.py tests/webapp/test_webapp_trust.py tests/webapp/test_webapp_records.py
+	  tests/webapp/test_webapp_hostile.py tests/webapp/test_webapp_trust.py tests/webapp/test_webapp_records.py \
+	  tests/volume/test_volume_door_taken_in.py
 
 fuzz: $(READY)  ## Give every reader of a format 20,000 damaged files (FUZZ_INPUTS)
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-20000} $(BIN)/python -m pytest -q -s tests/volume/test_volume_fuzz.py

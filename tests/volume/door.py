@@ -1134,12 +1134,17 @@ def n5(
     path: str = "v/s0",
     group: dict[str, Any] | None = None,
     compression: str = "gzip",
+    chunk: int = 16,
     **attributes: Any,
 ) -> Write:
     """By tensorstore; the location is that of the container."""
 
     def make(folder: Path) -> str:
-        metadata = {"dimensions": data.shape[::-1], "blockSize": [16, 16, 4][: data.ndim], "dataType": str(data.dtype)}
+        metadata = {
+            "dimensions": data.shape[::-1],
+            "blockSize": [chunk, 16, 4][: data.ndim],
+            "dataType": str(data.dtype),
+        }
         store = {"driver": "file", "path": str(folder / "a.n5" / path)}
         spec = {"driver": "n5", "kvstore": store, "metadata": {**metadata, "compression": {"type": compression}}}
         tensorstore.open(spec, create=True).result().write(data.T).result()
@@ -1210,6 +1215,11 @@ def precomputed(
     return make
 
 
+def below_s0(write: Write, inner: str = "") -> Write:
+    """The folder of a dataset or of its group, and not the container."""
+    return lambda folder: f"{write(folder)}/v{inner}"
+
+
 holds("precomputed", A, precomputed(), SIZE_NM)
 holds("precomputed, moved", A, precomputed(offset=(100, 200, 300)), SIZE_NM)
 holds("precomputed, sharded", A, precomputed(sharded=True), SIZE_NM)
@@ -1222,6 +1232,9 @@ holds(
     SIZE_NM,
     labels=True,
 )
+holds("precomputed in a zip", A, as_zip("a.zip", precomputed()), SIZE_NM)
+holds("N5 in a zip, its group", A, as_zip("a.zip", below_s0(n5(group={"pixelResolution": pixel}))), SIZE_NM)
+holds("N5 in a zip, one row of chunks", A, as_zip("a.zip", below_s0(n5(chunk=64), "/s0")))
 holds("precomputed, by its key", A, at("4_5_10", precomputed()), SIZE_NM)
 refused("precomputed, another key", "it has 4_5_10", at("8_10_10", precomputed()))
 

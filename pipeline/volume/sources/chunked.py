@@ -26,7 +26,7 @@ from pipeline.volume.sources.base import (
 from pipeline.volume.sources.policy import Limits, refuse_large
 from pipeline.volume.sources.registry import register
 
-_FINEST = "s0"
+FINEST = "s0"
 _MOST_METADATA_BYTES = 2**22
 # For whomever: tensorstore ends the process where it cannot allocate what a header claims.
 _MOST_CHUNK_BYTES = 2**31
@@ -75,6 +75,11 @@ def _metadata(file: Path, where: str) -> dict[str, Any]:
     return content
 
 
+def is_n5_dataset(folder: Path) -> bool:
+    """Whether there are attributes of an N5 dataset, and not of a group of them."""
+    return "dimensions" in _metadata(folder / "attributes.json", folder.name)
+
+
 def _folder(location: Location) -> Path | None:
     if location.path is None:
         return None
@@ -95,7 +100,7 @@ class N5Source(_Chunked):
             group: dict[str, Any] = {}
             attributes = _metadata(folder / "attributes.json", self.location)
             if "dimensions" not in attributes:
-                group, folder = attributes, folder / _FINEST
+                group, folder = attributes, folder / FINEST
                 attributes = _metadata(folder / "attributes.json", self.location)
             elif location.inner or opening.policy.follows_references:
                 group = _metadata(folder.parent / "attributes.json", self.location)

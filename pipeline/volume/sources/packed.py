@@ -21,6 +21,7 @@ from pipeline.formats import file_size
 from pipeline.volume.geometry import Block
 from pipeline.volume.objects import storage_errors
 from pipeline.volume.sources.base import Format, Location, Opening, Source
+from pipeline.volume.sources.chunked import FINEST, is_n5_dataset
 from pipeline.volume.sources.folder import JPEG
 from pipeline.volume.sources.policy import STRANGER, Limits, Policy
 from pipeline.volume.sources.registry import open_source, register, suffixes
@@ -96,7 +97,7 @@ def only_volume(root: Path, where: str) -> str:
     entries = [e for e in sorted(root.iterdir()) if e.name not in _CLUTTER and not e.name.startswith("._")]
     endings = (*suffixes(), ".png", *JPEG)
     readable = [entry for entry in entries if entry.is_dir() or entry.name.lower().endswith(endings)]
-    if len(readable) == 1 and readable[0].is_dir() and not any((root / mark).exists() for mark in MARKS):
+    if len(readable) == 1 and readable[0].is_dir() and not _is_volume(root):
         return only_volume(readable[0], where)
     if len(readable) == 1 and readable[0].name.lower().endswith(suffixes()):
         return str(readable[0])
@@ -105,6 +106,13 @@ def only_volume(root: Path, where: str) -> str:
         names = ", ".join(entry.name for entry in entries) or "nothing"
         raise DataError(f"{where}: holds {names}; name one part, as in {where}:/{names.split(',')[0]}")
     return str(root)
+
+
+def _is_volume(folder: Path) -> bool:
+    """Whether a folder is itself what is read, though there is but one folder in it: chunks, or the finest level."""
+    if any((folder / mark).is_file() for mark in (*MARKS, "info")):
+        return True
+    return is_n5_dataset(folder) or is_n5_dataset(folder / FINEST)
 
 
 def extract(archive: Path, folder: Path, policy: Policy = STRANGER, room_bytes: int | None = None) -> None:
