@@ -40,6 +40,8 @@ def serving(folder: Path) -> Iterator[PublicPlace]:
     place = PublicPlace(folder)
 
     class Handler(BaseHTTPRequestHandler):
+        wbufsize = -1  # head and body in one packet
+
         def do_GET(self) -> None:
             answer(self, place)
 

@@ -17,8 +17,10 @@ from pipeline.run.intake import is_planned_with, read_config, read_kernels, stac
 from pipeline.run.layout import Run
 from pipeline.run.plan import RunPlan
 from pipeline.volume.split import PART_IDS
+from pipeline.volume.stores import remembering
 
 
+@remembering()
 def plan(
     config_location: str,
     run_url: str,

@@ -24,13 +24,14 @@ from pipeline.volume.geometry import Geometry, ZyxNm
 from pipeline.volume.greyvalues import GreyMap, GreyValues, compared_with, grey_map
 from pipeline.volume.resampling import resampled_geometry
 from pipeline.volume.sources import TRUSTED, Policy
-from pipeline.volume.stores import Store
+from pipeline.volume.stores import Store, remembering
 from pipeline.volume.treatments import CURES, Treatment
 
 # Beyond this ratio, things have another size in voxels than the network has learnt.
 VOXEL_SIZE_TOLERANCE = 1.25
 
 
+@remembering()
 def prepare(
     model_url: str,
     volume: str,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter
 
 from pipeline.errors import ConfigError
-from pipeline.volume.geometry import Block
+from pipeline.volume.geometry import Block, Zyx, zyx
 from pipeline.volume.intensity import IntensityHistogram
 from pipeline.volume.sources.base import Source
 from pipeline.volume.streaming import ImageView, pieces
@@ -39,6 +40,8 @@ REVERSED_BY = 0.01
 SAMPLED_VOXELS = 2**23
 """A volume of no more is looked at as a whole."""
 _SLICES, _FEWEST_SLICES, _SLICE_BYTES, _WINDOWS, _WINDOW, _SMALLEST_WINDOW = 32, 8, 2**29, 128, 256, 32
+_CHUNK_WINDOW = 64
+"""Sides of a window of chunks that are smaller than that: as many of them as it takes to see a texture."""
 _PLASTIC = 1.32471795724474602596
 """Multiples of its first two inverse powers spread evenly over a square."""
 
@@ -278,10 +281,28 @@ def _sample(image: Source) -> Iterator[NDArray[Any]]:
     slices = sorted({(2 * index + 1) * depth // (2 * count) for index in range(count)})
     rows, columns = min(height, _WINDOW), min(width, _WINDOW)
     each = -(-_WINDOWS // len(slices))
+    seen: set[Block] = set()
     for number, z in enumerate(slices):
         plane = image.read(z, z + 1) if image.slices_at_once else None
         for index in range(number * each, (number + 1) * each):
             y = int((height - rows + 1) * ((index + 0.5) / _PLASTIC % 1))
             x = int((width - columns + 1) * ((index + 0.5) / _PLASTIC**2 % 1))
+            if plane is not None:
+                yield plane[:, y : y + rows, x : x + columns]
+                continue
             window = Block((z, y, x), (z + 1, y + rows, x + columns))
-            yield image.read_block(window) if plane is None else plane[:, y : y + rows, x : x + columns]
+            if image.fetched_zyx is not None:
+                window = _chunk_around(image, window.start_zyx, image.fetched_zyx)
+            if window not in seen:
+                seen.add(window)
+                yield image.read_block(window)
+
+
+def _chunk_around(image: Source, voxel_zyx: Zyx, chunk_zyx: Zyx) -> Block:
+    """Of what is decoded at once with a voxel as many voxels as a window has, at most."""
+    sides = [min(_WINDOW, chunk * -(-_CHUNK_WINDOW // chunk)) for chunk in chunk_zyx[1:]]
+    wanted = (min(chunk_zyx[0], max(1, _WINDOW**2 // prod(sides))), *sides)
+    found = zip(voxel_zyx, image.origin_zyx, chunk_zyx, strict=True)
+    starts = zyx([max(0, (voxel + origin) // chunk * chunk - origin) for voxel, origin, chunk in found], "start")
+    ends = zip(starts, wanted, image.shape_zyx, strict=True)
+    return Block(starts, zyx([min(start + side, length) for start, side, length in ends], "stop"))

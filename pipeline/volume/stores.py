@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -211,6 +212,37 @@ class Store:
     @cached_property
     def _remote(self) -> Client:
         return remote_client(self.url)
+
+
+REMEMBERED_BYTES = 2**28
+"""As they are stored, of one place."""
+_REMEMBERED: ContextVar[dict[str, ZarrStore] | None] = ContextVar("remembered", default=None)
+
+
+@contextmanager
+def remembering() -> Iterator[None]:
+    """What is read meanwhile of inputs in remote places is kept, the latest `REMEMBERED_BYTES` of each.
+
+    A volume is looked at before it is taken in, and chunks at the borders of shards are needed several times.
+    """
+    token = _REMEMBERED.set({})
+    try:
+        yield
+    finally:
+        _REMEMBERED.reset(token)
+
+
+def remembered(place: Store) -> ZarrStore:
+    """A place as a zarr store to read an input from, which must not change within `remembering`."""
+    known, store = _REMEMBERED.get(), place.zarr()
+    if known is None or place.local_path() is not None:
+        return store
+    if place.url not in known:
+        from zarr.experimental.cache_store import CacheStore  # zarr is slow to import
+        from zarr.storage import MemoryStore
+
+        known[place.url] = CacheStore(store, cache_store=MemoryStore(), max_size=REMEMBERED_BYTES)
+    return known[place.url]
 
 
 @contextmanager

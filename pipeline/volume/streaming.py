@@ -24,6 +24,7 @@ class ImageView(Source):
         self.location, self.voxel_size_nm = source.location, source.voxel_size_nm
         self.voxel_size_note = source.voxel_size_note
         self.slices_at_once, self.axes_found = source.slices_at_once, source.axes_found
+        self.fetched_zyx = source.fetched_zyx
         z, y, x = source.origin_zyx
         self.origin_zyx = (z + start, y, x)
         self.shape_zyx = (stop - start, *source.shape_zyx[1:])

@@ -16,11 +16,13 @@ from pipeline.run.layout import Run
 from pipeline.run.plan import RunPlan
 from pipeline.volume.geometry import ZyxNm
 from pipeline.volume.sources import TRUSTED, Policy
+from pipeline.volume.stores import remembering
 
 # A run tells classes apart; this one has nobody to tell them.
 _NO_CLASSES = Classes(exclusive=False, members=(ClassSettings(name="anything", color="#808080"),))
 
 
+@remembering()
 def prepare(
     volume: str,
     run_url: str,

@@ -82,6 +82,7 @@ class Source(ABC):
     slices_at_once: how many whole slices are decoded to read any block; 0 where a block costs its own voxels.
     slice_numbers: of slices in files of their own, as their names have them; else empty.
     chunk_bytes: what is decoded at once to read any voxel, where that is not a slice.
+    fetched_zyx: chunk of the whole volume that is fetched at once to read any voxel of a remote one; None for files.
     stored_bytes, densest: bytes of the files, and of voxels that one of them can be at most; None where unknown, or
     where each slice was looked at.
     """
@@ -96,6 +97,7 @@ class Source(ABC):
     slices_at_once: int = 0
     slice_numbers: tuple[Decimal, ...] = ()
     chunk_bytes: int = 0
+    fetched_zyx: Zyx | None = None
     stored_bytes: int | None = None
     densest: float = inf
 
@@ -136,6 +138,7 @@ class Box(Source):
         self._source, self.origin_zyx = source, block.start_zyx
         self.location, self.shape_zyx, self.dtype = location, block.shape_zyx, source.dtype
         self.axes_found, self.chunk_bytes = source.axes_found, source.chunk_bytes
+        self.fetched_zyx = source.fetched_zyx
         self.voxel_size_nm, self.voxel_size_note = source.voxel_size_nm, source.voxel_size_note
         self.slices_at_once = source.slices_at_once
         self.slice_numbers = source.slice_numbers[block.slices[0]]

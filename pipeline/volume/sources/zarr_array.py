@@ -25,7 +25,7 @@ from pipeline.volume.sources.base import (
 )
 from pipeline.volume.sources.multiscales import Level, images_below, level_of
 from pipeline.volume.sources.registry import register
-from pipeline.volume.stores import Store
+from pipeline.volume.stores import Store, remembered
 
 if TYPE_CHECKING:
     import zarr
@@ -56,7 +56,9 @@ class ZarrSource(Format):
             self.axes_found = listed(names)
             self._dimensions = volume_dimensions(self._array.shape, self.location, names)
             self.shape_zyx = shape_of(self._array.shape, self._dimensions)
-            self.slices_at_once = slices_per_chunk(shape_of(self._array.chunks, self._dimensions), self.shape_zyx)
+            chunk_zyx = shape_of(self._array.chunks, self._dimensions)
+            self.fetched_zyx = chunk_zyx if location.path is None else None
+            self.slices_at_once = slices_per_chunk(chunk_zyx, self.shape_zyx)
             self.chunk_bytes = prod(self._array.chunks) * self.dtype.itemsize
             self.densest = opening.policy.limits.sparse_ratio
             if location.path is not None and not isinf(self.densest):
@@ -120,7 +122,7 @@ def _opened(place: Store, where: str) -> Any:
     import zarr
 
     try:
-        return zarr.open(place.zarr(), mode="r")
+        return zarr.open(remembered(place), mode="r")
     except Exception as error:
         if codec := re.search(r"(?:[Uu]nknown codec|codec not available)\W+([\w.-]+)", str(error)):
             raise DataError(
