@@ -233,4 +233,9 @@ def classes_of_target(classes: Classes, target: str) -> list[tuple[int, str, str
         values = range(1, len(members) + 1) if classes.exclusive else (1 << k | 1 for k in range(1, 32))
         return [(value, member.name, member.color) for value, member in zip(values, members, strict=False)]
     member = members[classes.names.index(target)]
-    return [(1, member.name, member.color), (2, "rest", REST_COLOR)]
+    return [(1, member.name, member.color), (2, rest_of(member.name), REST_COLOR)]
+
+
+def rest_of(name: str) -> str:
+    """What everything else is called, beside one class: another name than the class's own."""
+    return "others" if name == "rest" else "rest"

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.model import MULTILABEL
 from pipeline.errors import DataError
-from pipeline.run.layout import REST_COLOR, Run, class_map
+from pipeline.run.layout import REST_COLOR, Run, class_map, rest_of
 from pipeline.run.plan import CapturePlan
 from pipeline.scoring.confusion import one_vs_rest_ids
 
@@ -27,13 +27,10 @@ class View:
     target: str
     classes: tuple[str, ...]
     colors: tuple[str, ...]
+    sought: tuple[str, ...]
+    """The classes that it asks for: of one against the rest, the one."""
     truth_ids: Callable[[Ids], Ids]
     predicted_ids: Callable[[Ids], Ids]
-
-    @property
-    def sought(self) -> tuple[str, ...]:
-        """The classes that it asks for: of one against the rest, the one."""
-        return self.classes[:1] if self.classes[1:] == ("rest",) else self.classes
 
 
 def views(run: Run) -> list[View]:
@@ -69,7 +66,7 @@ def _views(run: Run, target: str) -> list[View]:
     classes = class_map(run.config)
     exclusive = classes.exclusive
     if target == MULTILABEL and exclusive:
-        return [View(target, target, classes.names, classes.colors, _same, _same)]
+        return [View(target, target, classes.names, classes.colors, classes.names, _same, _same)]
     if target != MULTILABEL:
         return [_one_vs_rest(target, target, classes.names.index(target) + 1, classes.colors, exclusive, bits=False)]
     return [
@@ -88,7 +85,13 @@ def _one_vs_rest(name: str, target: str, class_id: int, colors: Sequence[str], e
     label = name.removeprefix(f"{MULTILABEL}_")
     colors_of_two = (colors[class_id - 1], REST_COLOR)
     return View(
-        name, target, (label, "rest"), colors_of_two, of_ids if exclusive else of_bits, of_bits if bits else _same
+        name=name,
+        target=target,
+        classes=(label, rest_of(label)),
+        colors=colors_of_two,
+        sought=(label,),
+        truth_ids=of_ids if exclusive else of_bits,
+        predicted_ids=of_bits if bits else _same,
     )
 
 

@@ -141,7 +141,7 @@ def _card(store: Store, study: Store | None) -> ModelCard:
         url=store.url,
         target=target,
         classes=tuple(
-            ModelClass(value, name, color, f1.get(name) if name != "rest" else None)
+            ModelClass(value, name, color, f1.get(name) if target == MULTILABEL or value == 1 else None)
             for value, name, color in classes_of_target(classes, target)
         ),
         overlapping=target == MULTILABEL and not classes.exclusive,

@@ -78,7 +78,7 @@ def write_volumes(folder: Path, side: int) -> tuple[Volume, Volume, View]:
         image.write(block, raw[block.slices])
         confusion.write(block, confusion_block(truth[block.slices], predicted[block.slices], len(names)))
     build_pyramid(confusion)
-    return confusion, image, View(MULTILABEL, MULTILABEL, names, colors, np.asarray, np.asarray)
+    return confusion, image, View(MULTILABEL, MULTILABEL, names, colors, names, np.asarray, np.asarray)
 
 
 @contextmanager

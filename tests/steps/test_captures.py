@@ -27,6 +27,7 @@ from pipeline.steps.plan import plan
 from pipeline.steps.render import render
 from pipeline.steps.report import report
 from pipeline.volume.omezarr import open_labels
+from pipeline.webapp.catalogue import models
 
 CAPTURE = {"name": "tiny", "raw": "raw.tif", "labels": "labels.tif", "voxel_size_nm": [40, 8, 8]}
 SHORT: dict[str, Any] = {"training": {"steps": 4}}
@@ -208,3 +209,15 @@ def test_ids_of_64_bits_go_from_the_configuration_into_the_run(tmp_path: Path) -
     changes = {**with_capture(labels="ids.npy"), "classes": {"ignore_ids": [unlabelled], "members": members}}
     plan(str(write_study(tmp_path, changes)), str(tmp_path / "run"))
     assert np.array_equal(whole(Run.open(str(tmp_path / "run")).truth("tiny")), labels)
+
+
+def test_a_class_may_be_called_rest(tmp_path: Path) -> None:
+    """As what stands beside each class that has a network of its own is called, too."""
+    members = [{"name": name, "ids": [value]} for value, name in enumerate(("cell", "core", "rest"), 1)]
+    changes = {"training": {"steps": 4, "binary_steps": 4, "targets": "all"}, "classes": {"members": members}}
+    run = run_chain(write_study(tmp_path, changes), tmp_path / "run")
+    assert [name for _, name, _ in run.segmentation("rest", "tiny").classes] == ["rest", "others"]
+    assert set(scores(run)) >= {"cell", "core", "rest"}
+    report(str(tmp_path / "run"))
+    (card,) = (each for each in models([str(tmp_path / "run")]) if each.target == "multilabel")
+    assert all(each.f1 is not None for each in card.classes)
