@@ -60,8 +60,10 @@ def serve(
 
     if find_spec("streamlit") is None:
         raise InputError("the application needs Streamlit; install it with: pip install 'vemseg[app]'")
+    from pipeline.webapp.locking import refuse_without_locks
     from pipeline.webapp.settings import Settings
 
+    refuse_without_locks()
     settings = Settings.of(
         os.environ,
         models=tuple(model) if model else None,

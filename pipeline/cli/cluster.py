@@ -52,9 +52,13 @@ def submit(
 
 
 @app.command(rich_help_panel=PANEL, epilog="vemseg watch vemseg-study-x7k2p")
-def watch(name: Name, namespace: Namespace = None) -> None:
+def watch(
+    name: Name,
+    namespace: Namespace = None,
+    argo: Annotated[bool, typer.Option("--argo", help="Show the nodes of the workflow as Argo has them")] = False,
+) -> None:
     """Follow a workflow to its end; Ctrl-C stops watching, not the workflow. Exits with the code of what failed."""
-    _watch(_connect(namespace), name)
+    _watch(_connect(namespace), name, argo=argo)
 
 
 @app.command(rich_help_panel=PANEL, epilog="vemseg logs vemseg-study-x7k2p train --follow")
@@ -183,14 +187,17 @@ def _around(workflows: Workflows) -> Cluster | None:
         return None
 
 
-def _watch(workflows: Workflows, name: str) -> None:
+def _watch(workflows: Workflows, name: str, *, argo: bool = False) -> None:
     """Show the workflow to its end, then leave with the exit code that `vemseg run` would have."""
     from rich.console import Console
 
     from pipeline.argo import exit_code, for_console
     from pipeline.argo.cluster import watch as watch_workflow
+    from pipeline.cli.studyview import for_people
 
-    outcome = watch_workflow(workflows, name, for_console(Console()))
+    console = Console()
+    view = for_console(console) if argo or not name.startswith("vemseg-") else for_people(console)
+    outcome = watch_workflow(workflows, name, view)
     if outcome.interrupted:
         _note(f"{name} is still running: vemseg watch {name}")
     else:

@@ -1,13 +1,13 @@
-"""What a person sees while a study, a segmentation or a boosting runs on this machine: its steps in plain words.
+"""What a person sees while a study, a segmentation or a boosting runs, here or on a cluster: its steps in plain words.
 
-`vemseg run --argo` shows the nodes as Argo has them instead.
+`--argo` of run and watch shows the nodes as Argo has them instead.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rich.console import Console
@@ -18,13 +18,14 @@ from rich.text import Text
 
 from pipeline.argo.nodes import POD, RUNNING, STOPPED, SUCCEEDED, Node
 from pipeline.argo.view import Logs, View, has_failed
-from pipeline.formats import decimals, duration
+from pipeline.formats import decimals, duration, rough_duration
+from pipeline.run.foresight import Foresight, Key, StepLook
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_PICTURES = 0.25
-LEAST_SHARE_TO_FORESEE = 0.05
-"""Of a step: what it takes is not known before so much of it is done."""
 LOG_LINES = 12
+LINES_OF_PLAN = 200
+"""Of the log of the plan step, at whose end it says what the others are expected to take."""
 
 DOES: dict[str, tuple[str, str]] = {
     "plan": ("reading the captures", "captures read"),
@@ -53,6 +54,9 @@ class StepView:
 
     template: str
     item: str
+    """In words."""
+    key: Key
+    """By which it was expected."""
     pods: list[Node] = field(default_factory=list)
 
     @property
@@ -112,8 +116,10 @@ def steps_of(nodes: Mapping[str, Node]) -> list[StepView]:
     for node in nodes.values():
         if node.type == POD and node.template in DOES:
             match = _ITEM.search(node.name)
-            item = _item_in_words(match[1] if match else "")
-            found.setdefault((node.template, item), StepView(node.template, item)).pods.append(node)
+            plain = match[1] if match else ""
+            item = _item_in_words(plain)
+            step = StepView(node.template, item, (node.template, plain))
+            found.setdefault((node.template, item), step).pods.append(node)
     return list(found.values())
 
 
@@ -125,19 +131,39 @@ def _item_in_words(item: str) -> str:
     return words.get(item, item.replace("_", " "))
 
 
-class Foresight:
-    """How long steps still take, from how fast they went since they were first seen."""
+class Outlook:
+    """How long the steps still take, as the nodes and the log of the plan step say."""
 
     def __init__(self) -> None:
-        self._first: dict[tuple[str, str], tuple[float, int]] = {}
+        self._foresight = Foresight()
 
-    def seconds_left(self, step: StepView) -> float | None:
-        """None as long as too little is done."""
-        done, total = step.progress
-        begun, at_first = self._first.setdefault((step.template, step.item), (time.monotonic(), done))
-        if not total or done - at_first < max(1, LEAST_SHARE_TO_FORESEE * total):
-            return None
-        return (time.monotonic() - begun) / (done - at_first) * (total - done)
+    def see(self, steps: Iterable[StepView], logs: Logs) -> None:
+        """The steps as they are."""
+        steps = list(steps)
+        if self._foresight.expects_nothing:
+            for step in steps:
+                if step.template == "plan" and step.is_done:
+                    self._foresight.expect(logs.last_lines(step.current[-1], LINES_OF_PLAN))
+        self._foresight.see(StepLook(step.key, *step.progress, step.seconds, step.is_done) for step in steps)
+
+    def of(self, step: StepView) -> str:
+        """Of a step, in words; empty where it is not known, or next to nothing."""
+        return _left(self._foresight.seconds_left(step.key))
+
+    @property
+    def in_all(self) -> str:
+        """The same of all steps."""
+        return _left(self._foresight.seconds_left_in_all())
+
+
+def _waits_for(step: StepView) -> str:
+    """What a cluster says, such as that no GPU is free; on one machine, or where a semaphore is asked, a core."""
+    said = next((pod.message for pod in step.current if pod.message), "")
+    return f"waits: {said}" if said and "lock" not in said.lower() else "waits for a free place"
+
+
+def _left(seconds: float | None) -> str:
+    return f"about {rough_duration(seconds)} left" if seconds is not None and seconds >= 1 else ""
 
 
 def f1_so_far(step: StepView, logs: Logs) -> str:
@@ -177,11 +203,13 @@ class StudyLines(View):
         self.console = console
         self._said: set[tuple[str, str]] = set()
         self._progress_at: dict[str, float] = {}
-        self._foresight = Foresight()
+        self._outlook = Outlook()
 
     def show(self, nodes: Mapping[str, Node], logs: Logs) -> None:
         """See `View`."""
-        for step in steps_of(nodes):
+        steps = steps_of(nodes)
+        self._outlook.see(steps, logs)
+        for step in steps:
             if step.is_done and step.seconds > 0 and (step.doing, "begun") in self._said:
                 self._once(step.doing, "done", f"{step.done_words}, {duration(step.seconds)}")
             elif step.is_running:
@@ -202,11 +230,10 @@ class StudyLines(View):
     def _show_progress(self, step: StepView, logs: Logs) -> None:
         done, total = step.progress
         now = time.monotonic()
-        left = self._foresight.seconds_left(step)
         if total and done < total and now - self._progress_at.setdefault(step.doing, now) >= SECONDS_BETWEEN_LINES:
             self._progress_at[step.doing] = now
-            foreseen = "" if left is None else f"about {duration(left)} left"
-            self._say(", ".join(filter(None, (step.doing, step.count, f1_so_far(step, logs), foreseen))))
+            told = ", ".join(filter(None, (step.doing, step.count, f1_so_far(step, logs), self._outlook.of(step))))
+            self._say(f"{told}; {self._outlook.in_all} in all" if self._outlook.in_all else told)
 
     def _once(self, what: str, event: str, text: str) -> None:
         if (what, event) not in self._said:
@@ -225,7 +252,7 @@ class StudyTable(View):
         self.live = Live(console=console, auto_refresh=False)
         self._drawn_at = 0.0
         self._reported: set[str] = set()
-        self._foresight = Foresight()
+        self._outlook = Outlook()
 
     def __enter__(self) -> View:
         self.live.start()
@@ -252,7 +279,9 @@ class StudyTable(View):
 
     def table(self, nodes: Mapping[str, Node], logs: Logs, height: int) -> Table:
         """A row a step; where there are more than lines, those that are done go first."""
-        steps = [step for step in steps_of(nodes) if not any(pod.message.startswith(STOPPED) for pod in step.current)]
+        every = steps_of(nodes)
+        self._outlook.see(every, logs)
+        steps = [step for step in every if not any(pod.message.startswith(STOPPED) for pod in step.current)]
         surplus = len(steps) - max(height, 4)
         table = Table.grid(padding=(0, 2))
         for step in steps:
@@ -260,6 +289,8 @@ class StudyTable(View):
                 surplus -= 1
                 continue
             table.add_row(*self._cells(step, logs, nodes))
+        if self._outlook.in_all and any(step.is_running for step in steps):
+            table.add_row(Text(""), Text(""), Text(""), Text(f"{self._outlook.in_all} in all", style="bold"))
         return table
 
     def _cells(
@@ -271,10 +302,8 @@ class StudyTable(View):
         if any(has_failed(pod, nodes) for pod in step.current):
             return Text(f"✖ {step.doing}", style="bold red"), Text(""), spent, Text("failed")
         if not step.is_running:
-            return Text(f"◷ {step.doing}", style="dim"), Text("waits for a free core", style="dim"), Text(""), Text("")
+            return Text(f"◷ {step.doing}", style="dim"), Text(_waits_for(step), style="dim"), Text(""), Text("")
         done, total = step.progress
-        left = self._foresight.seconds_left(step)
-        remarks = [step.count, f1_so_far(step, logs)]
-        remarks.append("" if left is None else f"about {duration(left)} left")
+        remarks = [step.count, f1_so_far(step, logs), self._outlook.of(step)]
         bar: ProgressBar | Text = ProgressBar(total=total, completed=done, width=20) if total else Text("")
         return Text(f"● {step.doing}", style="cyan"), bar, spent, Text(", ".join(filter(None, remarks)))

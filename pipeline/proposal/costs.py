@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from pipeline.run.plan import VALIDATION_VOXELS
 
-START_S = 4.0
+START_S = 1.5
 """Of a process."""
+NETWORK_START_S = 3.0
+"""Of one that trains or predicts."""
+RUNNER_S = 5.0
+"""Of looking at the files before a study, and of the summary after it."""
+REPORT_S = 3.0
 BOOSTING_S_PER_MVOXEL = 60.0
-FIGURES_S, RENDER_S_PER_MVOXEL = 20.0, 8.0
+FIGURES_S, RENDER_S_PER_MVOXEL = 16.0, 8.0
 
 
 def judged_voxels(validation_voxels: float, validations: int) -> float:

@@ -8,9 +8,18 @@ from math import prod
 
 from pipeline.config.model import MULTILABEL, Config
 from pipeline.nn.plan import NetworkPlan
-from pipeline.proposal.costs import START_S, boosting_s, drawing_s, judged_voxels
+from pipeline.proposal.costs import (
+    NETWORK_START_S,
+    REPORT_S,
+    RUNNER_S,
+    START_S,
+    boosting_s,
+    drawing_s,
+    judged_voxels,
+)
 from pipeline.proposal.speed import Load, SpeedOf
 from pipeline.run.decide import Decision
+from pipeline.run.foresight import Key
 from pipeline.volume.geometry import Geometry, zyx
 from pipeline.volume.split import PART_IDS
 
@@ -28,6 +37,8 @@ class Step:
     """A step: its pods, the seconds and the memory that each takes."""
 
     name: str
+    key: Key
+    """By which the run knows it."""
     pods: int
     seconds: float
     memory_gb: float
@@ -84,29 +95,34 @@ def estimate(
     judged_s = judged_voxels(voxels["validation"], training.validations) / speed.predicted_voxels_per_s
     predicting_s = asked * 2 ** len(inference.mirror_axes) / speed.predicted_voxels_per_s / decision.infer_workers
     block_gb = PROCESS_GB + 16 * network.levels[0].features * prod(decision.block_zyx) / 1e9
-    steps = [Step("reading the captures", 1, START_S + every / INGESTED_VOXELS_PER_S, PROCESS_GB)]
+    steps = [Step("reading the captures", ("plan", ""), 1, START_S + every / INGESTED_VOXELS_PER_S, PROCESS_GB)]
     chains = []
     for target in targets:
         count = training.steps if target == MULTILABEL else training.binary_steps or training.steps
         learning = Step(
             f"training {target}",
+            ("train", target),
             1,
-            START_S + compiling_s + count * speed.step_s + judged_s,
+            NETWORK_START_S + compiling_s + count * speed.step_s + judged_s,
             _training_gb(network, decision, config),
         )
-        predicting = Step(f"predicting {target}", decision.infer_workers, START_S + predicting_s, block_gb)
+        predicting = Step(
+            f"predicting {target}", ("infer", target), decision.infer_workers, NETWORK_START_S + predicting_s, block_gb
+        )
         steps += [learning, predicting]
         chains.append(learning.seconds + predicting.pods * predicting.seconds)
     if decision.boosting:
-        boosting = Step("boosting", 1, START_S + boosting_s(voxels["test"]), PROCESS_GB)
+        boosting = Step("boosting", ("boost-train", ""), 1, START_S + boosting_s(voxels["test"]), PROCESS_GB)
         steps.append(boosting)
-        chains.append(boosting.seconds + len(decision.boosting.methods) * (START_S + predicting_s))
+        chains.append(boosting.seconds + len(decision.boosting.methods) * (NETWORK_START_S + predicting_s))
     drawn_s = drawing_s(voxels["test"], renders=config.evaluation.renders)
     steps += [
-        Step("scoring and drawing", 1, START_S + drawn_s, PROCESS_GB + 16 * voxels["test"] / 1e9),
-        Step("writing the report", 1, 2 * START_S, PROCESS_GB),
+        Step("scoring and drawing", ("evaluate", ""), 1, START_S + drawn_s, PROCESS_GB + 16 * voxels["test"] / 1e9),
+        Step("writing the report", ("report", ""), 1, REPORT_S, PROCESS_GB),
     ]
-    seconds = steps[0].seconds + max(max(chains), sum(chains) / jobs) + sum(step.seconds for step in steps[-2:])
+    seconds = (
+        RUNNER_S + steps[0].seconds + max(max(chains), sum(chains) / jobs) + sum(step.seconds for step in steps[-2:])
+    )
     predictions = len(targets) + (len(decision.boosting.methods) if decision.boosting else 0)
     stored = PYRAMID * (3 * every + predictions * asked)
     return Estimate(tuple(steps), seconds, stored / 1e9)

@@ -16,7 +16,7 @@ from pipeline.formats import rough_duration, sides
 from pipeline.nn.plan import NetworkPlan, plan_network
 from pipeline.nn.regions import receptive_radius
 from pipeline.proposal.classes import ProposedClasses, propose_classes, unlabelled_slices
-from pipeline.proposal.costs import START_S, boosting_s, drawing_s, judged_voxels
+from pipeline.proposal.costs import RUNNER_S, START_S, boosting_s, drawing_s, judged_voxels
 from pipeline.proposal.fingerprint import Fingerprint
 from pipeline.proposal.parts import ProposedParts, propose_parts
 from pipeline.proposal.speed import Load, Rate, Speed, SpeedOf
@@ -42,8 +42,6 @@ FOR_LITTLE_ROOM = 3
 """So many of the last ones are too small to learn much: taken where guard bands leave no room for another."""
 ENOUGH_STEPS, LEAST_STEPS, MOST_STEPS = 600, 100, 6000
 """A smaller network that learns so long is better than a larger one that does not; none is trained for less or more."""
-COMMON_RATE = 5e10
-"""Floating-point operations a second of a core, about: with which network to begin to measure."""
 MOST_LOST = 0.35
 """Of the voxels, to guard bands."""
 BINARY_STEPS_SHARE = 0.3
@@ -243,7 +241,7 @@ def _choose(
         )
     # The one that is taken is measured; what the others would take follows from it. Mostly the first guess stays.
     measured: dict[int, Speed] = {}
-    rate = Rate(*(2 * [COMMON_RATE * wishes.cores]))
+    rate = Rate.common(wishes.cores)
     while True:
         for index, fit in enumerate(fitting):
             is_last, speed = index == len(fitting) - 1, measured.get(index) or rate.speed(fit.load)
@@ -334,7 +332,7 @@ def _timed(
     voxels = {part: sum(counts) for part, counts in parts.voxels.items()}
     predicted = voxels["test"] + judged_voxels(voxels["validation"], VALIDATIONS)
     predicting_s = predicted / speed.predicted_voxels_per_s
-    other_s = START_S * STARTS + drawing_s(voxels["test"]) + predicting_s
+    other_s = RUNNER_S + START_S * STARTS + drawing_s(voxels["test"]) + predicting_s
     left_s = 60 * wishes.minutes - other_s
     flat = load.patch_zyx[0] == 1
     steps = left_s / speed.step_s

@@ -21,6 +21,8 @@ LEAST_S = 3.0
 """That a measurement takes, once it is warm."""
 BUSY = 0.5
 """Share of its threads' time that a process gets; below, other programs hold the processor."""
+COMMON_RATE = 5e10
+"""Floating-point operations a second of a core, about."""
 _WARM_UP_STEPS = 2
 _MOST_STEPS = 12
 
@@ -74,6 +76,11 @@ class Rate:
     predicting: float
 
     @classmethod
+    def common(cls, threads: int) -> Rate:
+        """Of any machine, about: to begin with, before anything is measured."""
+        return cls(COMMON_RATE * threads, COMMON_RATE * threads)
+
+    @classmethod
     def of(cls, speed: Speed, load: Load) -> Rate:
         """What a measured speed comes to."""
         return cls(
@@ -91,8 +98,8 @@ SpeedOf = Callable[[Load], Speed]
 def measured(load: Load, say: Callable[[str], None] = lambda _text: None) -> Speed:
     """The speed of this machine: what was kept of an earlier measurement, or a new one of some ten seconds."""
     place = _kept_in() / f"{_digest(load)}.json"
-    with suppress(OSError, ValueError, TypeError):
-        return Speed(**json.loads(place.read_text(encoding="utf-8")))
+    if (earlier := kept(load)) is not None:
+        return earlier
     say(f"measuring this machine with a network of {len(load.network.levels)} levels")
     speed, is_busy = _measure(load)
     if is_busy:
@@ -102,6 +109,13 @@ def measured(load: Load, say: Callable[[str], None] = lambda _text: None) -> Spe
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(json.dumps(asdict(speed)), encoding="utf-8")
     return speed
+
+
+def kept(load: Load) -> Speed | None:
+    """What was kept of an earlier measurement of this machine."""
+    with suppress(OSError, ValueError, TypeError):
+        return Speed(**json.loads((_kept_in() / f"{_digest(load)}.json").read_text(encoding="utf-8")))
+    return None
 
 
 def _kept_in() -> Path:

@@ -26,6 +26,7 @@ from prometheus_client import (
 
 import pipeline
 from pipeline.errors import ConfigError
+from pipeline.run.foresight import Pace
 from pipeline.run.machine import MachineCollector
 
 PORT_VARIABLE = "VEMSEG_METRICS_PORT"
@@ -54,6 +55,8 @@ class StepMetrics:
         """Whether there is anything to tell: a step whose work was done before has counted nothing."""
         self._running = self._gauge("vemseg_step_running", "1 while the step is at work, 0 once it has ended")
         self._ratio = self._gauge("vemseg_progress_ratio", "Share of the step's work that is done")
+        self._left = self._gauge("vemseg_left_seconds", "Time that the step still takes, about, from how fast it went")
+        self._pace, self._began = Pace(), time.monotonic()
         self._alive = self._gauge("vemseg_progress_timestamp_seconds", "Unix time of the step's last sign of progress")
         self._voxels = Counter("vemseg_voxels_total", "Voxels done, by this process", LABELS, registry=self.registry)
         self._seconds = Counter(
@@ -76,10 +79,14 @@ class StepMetrics:
     def end(self) -> None:
         """The step is over, one way or another."""
         self._set(self._running, 0)
+        self._set(self._left, 0)
 
     def progress(self, done: int, total: int) -> None:
         """So much of the work is done."""
         self._set(self._ratio, done / total if total else 1.0)
+        left = 0.0 if done >= total else self._pace.seconds_left(time.monotonic() - self._began, done, total)
+        if left is not None:
+            self._set(self._left, left)
         self._came_on()
 
     def voxels(self, count: int) -> None:

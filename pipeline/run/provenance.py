@@ -247,7 +247,8 @@ def tasks(run: Run) -> Iterator[Task]:
     """
     for capture in run.plan.captures:
         slices = boosted_slices(run, capture)
-        groups = [tuple(slices)] if run.config.boosting.zssr.mode == "stack" else [(z,) for z in slices]
+        is_one = run.config.boosting.zssr.mode == "stack"
+        groups = [tuple(slices)][: len(slices)] if is_one else [(z,) for z in slices]
         for group in groups:
             yield from _tasks_of(run, capture, group)
 

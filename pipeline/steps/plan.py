@@ -9,9 +9,12 @@ from pathlib import Path
 
 from pipeline.config.model import Config
 from pipeline.errors import RunConflictError
+from pipeline.proposal.estimate import estimate
+from pipeline.proposal.speed import Rate, kept
 from pipeline.run.create import write_plan
-from pipeline.run.decide import decide, study_plan, what_was_decided
+from pipeline.run.decide import Decision, Geometries, decide, study_plan, what_was_decided
 from pipeline.run.fanout import PODS_PER_WORKFLOW
+from pipeline.run.foresight import expectation
 from pipeline.run.inputs import Inputs
 from pipeline.run.intake import is_planned_with, read_config, read_kernels, stacks_of, take_in_stack
 from pipeline.run.layout import Run
@@ -57,9 +60,17 @@ def plan(
         write_plan(run, config.to_yaml(), decided, outputs, pods_per_workflow)
         for line in what_was_decided(config, decided):
             report.say(line)
+        report.say(_expected(config, decision, {stack.name: stack.geometry for stack in stacks}))
         counts = {part: decided.class_voxels(part) for part in PART_IDS}
         report.event("planned", targets=list(decided.targets), class_voxels=json.loads(json.dumps(counts)))
     return decided
+
+
+def _expected(config: Config, decision: Decision, geometries: Geometries) -> str:
+    """What steps take, by what is known of this machine without measuring it now; whoever looks on corrects it."""
+    threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
+    found = estimate(config, decision, geometries, threads, lambda load: kept(load) or Rate.common(threads).speed(load))
+    return expectation({step.key: step.seconds for step in found.steps})
 
 
 def refuse_other_configuration(run: Run, config: Config, config_location: str) -> None:

@@ -21,7 +21,6 @@ import json
 import logging
 import os
 import platform
-import resource
 import signal
 import struct
 import subprocess
@@ -40,6 +39,10 @@ import numpy as np
 
 from pipeline import errors
 from pipeline.errors import DataError, StorageError, VemsegError
+
+resource: Any = None  # on Windows
+with suppress(ImportError):
+    import resource
 
 ENVIRONMENT = ("PATH", "LANG", "LC_ALL", "TZ", "OMP_NUM_THREADS", "VIRTUAL_ENV")
 REMOTE_ENVIRONMENT = ("AWS_", "SSL_CERT_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -276,6 +279,8 @@ def confine(readable: Iterable[str], writable: Iterable[str], limits: Limits, *,
 
 
 def _limit(limits: Limits) -> None:
+    if resource is None:
+        return  # confine has a warning for it
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if limits.memory_bytes is not None and sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[0])

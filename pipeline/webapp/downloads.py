@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import subprocess
 import sys
@@ -14,6 +13,7 @@ from tempfile import NamedTemporaryFile
 
 from pipeline.errors import InputError, StorageError
 from pipeline.webapp.jobs import Job
+from pipeline.webapp.locking import lock_file
 from pipeline.webapp.uploads import safe_name
 
 NICENESS = 5
@@ -79,7 +79,7 @@ def made(job: Job, download: Download) -> Path:
         return path
     job.downloads.mkdir(exist_ok=True)
     with (job.downloads / f".{download.kind}.lock").open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock_file(lock)
         if not path.exists():
             _make(job, download, path)
     return path

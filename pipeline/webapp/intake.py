@@ -6,7 +6,6 @@ name files as the user knows them, never folders of the server.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from pipeline.volume.objects import local_directory
 from pipeline.volume.sources import Policy
 from pipeline.volume.sources.packed import PackedSource
 from pipeline.volume.sources.registry import format_names, known_formats, suffixes
+from pipeline.webapp.locking import lock_file
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.uploads import FACTS
 
@@ -126,7 +126,7 @@ def _look_into(archive: Path, policy: Policy, room_bytes: int | None) -> Descrip
     """Describe what is in an archive, which is unpacked once: a folder that is there is whole."""
     folder, staged = archive.with_name(UNPACKED), archive.with_name(f".{UNPACKED}")
     with (archive.parent / FACTS).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # a page that is loaded anew meanwhile waits, and finds it done
+        lock_file(lock)  # a page that is loaded anew meanwhile waits, and finds it done
         if folder.exists():
             return _inspect(archive.name, str(folder), policy, readable=[folder], archive=str(archive))
         shutil.rmtree(staged, ignore_errors=True)

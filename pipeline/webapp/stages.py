@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import sqrt
 from pathlib import Path
 
 from pipeline.argo.nodes import POD, RETRY, SUCCEEDED, Node
 from pipeline.nn.zssr.methods import METHODS
+from pipeline.run.foresight import steady_seconds_left
 from pipeline.volume.geometry import ZyxNm
 from pipeline.webapp.catalogue import RESAMPLE, Treatment
 from pipeline.webapp.jobs import Job, Step, StepState
 
-SEGMENT_STEPS = {"prepare": "Reading the volume", "infer": "Segmenting", "finish": "Making pictures and counts"}
-BOOST_STEPS = {"prepare": "Reading the volume", "train": "Learning from it", "apply": "Making it finer"}
+READING, FINISHING = "Reading the volume", "Making pictures and counts"
+LEAST_FINISHING_S = 4.0
+SEGMENT_STEPS = {"prepare": READING, "infer": "Segmenting", "finish": FINISHING}
+BOOST_STEPS = {"prepare": READING, "train": "Learning from it", "apply": "Making it finer"}
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,29 @@ def progress(stage: Stage, nodes: Mapping[str, Node], now: float) -> tuple[Step,
     """The steps of a stage as they are by the nodes of its workflow at a time (seconds since 1970)."""
     steps = stage.steps.items()
     return tuple(_step(f"{stage.name}.{template}", template, label, nodes, now) for template, label in steps)
+
+
+def step_seconds_left(step: Step) -> float | None:
+    """Of a step that is at work; None where it is not known, or the step is not at work."""
+    if step.state != "running" or step.seconds is None or not step.total:
+        return None
+    return steady_seconds_left(step.seconds, step.done, step.total)
+
+
+def seconds_left(steps: Sequence[Step]) -> float | None:
+    """Of all steps; None where one that is to come cannot be foreseen. The last takes about as long as the reading."""
+    left, read_s = 0.0, next((step.seconds or 0.0 for step in steps if step.label == READING), 0.0)
+    for step in steps:
+        if step.state == "running":
+            at_work = step_seconds_left(step)
+            if at_work is None:
+                return None
+            left += at_work
+        elif step.state == "waiting":
+            if step.label != FINISHING:
+                return None
+            left += max(LEAST_FINISHING_S, read_s)
+    return left
 
 
 def _step(name: str, template: str, label: str, nodes: Mapping[str, Node], now: float) -> Step:

@@ -9,7 +9,6 @@ network address may hold where users are not signed in, and of what the site hol
 
 from __future__ import annotations
 
-import fcntl
 import re
 import secrets
 import shutil
@@ -21,6 +20,7 @@ from typing import BinaryIO
 from pipeline.errors import InputError, StorageError
 from pipeline.formats import file_size
 from pipeline.webapp.database import Database, Row, private_folder
+from pipeline.webapp.locking import lock_file
 from pipeline.webapp.monitoring import UPLOAD_BYTES
 from pipeline.webapp.settings import Settings
 
@@ -170,7 +170,7 @@ class Uploads:
 
     def _append(self, file: BinaryIO, upload: Upload, offset: int, data: bytes) -> None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(file, wait=False)
         except BlockingIOError as error:
             raise OutOfStepError(f"{upload.name} is being uploaded by another connection; wait for it") from error
         end = file.seek(0, 2)

@@ -7,7 +7,6 @@ servers from working off one queue.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import math
 import shutil
@@ -22,6 +21,7 @@ from pipeline.webapp.database import Database
 from pipeline.webapp.executors import Executor, Handle, Look, executor_of
 from pipeline.webapp.executors.base import without_paths
 from pipeline.webapp.jobs import SCRATCH, Job, JobStore, State, Step
+from pipeline.webapp.locking import lock_file
 from pipeline.webapp.monitoring import JOBS_ENDED, QUEUE_SECONDS
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.stages import Stage, progress, stages
@@ -94,7 +94,7 @@ class Worker:
     def _locked(self, lock: IO[str]) -> bool:
         while not self._quit.is_set():
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock_file(lock, wait=False)
                 return True
             except BlockingIOError:
                 self._quit.wait(TICK_SECONDS)

@@ -23,6 +23,19 @@ spec:
   - name: say
     container: {image: any, command: [python, -c, "print('said')"]}
 """
+ONLY_UNIX = ("fcntl", "resource", "termios", "tty", "pty", "pwd", "grp", "syslog")
+"""Modules that Python for Windows does not have (https://docs.python.org/3/library/unix.html)."""
+IMPORT_ALL = f"""
+import importlib, pkgutil, sys, warnings
+warnings.simplefilter("ignore")
+for name in {ONLY_UNIX}:
+    sys.modules[name] = None
+import pipeline
+for module in pkgutil.walk_packages(pipeline.__path__, "pipeline."):
+    if not module.name.endswith(("__main__", "webapp.pages.main")):  # a script of streamlit
+        importlib.import_module(module.name)
+print(len([name for name in sys.modules if name.startswith("pipeline.")]))
+"""
 LESS = """
 import os, signal, sys
 sys.modules["fcntl"] = sys.modules["resource"] = None
@@ -46,3 +59,9 @@ def test_a_workflow_runs_without_fcntl(tmp_path: Path) -> None:
         done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
     assert "said" in next((tmp_path / "state/logs").glob("small.b*.log")).read_text()
+
+
+def test_every_module_can_be_imported_without_what_only_unix_has() -> None:
+    done = subprocess.run([sys.executable, "-c", IMPORT_ALL], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 200

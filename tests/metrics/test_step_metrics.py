@@ -170,12 +170,15 @@ def test_a_step_is_served_while_it_works_and_its_port_is_free_afterwards(store: 
     for worker in (0, 1):
         with Reporter(store, "infer", target="membrane", worker=worker) as report:
             report.metrics.voxels(5)
+            report.progress(0, 4)
+            time.sleep(0.1)
             report.progress(1, 4)
             page = Page.at(port)
             whose = {"step": "infer", "target": "membrane", "worker": str(worker)}
             assert page.value("vemseg_step_running", **whose) == 1
             assert page.value("vemseg_voxels_total", **whose) == 5
             assert page.value("vemseg_progress_ratio", **whose) == 0.25
+            assert 0.3 <= page.value("vemseg_left_seconds", **whose) < 3
             assert abs(page.value("vemseg_progress_timestamp_seconds", **whose) - time.time()) < 60
     kept = Page(store.read("metrics/infer-membrane-1.prom").decode())
     assert kept.value("vemseg_step_running") == 0

@@ -114,7 +114,7 @@ def parted(tmp_path: Path) -> Path:
     captures = [CAPTURE | {"name": n, "raw": f"{n}_raw.tif", "labels": f"{n}_labels.tif"} for n in "ab"]
     boxes = [("train", "a", [0, 60]), ("validation", "a", [100, 160]), ("test", "b", [0, 72])]
     regions = [{"part": part, "capture": capture, "x": x} for part, capture, x in boxes]
-    boosting = BOOSTING | {"boosting": BOOSTING["boosting"] | {"methods": ["bicubic"]}}
+    boosting = BOOSTING | {"boosting": BOOSTING["boosting"] | {"methods": ["bicubic", "zssr"]}}
     return write_study(tmp_path, {**SHORT, **boosting, "data": {"captures": captures}, "split": {"regions": regions}})
 
 

@@ -17,7 +17,7 @@ from pipeline.volume.geometry import ZyxNm
 from pipeline.webapp.catalogue import Treatment
 from pipeline.webapp.executors.base import reason_of
 from pipeline.webapp.jobs import Job
-from pipeline.webapp.stages import Stage, Step, progress, stages
+from pipeline.webapp.stages import FINISHING, READING, Stage, Step, progress, seconds_left, stages
 
 FINER_NM = (40.0, 4.0, 4.0)
 
@@ -141,3 +141,16 @@ def test_names_of_voxel_sizes_keep_their_digits(job: Job) -> None:
     odd = (100 / 3, VOXEL_SIZE_NM[1] / 7, 1e-3)
     (segment,) = stages(replace(job, record=replace(job.record, voxel_size_nm=odd)), 1)
     assert [float(edge) for edge in segment.parameters["voxel-size-nm"].split(",")] == pytest.approx(odd, rel=1e-8)
+
+
+@pytest.mark.parametrize(("done", "seconds", "left"), [(4, 20.0, 24.0), (0, 20.0, None), (6, 60.0, 24.0)])
+def test_the_time_left_is_that_of_the_pieces_and_of_what_comes_after(
+    done: int, seconds: float, left: float | None
+) -> None:
+    steps = [
+        Step("segment.prepare", READING, "done", 1, 1, 2.0),
+        Step("segment.infer", "Segmenting", "running", done, 8, seconds),
+        Step("segment.finish", FINISHING),
+    ]
+    assert seconds_left(steps) == left
+    assert seconds_left([*steps[:1], Step("segment.infer", "Segmenting"), steps[2]]) is None

@@ -5,7 +5,6 @@ It runs with lower priority and on no more cores than the settings give, so that
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import subprocess
@@ -21,6 +20,7 @@ from pipeline.argo.processes import THREAD_VARIABLES
 from pipeline.errors import RunConflictError, StorageError
 from pipeline.webapp.executors.base import Handle, Look, last_lines, reason_of
 from pipeline.webapp.jobs import SCRATCH, Job
+from pipeline.webapp.locking import lock_file
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.stages import Stage
 
@@ -130,7 +130,7 @@ def _runner_at_work(state_dir: Path) -> int | None:
     """The process that runs a workflow there; None where there is none."""
     try:
         with (state_dir / "lock").open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            lock_file(lock, wait=False, shared=True)
             return None
     except BlockingIOError:
         pid = int((state_dir / "lock").read_text() or 0)

@@ -10,6 +10,7 @@ from pipeline.webapp import services
 from pipeline.webapp.jobs import Job, Step
 from pipeline.webapp.pages.result import show_result
 from pipeline.webapp.pages.shared import PAGES, badge, moment, owner, plain, size_zyx, voxel_nm
+from pipeline.webapp.stages import seconds_left, step_seconds_left
 
 EVERY_SECONDS = 1.5
 ICONS = {
@@ -72,6 +73,9 @@ def _show_steps(job: Job) -> None:
         with st.container(border=True):
             for step in job.steps:
                 _show_step(step)
+            left = None if job.has_ended else seconds_left(job.steps)
+            if left is not None:
+                st.caption(f"About {rough_duration(left)} left in all.")
 
 
 def _show_step(step: Step) -> None:
@@ -81,7 +85,9 @@ def _show_step(step: Step) -> None:
     if step.state == "done":
         bar.progress(1.0)
     elif step.total:
-        bar.progress(min(1.0, step.done / step.total), text=f"{step.done} of {step.total} pieces")
+        left = step_seconds_left(step)
+        foreseen = "" if left is None else f", about {rough_duration(left)} left"
+        bar.progress(min(1.0, step.done / step.total), text=f"{step.done} of {step.total} pieces{foreseen}")
     else:
         bar.progress(0.0)
 
