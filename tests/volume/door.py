@@ -585,6 +585,19 @@ def imod(flags: int) -> bytes:
     return struct.pack("<ii", 1146047817, flags)
 
 
+def half_bytes(data: np.ndarray, **header: Any) -> Write:
+    """Mode 101 (IMOD's mrc_format.txt): the first of two columns in the low bits, rows of whole bytes."""
+
+    def make(folder: Path) -> str:
+        location = mrc(data, mode=101, **header)(folder)
+        padded = np.pad(data, [(0, 0), (0, 0), (0, data.shape[2] % 2)])
+        head = (folder / location).read_bytes()[:1024]
+        (folder / location).write_bytes(head + (padded[..., ::2] | padded[..., 1::2] << 4).tobytes())
+        return location
+
+    return make
+
+
 grey16 = A.astype("i2") * 100
 for dtype in ("i2", "u2", "f4", "f2"):
     holds(f"MRC of {dtype}", A.astype(dtype), mrc(A.astype(dtype)), SIZE_NM)
@@ -603,8 +616,19 @@ for order in ("xyz", "xzy", "yxz", "yzx", "zxy"):
     )
 holds("MRC, axes left out", grey16, mrc(grey16, mapc=0, mapr=0, maps=0), SIZE_NM)
 refused("MRC, an axis twice", "columns, rows and sections", mrc(grey16, mapc=1, mapr=1, maps=3))
-for mode, word in ((3, "complex"), (4, "complex"), (16, "colour"), (101, "half a byte"), (77, "77")):
+for mode, word in ((3, "complex"), (4, "complex"), (16, "colour"), (77, "77")):
     refused(f"MRC, mode {mode}", f"MRC mode {mode}.*{word}|MRC mode {mode}", mrc(grey16, mode=mode))
+refused("MRC of IMOD, two columns a byte", "two columns in each byte", with_bytes(152, imod(16), mrc()))
+for columns in (40, 39):
+    halves = A[..., :columns] >> 4
+    holds(f"MRC of half a byte a voxel, {columns} columns", halves, half_bytes(halves), (10.0, 5.0, 4.0))
+holds(
+    "MRC of half a byte a voxel, xzy",
+    A >> 4,
+    half_bytes((A >> 4).transpose(2, 0, 1), mapc=2, mapr=3, maps=1, mx=40, my=24, mz=6, cella=(1600, 1200, 600)),
+    SIZE_NM,
+)
+refused("MRC of half a byte a voxel, cut off", "truncated", lambda folder: cut(folder, half_bytes(A >> 4)))
 holds("MRC, one angstrom", grey16, mrc(grey16, cella=(40, 24, 6)))
 holds("MRC, no cell", grey16, mrc(grey16, cella=(0, 0, 0)))
 holds("MRC, an image stack", grey16, mrc(grey16, mz=1, ispg=0), note="image stack")
@@ -1279,3 +1303,20 @@ holds("NumPy, truth values", L == 2, npy(L == 2), labels=True)
 refused("NumPy, two channels", "three axes", npy(np.stack([A, A], -1)))
 refused("NumPy, in Fortran's order", "C order", npy(np.asfortranarray(A)))
 refused("NumPy, cut off", "truncated", lambda folder: cut(folder, npy(A)))
+
+
+# --- what is known, and not read
+
+
+def webknossos(inner: str) -> Write:
+    def make(folder: Path) -> str:
+        (folder / "color/1/z0/y0").mkdir(parents=True)
+        (folder / "color/1/header.wkw").write_bytes(b"WKW\x01")
+        (folder / "color/1/z0/y0/x0.wkw").write_bytes(b"WKW\x01")
+        return inner
+
+    return make
+
+
+for inner in (".", "color", "color/1", "color/1/z0/y0/x0.wkw"):
+    refused(f"webKnossos {inner}", "WKW is not read", webknossos(inner))

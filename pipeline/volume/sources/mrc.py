@@ -20,14 +20,17 @@ from pipeline.volume.sources.base import (
     decoding,
     listed,
     shape_of,
+    slice_of_run,
 )
 from pipeline.volume.sources.registry import register
 
-_MODES = (0, 1, 2, 6, 12)
-_OTHER_MODES = {3: " (complex integers)", 4: " (complex numbers)", 16: " (colour)", 101: " (half a byte a voxel)"}
+_HALF_BYTES = 101
+_MODES = (0, 1, 2, 6, 12, _HALF_BYTES)
+_OTHER_MODES = {3: " (complex integers)", 4: " (complex numbers)", 16: " (colour)"}
 
 # IMOD's marks in the header: it wrote the file, and its bytes are signed (mrc_format.txt of IMOD).
 _IMOD_STAMP_OFFSET, _IMOD_STAMP, _IMOD_SIGNED_BYTES = 152, 1146047817, 1
+_IMOD_HALF_BYTES = 16  # two columns in each byte of mode 0
 
 
 _IMAGE_STACK_NOTE = "Its MRC header is that of an image stack, which does not tell how far its sections are apart."
@@ -45,7 +48,13 @@ class MrcSource(RunFormat):
         self.location = location.text
         with decoding(self.location):
             header = _header(location.path)
-            dtype = np.dtype(data_dtype_from_header(header))
+            self._columns = int(header.nx) if int(header.mode) == _HALF_BYTES else 0
+            dtype = np.dtype(np.uint8 if self._columns else data_dtype_from_header(header))
+            if dtype == np.int8 and (_imod_flags(header) or 0) & _IMOD_HALF_BYTES:
+                raise DataError(
+                    f"{self.location}: has two columns in each byte of mode 0, as IMOD marks it; write it as mode 1 "
+                    "(in IMOD: newstack -mode 1)"
+                )
             shape = as_volume_shape((int(header.nz), int(header.ny), int(header.nx)), self.location)
             dimensions = _dimensions(header, self.location)
             self.axes_found = listed(["zyx"[dimensions.index(place)] for place in range(3)])
@@ -59,7 +68,25 @@ class MrcSource(RunFormat):
             if int(header.nsymbt) < 0:
                 raise DataError(f"{self.location}: its extended header has {header.nsymbt} bytes; export it again")
             offset = HEADER_DTYPE.itemsize + int(header.nsymbt)
-            self._set_run(location.path, dtype, offset, shape, dimensions)
+            if not self._columns:
+                self._set_run(location.path, dtype, offset, shape, dimensions)
+                return
+            self._set_half_bytes(location.path, offset, shape, dimensions)
+
+    def _set_half_bytes(self, path: Path, offset: int, shape: Zyx, dimensions: Dimensions) -> None:
+        """Mode 101: two columns in each byte, the first in its low bits; each row begins with a byte of its own."""
+        whole, (sections, rows, columns) = self.shape_zyx, shape
+        self._packed = self.shape_zyx = sections, rows, -(-columns // 2)
+        self._set_run(path, np.dtype(np.uint8), offset)
+        self.shape_zyx, (z, y, x) = whole, dimensions
+        if z is not None and (z, y, x) != (0, 1, 2):
+            self.order, self.slices_at_once = (z, y, x), 0
+
+    def page(self, index: int) -> np.ndarray:
+        if not self._columns:
+            return super().page(index)
+        stored = slice_of_run(self._path, self._stored, self._offset, self._packed, index)
+        return np.stack([stored & 15, stored >> 4], -1).reshape(len(stored), -1)[:, : self._columns]
 
     @classmethod
     def refuse_references(cls, location: Location) -> None:
@@ -118,7 +145,13 @@ def _is_unsigned(header: Any) -> bool:
 
     IMOD's stamp tells; where it is missing, a maximum that no signed byte can be does, as IMOD's own reader decides.
     """
-    stamp, flags = np.frombuffer(header.tobytes(), header.nx.dtype, 2, _IMOD_STAMP_OFFSET)
-    if int(stamp) == _IMOD_STAMP:
-        return not int(flags) & _IMOD_SIGNED_BYTES
+    flags = _imod_flags(header)
+    if flags is not None:
+        return not flags & _IMOD_SIGNED_BYTES
     return float(header.dmin) >= 0 and float(header.dmax) > np.iinfo(np.int8).max
+
+
+def _imod_flags(header: Any) -> int | None:
+    """What IMOD marks in the header; None where it did not write it."""
+    stamp, flags = np.frombuffer(header.tobytes(), header.nx.dtype, 2, _IMOD_STAMP_OFFSET)
+    return int(flags) if int(stamp) == _IMOD_STAMP else None
