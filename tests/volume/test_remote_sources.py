@@ -84,6 +84,21 @@ def test_a_remote_file_is_not_taken_for_a_store(public: PublicPlace) -> None:
         pass
 
 
+@pytest.mark.parametrize(("name", "kind"), [("attributes.json", "N5"), ("info", "Neuroglancer")])
+def test_other_formats_than_zarr_are_named_with_the_cure(public: PublicPlace, name: str, kind: str) -> None:
+    (public.folder / "bucket/other").mkdir()
+    (public.folder / "bucket/other" / name).write_text("{}")
+    for url in urls(public, "other"):
+        with pytest.raises(DataError, match=f"{kind}.*copy the dataset"), open_source(url, Path(), TRUSTED):
+            pass
+
+
+def test_a_level_of_a_pyramid_by_its_own_address_has_the_size_of_its_image(public: PublicPlace) -> None:
+    for url in urls(public, "image.zarr/0"):
+        with open_source(url, Path(), TRUSTED) as source:
+            assert source.voxel_size_nm == SIZE_NM
+
+
 def test_what_is_not_there_is_said_to_be_so(public: PublicPlace) -> None:
     for url in urls(public, "nothing.zarr"):
         with pytest.raises(InputError) as refused, open_source(url, Path(), TRUSTED):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from math import isinf, prod
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +129,20 @@ def _opened(place: Store, where: str) -> Any:
             raise DataError(
                 f"{where}: is compressed by {codec[1]}, which is not known here; save it with blosc, zstd or gzip"
             ) from error
+        if isinstance(error, FileNotFoundError) and place.local_path() is None and (kind := _other_kind(place)):
+            raise DataError(
+                f"{where}: {kind}, which is read from files alone; copy the dataset to a folder, or the part that you "
+                "need to a Zarr array (with tensorstore)"
+            ) from error
         raise
+
+
+def _other_kind(place: Store) -> str:
+    """What else lies in a remote place, by the name of its description; empty where nothing known does."""
+    kinds = {"attributes.json": "an N5 container or dataset", "info": "a Neuroglancer precomputed volume"}
+    with suppress(VemsegError):
+        return next((kind for name, kind in kinds.items() if place.exists(name)), "")
+    return ""
 
 
 def _series(node: Any) -> list[str] | None:
