@@ -322,8 +322,9 @@ class Inference(Section):
 
     region: Literal["test", "all"] = "test"
     """What a study predicts: the test part of each capture, or all of it."""
-    block_zyx: SizeZyx = (32, 256, 256)
-    """Voxels predicted in one forward pass; the halo comes on top."""
+    block_zyx: SizeZyx = (32, 512, 512)
+    """Voxels predicted in one sweep along the longest side; the halo comes on top. The larger, the less is computed
+    twice; only the two shorter sides cost memory."""
     shard_zyx: SizeZyx = (32, 512, 512)
     """Voxels of a stored file, the unit of work of a worker."""
     mirror_axes: tuple[Literal["z", "y", "x"], ...] = ()

@@ -1,7 +1,8 @@
 """Exact inference block by block: the logits of a block are those of one forward pass over the whole volume.
 
 A volume whose edges are no multiples of the network's stride is continued at its far faces by its last voxels, in a
-block as in a whole-volume pass; `pipeline.nn.regions` says what else a block has to see.
+block as in a whole-volume pass; `pipeline.nn.regions` says what else a block has to see, and `pipeline.nn.sweep` how it
+is computed in little memory.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
 from itertools import combinations
 from typing import Any, Literal, TypeVar
 
@@ -17,7 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.nn.regions import Regions, required_regions
+from pipeline.nn.orientation import oriented
+from pipeline.nn.regions import required_regions
+from pipeline.nn.slabs import exchanged, exchanged_block, inverse, slabs, swept_order
+from pipeline.nn.sweep import Sweep
 from pipeline.nn.unet import UNet
 from pipeline.volume.geometry import Block, Zyx, zyx
 
@@ -41,6 +46,16 @@ class Normalisation:
         return normalised
 
 
+@dataclass(frozen=True)
+class BlockInput:
+    """Voxels (z, y, x) of a block and its halo, as they were read."""
+
+    voxels: NDArray[Any]
+    core: Block
+    padded_zyx: Zyx
+    """Edges of the volume, continued to multiples of the stride."""
+
+
 class BlockPredictor:
     """A trained network, ready to predict any block of a volume.
 
@@ -61,67 +76,65 @@ class BlockPredictor:
         precision: Precision = "float32",
     ) -> None:
         network.fold_norms()
-        self._network = network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        self._dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+        self._network = network.to(device, self._dtype)
         self._plan = network.plan
         self._normalisation = normalisation
         self._device = device
-        self._precision = precision
-        self._flips = [flip for count in range(len(mirror_axes) + 1) for flip in combinations(mirror_axes, count)]
+        self._mirrors = [axes for count in range(len(mirror_axes) + 1) for axes in combinations(mirror_axes, count)]
+        self._passes: dict[Zyx, list[UNet]] = {}
 
     def read(self, read: ReadBlock, core: Block, volume_zyx: Zyx) -> BlockInput:
         """Read what the logits of ``core`` depend on (no torch here: made to run in another thread)."""
-        padded = self._padded(volume_zyx)
+        padded = zyx([-(-n // s) * s for n, s in zip(volume_zyx, self._plan.stride_zyx, strict=True)], "volume")
         wanted = required_regions(self._plan, core, padded).input
         inside = wanted.intersect(Block.of_shape(volume_zyx))
         assert inside is not None
-        image = self._normalisation(read(inside))
         beyond = [(0, far - near) for far, near in zip(wanted.stop_zyx, inside.stop_zyx, strict=True)]
-        return BlockInput(np.pad(image, beyond, mode="edge") if any(n for _, n in beyond) else image, core, padded)
+        voxels = read(inside)
+        return BlockInput(np.pad(voxels, beyond, mode="edge") if any(n for _, n in beyond) else voxels, core, padded)
+
+    def slabs(self, block: BlockInput) -> Iterator[tuple[Block, Tensor]]:
+        """Logits (C, Z, Y, X), float32, of one part of the block's core after the other, along its longest axis."""
+        order = swept_order(block.voxels.shape)
+        if order not in self._passes:
+            self._passes[order] = [oriented(self._network, order, mirrored) for mirrored in self._mirrors]
+        networks, back = self._passes[order], inverse(order)
+        plan, padded = networks[0].plan, exchanged(block.padded_zyx, order)
+        regions = required_regions(plan, exchanged_block(block.core, order), padded)
+        sweeps = [Sweep(network, regions, padded) for network in networks]
+        voxels = block.voxels.transpose(order)
+        for slab in slabs(regions.input, plan.stride_zyx[0]):
+            part = self._completed(sweeps, voxels[slab])
+            if part is not None:
+                yield exchanged_block(part[0], back), part[1].permute(0, *(axis + 1 for axis in back))
 
     @torch.inference_mode()
+    def _completed(self, sweeps: Sequence[Sweep], voxels: NDArray[Any]) -> tuple[Block, Tensor] | None:
+        """The part of a block that new planes complete, and the mean of its logits over the mirror images."""
+        image_ZYX = torch.from_numpy(np.ascontiguousarray(self._normalisation(voxels)))
+        image_ZYXC = image_ZYX.to(self._device, self._dtype)[..., None]
+        made = [part for sweep in sweeps if (part := sweep.push(image_ZYXC))]
+        if not made:
+            return None
+        logits_CZYX = reduce(torch.add, [logits_CZYX.float() for _, logits_CZYX in made])
+        return made[0][0], logits_CZYX / len(made) if len(made) > 1 else logits_CZYX
+
     def logits(self, block: BlockInput) -> Tensor:
-        """Logits (C, Z, Y, X) of the block's core, float32."""
-        image_ZYX = torch.from_numpy(block.image).to(self._device)
-        total: Tensor | None = None
-        for flip in self._flips:
-            logits_CZYX = self._forward(image_ZYX, flip, self._mirrored_regions(block, flip))
-            total = logits_CZYX if total is None else total + logits_CZYX
-        assert total is not None
-        return total / len(self._flips) if len(self._flips) > 1 else total
-
-    def _forward(self, image_ZYX: Tensor, flip: tuple[int, ...], regions: Regions) -> Tensor:
-        flipped_BCZYX = image_ZYX.flip(flip)[None, None].contiguous(memory_format=torch.channels_last_3d)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._precision == "bfloat16"):
-            logits_CZYX: Tensor = self._network(flipped_BCZYX, regions)[0]
-        return logits_CZYX.float().flip([axis + 1 for axis in flip])
-
-    def _mirrored_regions(self, block: BlockInput, flip: tuple[int, ...]) -> Regions:
-        """Mirroring the padded volume moves blocks onto blocks, because its edges are multiples of the stride."""
-        ends = zip(block.core.start_zyx, block.core.stop_zyx, block.padded_zyx, strict=True)
-        edges = [(n - b, n - a) if axis in flip else (a, b) for axis, (a, b, n) in enumerate(ends)]
-        core = Block(zyx([a for a, _ in edges], "start"), zyx([b for _, b in edges], "stop"))
-        return required_regions(self._plan, core, block.padded_zyx)
-
-    def _padded(self, volume_zyx: Zyx) -> Zyx:
-        return zyx([-(-n // s) * s for n, s in zip(volume_zyx, self._plan.stride_zyx, strict=True)], "volume")
-
-
-@dataclass(frozen=True)
-class BlockInput:
-    """Normalised voxels (z, y, x) of a block and its halo."""
-
-    image: NDArray[np.float32]
-    core: Block
-    padded_zyx: Zyx
-    """Edges of the volume, continued to multiples of the stride."""
+        """Logits (C, Z, Y, X) of all of the block's core, float32."""
+        whole_CZYX = torch.empty((self._plan.outputs, *block.core.shape_zyx), device=self._device)
+        for part, logits_CZYX in self.slabs(block):
+            inside = part.shift([-edge for edge in block.core.start_zyx])
+            whole_CZYX[(slice(None), *inside.slices)] = logits_CZYX
+        return whole_CZYX
 
 
 def predict_blocks(
     predictor: BlockPredictor, read: ReadBlock, blocks: Sequence[Block], volume_zyx: Zyx
 ) -> Iterator[tuple[Block, Tensor]]:
-    """Predict blocks in order, reading the next one while this one is computed. Yields (core, logits CZYX)."""
+    """Predict blocks in order, reading the next one while this one is computed. Yields (part, logits)."""
     for block in read_blocks(predictor, read, blocks, volume_zyx):
-        yield block.core, predictor.logits(block)
+        yield from predictor.slabs(block)
 
 
 def read_blocks(

@@ -18,13 +18,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pipeline.nn.plan import NetworkPlan
 from pipeline.volume.geometry import Block, Zyx, zyx
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -47,21 +43,27 @@ def required_regions(plan: NetworkPlan, core: Block, volume_zyx: Zyx) -> Regions
     """The regions for ``core`` of a volume of ``volume_zyx`` voxels, each edge a multiple of the plan's stride."""
     if any(n % s for n, s in zip(volume_zyx, plan.stride_zyx, strict=True)):
         raise ValueError(f"a volume of {volume_zyx} voxels is not a multiple of the stride {plan.stride_zyx}")
-    extents = [
-        Block.of_shape([n // s for n, s in zip(volume_zyx, plan.level_stride_zyx(index), strict=True)])
-        for index in range(len(plan.levels))
-    ]
+    extents = level_extents(plan, volume_zyx)
     decoded, decoder_input, wanted = [], [], core
     for level, extent in zip(plan.levels[:-1], extents, strict=False):
         decoded.append(wanted)
-        decoder_input.append(_seen(wanted, level.radius_zyx, extent))
-        wanted = _coarsen(decoder_input[-1], level.pool_zyx)
+        wanted = _coarsen(_seen(wanted, level.radius_zyx, extent), level.pool_zyx)
+        # Whole windows: what the coarse voxels that are needed grow to.
+        decoder_input.append(scale(wanted, level.pool_zyx))
     encoded, encoder_input = [wanted], [_seen(wanted, plan.levels[-1].radius_zyx, extents[-1])]
     for index in reversed(range(len(plan.levels) - 1)):
         level = plan.levels[index]
         encoded.append(_union(decoder_input[index], scale(encoder_input[-1], level.pool_zyx)))
         encoder_input.append(_seen(encoded[-1], level.radius_zyx, extents[index]))
     return Regions(core, tuple(encoder_input[::-1]), tuple(encoded[::-1]), tuple(decoder_input), tuple(decoded))
+
+
+def level_extents(plan: NetworkPlan, volume_zyx: Zyx) -> list[Block]:
+    """The whole volume in voxels of each level, fine to coarse."""
+    return [
+        Block.of_shape([n // s for n, s in zip(volume_zyx, plan.level_stride_zyx(index), strict=True)])
+        for index in range(len(plan.levels))
+    ]
 
 
 def receptive_radius(plan: NetworkPlan) -> Zyx:
@@ -86,13 +88,6 @@ def receptive_radius(plan: NetworkPlan) -> Zyx:
 def scale(block: Block, factor_zyx: Zyx) -> Block:
     """The same place in voxels of the next finer level."""
     return Block(_times(block.start_zyx, factor_zyx), _times(block.stop_zyx, factor_zyx))
-
-
-def crop(features: Tensor, have: Block, want: Block) -> Tensor:
-    """The part ``want`` of features (..., Z, Y, X) that cover ``have``."""
-    if have == want:
-        return features
-    return features[(..., *want.shift([-start for start in have.start_zyx]).slices)]
 
 
 def _seen(block: Block, radius_zyx: Zyx, extent: Block) -> Block:

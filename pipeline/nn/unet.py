@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pipeline.nn.plan import Level, NetworkPlan
-from pipeline.nn.regions import Regions, crop, scale
 from pipeline.volume.geometry import Zyx
 
 
@@ -78,8 +77,8 @@ class Upsample(nn.Module):
 class UNet(nn.Module):
     """The network of a plan: image (B, inputs, Z, Y, X) to logits (B, outputs, Z, Y, X).
 
-    The edges of the image must be multiples of ``plan.stride_zyx`` unless ``regions`` says which part of a larger
-    volume it is.
+    The edges of the image must be multiples of ``plan.stride_zyx``. `pipeline.nn.sweep` computes blocks of a larger
+    volume.
     """
 
     def __init__(self, plan: NetworkPlan) -> None:
@@ -96,54 +95,32 @@ class UNet(nn.Module):
         heads = len(levels) - 1 if plan.deep_supervision else 1
         self.heads = nn.ModuleList(nn.Conv3d(level.features, plan.outputs, 1) for level in levels[: max(heads, 1)])
 
-    def forward(self, image_BCZYX: Tensor, regions: Regions | None = None) -> Tensor:
-        """Logits of the whole image, or of ``regions.core`` where the image is ``regions.input`` of a larger volume."""
-        logits: Tensor = self.heads[0](self._decode(image_BCZYX, regions)[0])
+    def forward(self, image_BCZYX: Tensor) -> Tensor:
+        """Logits of the image."""
+        logits: Tensor = self.heads[0](self._decode(image_BCZYX)[0])
         return logits
 
     def forward_deep(self, image_BCZYX: Tensor) -> list[Tensor]:
         """Logits of every supervised level, fine to coarse."""
-        decoded = self._decode(image_BCZYX, None)
+        decoded = self._decode(image_BCZYX)
         return [head(features) for head, features in zip(self.heads, decoded, strict=False)]
 
-    def _decode(self, image_BCZYX: Tensor, regions: Regions | None) -> list[Tensor]:
+    def _decode(self, image_BCZYX: Tensor) -> list[Tensor]:
         """The decoder's features of every level, fine to coarse."""
-        skips, features_BCZYX = self._encode(image_BCZYX, regions)
+        *skips, features_BCZYX = self._encode(image_BCZYX)
         decoded = [features_BCZYX]
-        have = regions.encoded[-1] if regions else None
         for index in reversed(range(len(self.decoder))):
-            grown = self.upsample[index](features_BCZYX)
-            if regions and have:
-                have = scale(have, self.plan.levels[index].pool_zyx)
-                grown = crop(grown, have, regions.decoder_input[index])
-                have = regions.decoder_input[index]
+            grown: Tensor = self.upsample[index](features_BCZYX)
             features_BCZYX = self.decoder[index](grown.add_(skips[index]))
-            if regions and have:
-                features_BCZYX = crop(features_BCZYX, have, regions.decoded[index])
-                have = regions.decoded[index]
             decoded.append(features_BCZYX)
         return decoded[::-1]
 
-    def _encode(self, image_BCZYX: Tensor, regions: Regions | None) -> tuple[list[Tensor], Tensor]:
-        """The skips that the decoder asks for, fine to coarse, and the features of the coarsest level."""
-        skips: list[Tensor] = []
-        features_BCZYX = image_BCZYX
-        for index, block in enumerate(self.encoder):
-            features_BCZYX = block(features_BCZYX)
-            if regions:
-                features_BCZYX = crop(features_BCZYX, regions.encoder_input[index], regions.encoded[index])
-            if index == len(self.pools):
-                break
-            skips.append(
-                crop(features_BCZYX, regions.encoded[index], regions.decoder_input[index])
-                if regions
-                else features_BCZYX
-            )
-            if regions:
-                pooled = scale(regions.encoder_input[index + 1], self.plan.levels[index].pool_zyx)
-                features_BCZYX = crop(features_BCZYX, regions.encoded[index], pooled)
-            features_BCZYX = self.pools[index](features_BCZYX)
-        return skips, features_BCZYX
+    def _encode(self, image_BCZYX: Tensor) -> list[Tensor]:
+        """The encoder's features of every level, fine to coarse."""
+        encoded = [self.encoder[0](image_BCZYX)]
+        for pool, block in zip(self.pools, list(self.encoder)[1:], strict=True):
+            encoded.append(block(pool(encoded[-1])))
+        return encoded
 
     def fold_norms(self) -> None:
         """Make normalisation part of the convolutions, for inference."""

@@ -8,6 +8,7 @@ from math import prod
 
 from pipeline.config.model import MULTILABEL, Config
 from pipeline.nn.plan import NetworkPlan
+from pipeline.nn.slabs import sweep_bytes
 from pipeline.proposal.costs import (
     NETWORK_START_S,
     REPORT_S,
@@ -93,8 +94,9 @@ def estimate(
     every = sum(geometry.block.voxels for geometry in geometries.values())
     asked = voxels["test"] if inference.region == "test" else every
     judged_s = judged_voxels(voxels["validation"], training.validations) / speed.predicted_voxels_per_s
-    predicting_s = asked * 2 ** len(inference.mirror_axes) / speed.predicted_voxels_per_s / decision.infer_workers
-    block_gb = PROCESS_GB + 16 * network.levels[0].features * prod(decision.block_zyx) / 1e9
+    passes = 2 ** len(inference.mirror_axes)
+    predicting_s = asked * passes / speed.predicted_voxels_per_s / decision.infer_workers
+    block_gb = PROCESS_GB + sweep_bytes(network, decision.block_zyx, largest, passes=passes) / 1e9
     steps = [Step("reading the captures", ("plan", ""), 1, START_S + every / INGESTED_VOXELS_PER_S, PROCESS_GB)]
     chains = []
     for target in targets:

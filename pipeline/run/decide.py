@@ -18,6 +18,7 @@ from pipeline.config.settings import settings_of
 from pipeline.errors import ConfigError, DataError
 from pipeline.nn.plan import NetworkPlan, plan_network
 from pipeline.nn.regions import receptive_radius
+from pipeline.nn.slabs import sweep_bytes
 from pipeline.nn.zssr.grids import Scaling
 from pipeline.nn.zssr.kernel import Blur
 from pipeline.nn.zssr.methods import learning
@@ -26,8 +27,6 @@ from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm, tile, zyx
 from pipeline.volume.greyvalues import GreyValues, joint
 from pipeline.volume.split import PART_IDS, Parts, SplitSettings, split_capture
 
-# Activations of the finest level that a forward pass holds at once, in float32.
-ACTIVATION_COPIES = 4
 SMALLEST_SIDE_PX = 16
 """Of a coarse slice: less shows nothing to learn from, and nothing to see."""
 
@@ -308,12 +307,11 @@ def _block(config: Config, geometries: Sequence[Geometry], network: NetworkPlan)
     """The wanted block, if the memory allows for it."""
     largest = zyx([max(geometry.shape_zyx[axis] for geometry in geometries) for axis in range(3)], "shape")
     block = fit(config.inference.block_zyx, largest)
-    read = [min(n, b + 2 * r) for n, b, r in zip(largest, block, receptive_radius(network), strict=True)]
-    needed_gb = read[0] * read[1] * read[2] * network.levels[0].features * 4 * ACTIVATION_COPIES / 1e9
+    needed_gb = sweep_bytes(network, block, largest, passes=2 ** len(config.inference.mirror_axes)) / 1e9
     if needed_gb > config.inference.memory_gb:
         raise ConfigError(
-            f"inference.block_zyx: {block} with its halo is {tuple(read)} voxels and needs about {needed_gb:.1f} GB, "
-            f"more than inference.memory_gb ({config.inference.memory_gb:g}); make the block smaller"
+            f"inference.block_zyx: to predict {block} voxels at once takes about {needed_gb:.1f} GB, more than "
+            f"inference.memory_gb ({config.inference.memory_gb:g}); make the two shorter sides of the block smaller"
         )
     return block
 

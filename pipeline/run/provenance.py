@@ -47,7 +47,7 @@ SCHEMA = {
     "arrays": 1,
     "pool": 1,
     "model": 1,
-    "predictions": 1,
+    "predictions": 2,
     "coarse": 1,
     "network": 1,
     "boosted": 1,

@@ -65,14 +65,13 @@ def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[Shar
             probabilities = _empty_probabilities(run, target, work)
             for _ in work.parts:
                 block = next(inputs)
-                inside = work.inside(block.core)
-                # A GPU has computed the logits once something of them is copied.
                 with metrics.seconds("compute"):
-                    logits_CZYX = predictor.logits(block)
-                    ids[inside] = target.decide(logits_CZYX).cpu().numpy()
-                    if probabilities is not None:
-                        scaled = target.probabilities(logits_CZYX) * 255
-                        probabilities[(slice(None), *inside)] = scaled.round().byte().cpu().numpy()
+                    for part, logits_CZYX in predictor.slabs(block):
+                        inside = work.inside(part)
+                        ids[inside] = target.decide(logits_CZYX).cpu().numpy()
+                        if probabilities is not None:
+                            scaled = target.probabilities(logits_CZYX) * 255
+                            probabilities[(slice(None), *inside)] = scaled.round().byte().cpu().numpy()
                 metrics.voxels(block.core.voxels)
             yield partial(_write, run, target_name, work, ids, probabilities)
 

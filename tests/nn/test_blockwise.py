@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import threading
 from itertools import combinations
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,9 +19,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from pipeline.nn import slabs
 from pipeline.nn.blockwise import BlockPredictor, Normalisation, predict_blocks
 from pipeline.nn.plan import plan_network
 from pipeline.nn.regions import receptive_radius, required_regions
+from pipeline.nn.slabs import sweep_bytes
+from pipeline.nn.targets import Target
 from pipeline.nn.unet import ConvNorm, UNet
 from pipeline.volume.geometry import Block, tile
 
@@ -97,15 +101,17 @@ def blocks_within(shape_zyx):
 class Seam:
     """A network with its judgement of a volume, made once and asked for many blocks."""
 
-    def __init__(self, kind: str, mirror_axes: tuple[int, ...] = ()) -> None:
+    def __init__(self, kind: str, mirror_axes: tuple[int, ...] = (), **options) -> None:
         self.volume = volume_of(kind)
-        network = network_of(kind)
+        network = network_of(kind, **options)
         self.expected = whole_volume_logits(network, self.volume, mirror_axes)
         self.predictor = predictor_of(network, mirror_axes=mirror_axes)
 
-    def check(self, block: Block) -> None:
+    def check(self, block: Block, slab_planes: int = 1) -> None:
+        """Slabs as thin as the stride, unless told otherwise: that a block is one slab shows nothing."""
         read = self.predictor.read(reader(self.volume), block, self.volume.shape)
-        logits = self.predictor.logits(read).numpy()
+        with patch.multiple(slabs, SLAB_PLANES=slab_planes, SLAB_VOXELS=1):
+            logits = self.predictor.logits(read).numpy()
         expected = self.expected[(slice(None), *block.slices)]
         assert logits.shape == expected.shape
         assert np.abs(logits - expected).max() < TOLERANCE
@@ -115,6 +121,8 @@ class Seam:
 
 
 SEAMS = {kind: Seam(kind) for kind in KINDS}
+CONVOLVED = {(kind, count): Seam(kind, convolutions_per_level=count) for kind in KINDS for count in (1, 3)}
+SUPERVISED = Seam("isotropic", deep_supervision=True)
 MIRRORED = {kind: Seam(kind, axes) for kind, axes in [("isotropic", (0, 1, 2)), ("anisotropic", (1, 2))]}
 
 
@@ -122,7 +130,65 @@ MIRRORED = {kind: Seam(kind, axes) for kind, axes in [("isotropic", (0, 1, 2)), 
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
 def test_any_block_equals_the_whole_volume(kind, data):
-    SEAMS[kind].check(data.draw(blocks_within(SIZES[kind])))
+    SEAMS[kind].check(data.draw(blocks_within(SIZES[kind])), data.draw(st.sampled_from((1, 5, 8, 1000))))
+
+
+@pytest.mark.parametrize(("kind", "convolutions"), CONVOLVED)
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_any_block_equals_the_whole_volume_whatever_the_convolutions_of_a_level(kind, convolutions, data):
+    CONVOLVED[kind, convolutions].check(data.draw(blocks_within(SIZES[kind])))
+
+
+@settings(max_examples=8, deadline=None)
+@given(data=st.data())
+def test_any_block_equals_the_whole_volume_of_a_network_of_several_heads(data):
+    SUPERVISED.check(data.draw(blocks_within(SIZES["isotropic"])))
+
+
+@settings(max_examples=20, deadline=None)
+@given(shape=st.tuples(*[st.integers(1, 40)] * 3), seed=st.integers(0, 3))
+def test_a_volume_of_any_shape_is_exact_swept_along_any_axis(shape, seed):
+    volume = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+    network = network_of("isotropic", seed)
+    expected = whole_volume_logits(network, volume)
+    predictor, block = predictor_of(network), Block.of_shape(shape)
+    with patch.multiple(slabs, SLAB_PLANES=1, SLAB_VOXELS=1):
+        parts = list(predict_blocks(predictor, reader(volume), [block], shape))
+    assert sum(part.voxels for part, _ in parts) == block.voxels
+    for part, logits_CZYX in parts:
+        assert np.abs(logits_CZYX.numpy() - expected[(slice(None), *part.slices)]).max() < TOLERANCE
+
+
+def test_a_long_block_comes_in_parts_each_as_soon_as_its_halo_is_there():
+    plan, shape = plan_of("isotropic"), (20, 24, 200)
+    network = network_of("isotropic")
+    predictor = predictor_of(network)
+    volume = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    with patch.multiple(slabs, SLAB_PLANES=8, SLAB_VOXELS=1):
+        parts = [part for part, _ in predict_blocks(predictor, reader(volume), [Block.of_shape(shape)], shape)]
+    lengths = [part.shape_zyx[2] for part in parts]
+    assert sum(lengths) == 200
+    assert all(part.shape_zyx[:2] == shape[:2] for part in parts)
+    assert max(lengths[:-1]) == 8
+    assert lengths[-1] <= 8 + receptive_radius(plan)[2] + plan.stride_zyx[2]
+
+
+def test_a_longer_block_takes_no_more_memory_but_for_its_voxels():
+    plan, volume = plan_of("isotropic"), (256, 256, 4096)
+    short, long = (sweep_bytes(plan, (64, 64, edge), volume) for edge in (512, 1024))
+    read = [required_regions(plan, Block((96, 96, 1024), (160, 160, 1024 + n)), volume).input for n in (512, 1024)]
+    assert long - short == 2 * (read[1].voxels - read[0].voxels) + 2 * 64 * 64 * 512
+    assert sweep_bytes(plan, (64, 64, 512), volume, passes=8) > 3 * short
+
+
+def test_decisions_of_ties_are_for_the_class_that_comes_first():
+    logits_CZYX = torch.randint(0, 3, (8, 7, 33, 65), generator=torch.Generator().manual_seed(0)).float()
+    target = Target("multilabel", tuple(range(1, 9)), exclusive=True)
+    expected = logits_CZYX.numpy().argmax(0) + 1
+    for layout in (logits_CZYX, logits_CZYX.movedim(0, -1).contiguous().movedim(-1, 0), logits_CZYX.transpose(1, 3)):
+        ids = target.decide(layout).numpy()
+        assert (ids == (expected if ids.shape == expected.shape else expected.transpose(2, 1, 0))).all()
 
 
 @pytest.mark.parametrize("kind", MIRRORED)
