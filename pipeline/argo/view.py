@@ -193,7 +193,7 @@ def _cells(depth: int, node: Node, more: str, logs: Logs) -> tuple[Text, Progres
     done, _, total = node.progress.partition("/")
     bar: ProgressBar | Text = Text(more)
     if node.phase == RUNNING and total and int(total):
-        bar = ProgressBar(total=int(total), completed=int(done), width=20)
+        bar = ProgressBar(total=int(total), completed=int(done), width=20, complete_style="cyan")
     last = node.message
     if node.phase == RUNNING and node.type == POD and not last:
         last = next(iter(logs.last_lines(node, 1)), "")

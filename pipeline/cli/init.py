@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import sys
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -149,7 +150,8 @@ def _speeds(gpu: str | None) -> tuple[SpeedOf, str]:
     from pipeline.proposal.speed import measured
 
     if gpu is None:
-        return lambda load: measured(load, _note), ""
+        said = cache(_note)  # each remark once
+        return lambda load: measured(load, said), ""
     found = card(gpu)
     _note(f"GPU {found.name}: reckoned by a tenth of the peak that its maker states, about; not measured on one")
     return found.rate.speed, f"a GPU {found.name}"

@@ -290,7 +290,7 @@ class StudyTable(View):
                 continue
             table.add_row(*self._cells(step, logs, nodes))
         if self._outlook.in_all and any(step.is_running for step in steps):
-            table.add_row(Text(""), Text(""), Text(""), Text(f"{self._outlook.in_all} in all", style="bold"))
+            table.caption, table.caption_justify = Text(f"{self._outlook.in_all} in all", style="bold"), "left"
         return table
 
     def _cells(
@@ -305,5 +305,7 @@ class StudyTable(View):
             return Text(f"◷ {step.doing}", style="dim"), Text(_waits_for(step), style="dim"), Text(""), Text("")
         done, total = step.progress
         remarks = [step.count, f1_so_far(step, logs), self._outlook.of(step)]
-        bar: ProgressBar | Text = ProgressBar(total=total, completed=done, width=20) if total else Text("")
+        bar: ProgressBar | Text = (
+            ProgressBar(total=total, completed=done, width=16, complete_style="cyan") if total else Text("")
+        )
         return Text(f"● {step.doing}", style="cyan"), bar, spent, Text(", ".join(filter(None, remarks)))

@@ -42,6 +42,8 @@ FOR_LITTLE_ROOM = 3
 """So many of the last ones are too small to learn much: taken where guard bands leave no room for another."""
 ENOUGH_STEPS, LEAST_STEPS, MOST_STEPS = 600, 100, 6000
 """A smaller network that learns so long is better than a larger one that does not; none is trained for less or more."""
+MOST_MEASURED = 2
+"""Networks: each takes some ten seconds, and what is known of one tells about the others."""
 MOST_LOST = 0.35
 """Of the voxels, to guard bands."""
 BINARY_STEPS_SHARE = 0.3
@@ -248,7 +250,7 @@ def _choose(
             chosen = _timed(stacks, classes, fit, wishes, speed)
             if is_last or chosen.training["steps"] >= (ENOUGH_STEPS / 2 if index in measured else ENOUGH_STEPS):
                 break
-        if index in measured:
+        if index in measured or len(measured) == MOST_MEASURED:
             return chosen
         measured[index] = speed_of(fit.load)
         rate = Rate.of(measured[index], fit.load)

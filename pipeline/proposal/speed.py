@@ -100,7 +100,8 @@ def measured(load: Load, say: Callable[[str], None] = lambda _text: None) -> Spe
     place = _kept_in() / f"{_digest(load)}.json"
     if (earlier := kept(load)) is not None:
         return earlier
-    say(f"measuring this machine with a network of {len(load.network.levels)} levels")
+    features = ", ".join(str(level.features) for level in load.network.levels)
+    say(f"measuring this machine with a network of {features} channels")
     speed, is_busy = _measure(load)
     if is_busy:
         say("other programs are at work on this machine: what is measured is what it can do without them")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.figures.report.contents import Contents
-from pipeline.formats import amount, decimals, duration, signed, volume_um3
+from pipeline.formats import amount, decimals, duration, rough_duration, signed, volume_um3
 from pipeline.scoring.ablation import NATIVE, Ablation
 from pipeline.scoring.ablation_tables import verdict
 from pipeline.scoring.confusion import ConfusionMatrix
@@ -90,7 +90,7 @@ def _size(contents: Contents) -> list[Figure]:
         stop = max(work.spans[-1][1] for work in contents.work)
         busy = sum(work.cpu_seconds for work in contents.work)
         note = f"from first to last step; {duration(busy)} of processor time" if busy else "from first to last step"
-        figures.append(Figure("time", duration(stop - start), note))
+        figures.append(Figure("time", rough_duration(stop - start), note))
     return figures
 
 
