@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from pipeline.cli.values import box
-
 PANEL = "Studies"
 app = typer.Typer()
 
@@ -75,14 +73,16 @@ def export(
         typer.Option(help="segmentation (the default), raw, truth, probabilities, masks (0 and 255, a file a class)"),
     ] = None,
     box_zyx: Annotated[
-        str | None, typer.Option("--box", help="Only this part: z0:z1,y0:y1,x0:x1 in voxels of full resolution")
+        str | None,
+        typer.Option("--box", help="Only this part: z0:z1,y0:y1,x0:x1 in voxels of full resolution, or nm behind it"),
     ] = None,
     level: Annotated[int, typer.Option(help="Of the pyramid: 0 is full resolution, 1 the next coarser", min=0)] = 0,
     capture: Capture = None,
 ) -> None:
     """Write a segmentation, or what else a run holds, for Fiji, Amira, ilastik, Neuroglancer and others."""
     from pipeline.run.takeout import take_out
+    from pipeline.volume.sources.cut import box_of
 
-    part = None if box_zyx is None else box(box_zyx, "--box")
+    part = None if box_zyx is None else box_of(box_zyx)
     for line in take_out(place, where, form=form, what=what, box=part, level=level, capture=capture):
         print(line)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated, TypeVar
 
 import typer
 
 from pipeline.errors import InputError
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.volume.treatments import TREATMENTS, Treatment
-
-if TYPE_CHECKING:
-    from pipeline.volume.geometry import Block
 
 Number = TypeVar("Number", int, float)
 RunPlace = Annotated[str, typer.Argument(metavar="RUN", help="Run URL: a path, file:// or s3://", show_default=False)]
@@ -83,14 +80,3 @@ def check_worker(worker: int, workers: int) -> None:
     """Refuse a worker beyond the last; workers count from 0."""
     if worker >= workers:
         raise InputError(f"--worker {worker}: of {workers} workers the last is number {workers - 1}")
-
-
-def box(text: str, option: str) -> Block:
-    """A box of voxels, z0:z1,y0:y1,x0:x1, the ends excluded."""
-    from pipeline.volume.geometry import Block
-
-    try:
-        (z0, z1), (y0, y1), (x0, x1) = (map(int, part.split(":")) for part in text.split(","))
-    except ValueError as error:
-        raise InputError(f"{option} {text}: write it as z0:z1,y0:y1,x0:x1, such as 0:20,100:400,100:400") from error
-    return Block((z0, y0, x0), (z1, y1, x1))

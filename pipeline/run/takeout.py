@@ -19,6 +19,7 @@ from pipeline.volume.export.files import FORMATS, write_file
 from pipeline.volume.export.folders import FOLDERS, write_folder
 from pipeline.volume.geometry import Block
 from pipeline.volume.omezarr import Volume
+from pipeline.volume.sources.cut import Cut
 
 MASKS, PROBABILITIES = "masks", "probabilities"
 ENDINGS = {"bigtiff": "tif", "tiff": "tif", "hdf5": "h5"}
@@ -32,7 +33,7 @@ def take_out(
     *,
     form: str | None = None,
     what: str | None = None,
-    box: Block | None = None,
+    box: Cut | None = None,
     level: int = 0,
     capture: str | None = None,
 ) -> Iterator[str]:
@@ -43,7 +44,7 @@ def take_out(
         where: file or folder; None: in the working directory, named after the capture and what it is.
         form: a format of `FORMATS` or `FOLDERS`; None: by the ending of `where`, else TIFF for Fiji.
         what: `MASKS`, `PROBABILITIES`, or a volume of the `Outcome`; None: the segmentation, or the volume.
-        box: in voxels of full resolution.
+        box: in voxels of full resolution, or in nanometres.
         level: of the pyramid.
         capture: of a run.
 
@@ -55,10 +56,11 @@ def take_out(
     found = outcome(place, capture)
     volume = _volume(found, what)
     _refuse_incomplete(found, volume)
+    part = None if box is None else box.block(volume.shape_zyx, volume.geometry.voxel_size_nm, place)
     if what == MASKS:
-        yield from _masks(found, volume, where, form, box, level)
+        yield from _masks(found, volume, where, form, part, level)
         return
-    excerpt = Excerpt.of(volume, level, box)
+    excerpt = Excerpt.of(volume, level, part)
     name = what or (SEGMENTATION if volume.is_labels else found.name)
     path = where or Path(f"{found.name}-{name}{_ending(form)}")
     _write(excerpt, path, form)

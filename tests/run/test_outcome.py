@@ -195,6 +195,9 @@ def test_a_run_is_enough_to_export(
     for number, name in enumerate(NAMES, 1):
         assert np.array_equal(tifffile.imread(f"tiny-masks/{name}.tif"), np.where(ids == number, 255, 0))
     assert vemseg("export", place(finished), "part.npy", "--what", "truth", "--box", "1:3,10:20,5:50").code == 0
+    nanometres = "40:120,80:160,40:400 nm"
+    assert vemseg("export", place(finished), "same.npy", "--what", "truth", "--box", nanometres).code == 0
+    np.testing.assert_array_equal(np.load("same.npy"), np.load("part.npy"))
     assert np.array_equal(np.load("part.npy"), whole(finished.truth("tiny"))[1:3, 10:20, 5:50])
 
 
