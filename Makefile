@@ -8,7 +8,8 @@ SUPPLY := build/supply
 # Exact versions, each file checked against its hash; what a package holds is copied, none of its code runs meanwhile.
 LOCKED := install --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:
 DEMO := runs/demo
-JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# nproc heeds OMP_NUM_THREADS, which is about the threads of one process.
+JOBS ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 
 # A job is a process with one thread: many small networks train faster side by side than one after the other.
 export OMP_NUM_THREADS ?= 1

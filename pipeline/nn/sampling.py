@@ -48,6 +48,11 @@ class Candidates:
     """(n, classes): labelled voxels of each class around the centre."""
 
 
+def inscribed(patch_zyx: Zyx) -> Zyx:
+    """What of a patch is counted."""
+    return zyx([max(1, int(edge * INSCRIBED)) for edge in patch_zyx], "patch")
+
+
 def draw_candidates(
     boxes: Sequence[LabelledBox], *, count: int, patch_zyx: Zyx, n_classes: int, exclusive: bool, seed: int
 ) -> Candidates:
@@ -126,8 +131,8 @@ def _positions(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.int64]:
 def _counts_around(
     labels: NDArray[Any], centre: NDArray[np.int64], patch_zyx: Zyx, n_classes: int, exclusive: bool
 ) -> NDArray[np.int64]:
-    inscribed = zyx([max(1, int(edge * INSCRIBED)) for edge in patch_zyx], "patch")
-    around = Block.of_shape(inscribed).shift([int(c) - edge // 2 for c, edge in zip(centre, inscribed, strict=True)])
+    inside_zyx = inscribed(patch_zyx)
+    around = Block.of_shape(inside_zyx).shift([int(c) - edge // 2 for c, edge in zip(centre, inside_zyx, strict=True)])
     inside = around.intersect(Block.of_shape(labels.shape))
     assert inside is not None
     return class_counts(labels[inside.slices], n_classes, exclusive)
@@ -138,6 +143,20 @@ def class_counts(labels: NDArray[Any], n_classes: int, exclusive: bool) -> NDArr
     if exclusive:
         return np.bincount(labels.ravel(), minlength=n_classes + 1)[1 : n_classes + 1].astype(np.int64)
     return np.array([np.count_nonzero(labels >> k & 1) for k in range(1, n_classes + 1)], np.int64)
+
+
+def class_shares(class_voxels: NDArray[np.int64], sample_voxels: int, exclusive: bool) -> list[float]:
+    """The share of each class in what samples hold.
+
+    Classes that overlap do not add up to what is labelled: there all voxels are taken to be.
+
+    Args:
+        class_voxels: (n, classes), what each sample holds.
+        sample_voxels: of a sample.
+    """
+    of_class = class_voxels.sum(axis=0)
+    of_all = of_class.sum() if exclusive else len(class_voxels) * sample_voxels
+    return [float(share) for share in of_class / max(of_all, 1)]
 
 
 def cut_source_patch(

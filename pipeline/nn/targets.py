@@ -6,10 +6,15 @@ voxel is labelled and bit k that it belongs to the k-th class.
 The loss is Dice and cross-entropy over the labelled voxels, the sum that nnU-Net takes (Isensee et al., Nature Methods
 18, 2021): cross-entropy gives every voxel a gradient, Dice (Milletari et al., 3DV 2016) weighs a class of few voxels as
 much as one of many.
+
+Cross-entropy sees the logits shifted by how frequent each class is in the samples (logit adjustment, Menon et al., ICLR
+2021): that a class is rare need not be learnt, and the first steps, which would go into never saying it, go into
+recognising it. Dice sees the logits themselves, where no class is rare; how often each is said is left to calibration.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +25,8 @@ from pipeline.nn.plan import Head
 
 # Keeps the Dice of a class that a batch does not hold near 1, and its gradient small.
 DICE_SMOOTHING_VOXELS = 16.0
+RAREST_SHARE = 1e-3
+"""A class that is rarer yet counts as this rare: so few voxels say little of how rare it is."""
 
 
 @dataclass(frozen=True)
@@ -77,28 +84,51 @@ class Target:
         return logits_CZYX.softmax(dim=0) if self.head == "softmax" else logits_CZYX.sigmoid()
 
 
-def segmentation_loss(logits_BCZYX: Tensor, labels_BZYX: Tensor, target: Target, dice_weight: float) -> Tensor:
-    """Mean cross-entropy of the labelled voxels plus ``dice_weight`` times (1 - mean Dice); a scalar."""
-    truth_BCZYX, labelled_BZYX = target.truth(labels_BZYX)
-    logits_BCZYX = logits_BCZYX.float()
-    loss = _cross_entropy(logits_BCZYX, truth_BCZYX, labelled_BZYX, target)
-    if dice_weight:
-        loss = loss + dice_weight * (1 - _dice(logits_BCZYX, truth_BCZYX, labelled_BZYX, target).mean())
-    return loss
+class SegmentationLoss:
+    """Mean cross-entropy of the labelled voxels plus ``dice_weight`` times (1 - mean Dice).
+
+    Args:
+        target: the task.
+        prior_C: added to the logits that cross-entropy sees, one number a class of the target (see `prior_logits`).
+        dice_weight: 0: cross-entropy alone.
+    """
+
+    def __init__(self, target: Target, prior_C: Tensor, dice_weight: float) -> None:
+        self._target, self._prior_C, self._dice_weight = target, prior_C, dice_weight
+
+    def __call__(self, logits_BCZYX: Tensor, labels_BZYX: Tensor) -> Tensor:
+        """The loss of logits before stored ids; a scalar."""
+        truth_BCZYX, labelled_BZYX = self._target.truth(labels_BZYX)
+        logits_BCZYX = logits_BCZYX.float()
+        prior_BCZYX = self._prior_C.to(logits_BCZYX.device).view(1, -1, 1, 1, 1)
+        loss = _cross_entropy(logits_BCZYX + prior_BCZYX, truth_BCZYX, labelled_BZYX, self._target)
+        if self._dice_weight:
+            loss = loss + self._dice_weight * (1 - _dice(logits_BCZYX, truth_BCZYX, labelled_BZYX, self._target).mean())
+        return loss
+
+    def deep(self, logits: list[Tensor], labels_BZYX: Tensor) -> Tensor:
+        """That of every decoder level, each half the weight of the next finer one; the weights add up to 1."""
+        weights = [0.5**index for index in range(len(logits))]
+        total = sum(weights)
+        losses = [
+            weight / total * self(level, _shrink(labels_BZYX, level))
+            for weight, level in zip(weights, logits, strict=True)
+        ]
+        return torch.stack(losses).sum()
 
 
-def deep_loss(logits: list[Tensor], labels_BZYX: Tensor, target: Target, dice_weight: float) -> Tensor:
-    """The loss of every decoder level, each half the weight of the next finer one; the weights add up to 1."""
-    weights = [0.5**index for index in range(len(logits))]
-    total = sum(weights)
-    losses = [
-        weight / total * segmentation_loss(level, _shrink(labels_BZYX, level), target, dice_weight)
-        for weight, level in zip(weights, logits, strict=True)
-    ]
-    loss = losses[0]
-    for other in losses[1:]:
-        loss = loss + other
-    return loss
+def prior_logits(shares: Sequence[float], target: Target) -> Tensor:
+    """The logits (C,) of a network that knows nothing of a voxel but how frequent each class of the target is.
+
+    0 for a class that does not occur: it has to be learnt that it is never right.
+
+    Args:
+        shares: of the labelled voxels of the samples, one for each class of the labels.
+    """
+    share_C = torch.tensor([shares[class_id - 1] for class_id in target.class_ids], dtype=torch.float32)
+    bounded_C = share_C.clamp(RAREST_SHARE, 1 - RAREST_SHARE)
+    prior_C = bounded_C.log() if target.head == "softmax" else bounded_C.logit()
+    return torch.where(share_C > 0, prior_C, 0.0)
 
 
 def _cross_entropy(logits_BCZYX: Tensor, truth_BCZYX: Tensor, labelled_BZYX: Tensor, target: Target) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from pipeline.nn.plan import NetworkPlan
-from pipeline.nn.targets import Target, deep_loss, segmentation_loss
+from pipeline.nn.targets import SegmentationLoss, Target, prior_logits
 from pipeline.nn.training import Judge, Schedule, Trainer, autocast_dtype
 from pipeline.nn.unet import UNet
 
@@ -72,6 +72,7 @@ def unet_trainer(
     target: Target,
     settings: TrainingSettings,
     *,
+    shares: Sequence[float],
     score: Callable[[UNet], dict[str, float]],
     by: str,
     steps: int,
@@ -81,6 +82,7 @@ def unet_trainer(
     """The training of a target's network.
 
     Args:
+        shares: of the labelled voxels of the samples, one for each class of the labels.
         score: says how good a network is; it is given a copy.
         by: the score, in what it says, whose highest is kept.
         steps: of the optimiser.
@@ -95,15 +97,12 @@ def unet_trainer(
         facts = {"loss": progress.mean_loss, "learning_rate": schedule.rate(progress.step - 1)}
         return facts | score(trainer.averaged_network())
 
-    def loss(logits: Tensor | list[Tensor], labels_BZYX: Tensor) -> Tensor:
-        if isinstance(logits, list):
-            return deep_loss(logits, labels_BZYX, target, settings.dice_weight)
-        return segmentation_loss(logits, labels_BZYX, target, settings.dice_weight)
+    loss = SegmentationLoss(target, prior_logits(shares, target), settings.dice_weight)
 
     return Trainer(
         network,
         forward=_forward(network, settings, device),
-        loss=loss,
+        loss=loss.deep if plan.deep_supervision else loss,
         optimizer=torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         ),

@@ -170,7 +170,15 @@ def _step_s(load: Load, device: Any) -> float:
     maker = SampleMaker([box], candidates, augmenter, Normalisation(128.0, 64.0), 0)
     target = Target("speed", tuple(range(1, outputs + 1)), True)
     trainer = unet_trainer(
-        load.network, target, TrainingSettings(), score=lambda _network: {}, by="", steps=1000, seed=0, device=device
+        load.network,
+        target,
+        TrainingSettings(),
+        shares=[1 / outputs] * outputs,
+        score=lambda _network: {},
+        by="",
+        steps=1000,
+        seed=0,
+        device=device,
     )
     source = on_the_fly(maker, cover=range(outputs), batch_size=load.batch_size, seed=0)
     return _seconds_each(trainer.step(*batch) for batch in prefetched(source, 0, _WARM_UP_STEPS + _MOST_STEPS))

@@ -46,7 +46,7 @@ SCHEMA = {
     "split": 2,
     "arrays": 1,
     "pool": 1,
-    "model": 1,
+    "model": 2,
     "predictions": 2,
     "coarse": 1,
     "network": 1,

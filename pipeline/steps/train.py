@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING
 
 from pipeline.config.settings import settings_of
@@ -60,10 +61,12 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
     config, target, metrics = run.config, target_of(run, name), report.metrics
     files = TrainedFiles(name, run.model_store(name), marker)
     saved = files.last_state(report)
+    batches, shares = _samples(run, target, report)
     trainer = unet_trainer(
         NetworkPlan.from_json(run.plan.networks[name]),
         target,
         settings_of(TrainingSettings, config.training),
+        shares=shares,
         score=_validation(run, target),
         by=SCORE,
         steps=steps_of(run, name),
@@ -79,7 +82,7 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
 
     train_to_the_end(
         trainer,
-        _batches(run, target, report),
+        batches,
         files,
         report,
         saved=saved,
@@ -90,21 +93,25 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
     _finish(run, trainer, target, files)
 
 
-def _batches(run: Run, target: Target, report: Reporter) -> Callable[[int], Iterator[Batch]]:
-    """The batches from a step on, out of the pool or made for this training alone."""
+def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int], Iterator[Batch]], list[float]]:
+    """The batches from a step on, out of the pool or made for this training alone, and the share of each class."""
     from pipeline.nn.batches import from_pool, on_the_fly, prefetched
+    from pipeline.nn.sampling import class_shares, inscribed
     from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker
 
-    config = run.config
+    config, patch_zyx = run.config, run.plan.patch_zyx
     cover, batch_size = classes_to_cover(run, target), config.training.batch_size
     if config.augmentation.source == "on_the_fly":
         maker = sample_maker(run, ON_THE_FLY_CENTRES)
+        class_voxels, counted_zyx = maker.candidates.class_voxels, inscribed(patch_zyx)
         source = on_the_fly(maker, cover=cover, batch_size=batch_size, seed=config.seed)
     else:
         pool = Pool(run)
         pool.refuse_incomplete()
-        source = from_pool(pool.reader(), pool.class_voxels(), cover=cover, batch_size=batch_size, seed=config.seed)
-    return partial(prefetched, report.metrics.timed("read", source), stop=steps_of(run, target.name))
+        class_voxels, counted_zyx = pool.class_voxels(), patch_zyx
+        source = from_pool(pool.reader(), class_voxels, cover=cover, batch_size=batch_size, seed=config.seed)
+    shares = class_shares(class_voxels, prod(counted_zyx), config.classes.exclusive)
+    return partial(prefetched, report.metrics.timed("read", source), stop=steps_of(run, target.name)), shares
 
 
 def _validation(run: Run, target: Target) -> Callable[[UNet], dict[str, float]]:

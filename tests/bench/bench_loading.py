@@ -16,6 +16,7 @@ import time
 from collections.abc import Iterable
 from contextlib import redirect_stdout
 from io import StringIO
+from math import prod
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from pipeline.config.settings import settings_of
 from pipeline.nn.batches import Batch, BatchSource, from_pool, on_the_fly, prefetched
 from pipeline.nn.device import keep_freed_memory
 from pipeline.nn.plan import NetworkPlan
+from pipeline.nn.sampling import class_shares
 from pipeline.nn.training import Trainer
 from pipeline.nn.unet import UNet
 from pipeline.nn.unet_training import TrainingSettings, unet_trainer
@@ -87,6 +89,7 @@ def compare(run: Run, repetitions: int) -> None:
         network,
         target_of(run, MULTILABEL),
         settings_of(TrainingSettings, config.training),
+        shares=class_shares(Pool(run).class_voxels(), prod(run.plan.patch_zyx), config.classes.exclusive),
         score=lambda _: {},
         by="",
         steps=config.training.steps,

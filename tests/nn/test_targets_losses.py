@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.nn.targets import DICE_SMOOTHING_VOXELS, Target, deep_loss, segmentation_loss
+from pipeline.nn.targets import DICE_SMOOTHING_VOXELS, RAREST_SHARE, SegmentationLoss, Target, prior_logits
 
 SHAPE_BZYX = (2, 2, 4, 6)
 SOFTMAX = Target("multilabel", (1, 2, 3), exclusive=True)
@@ -42,23 +42,26 @@ def plain_truth(target: Target, label: int) -> tuple[list[bool], bool]:
     return [bool(label & 2**class_id) for class_id in target.class_ids], label % 2 == 1
 
 
-def plain_loss(target: Target, logits: np.ndarray, labels: np.ndarray, dice_weight: float) -> float:
-    """Cross-entropy and soft Dice, voxel by voxel in Python floats."""
+def loss_of(target: Target, dice_weight: float = 0.5, prior: float = 0.0) -> SegmentationLoss:
+    """A loss whose classes' priors differ by `prior`."""
+    return SegmentationLoss(target, -prior * torch.arange(len(target.class_ids)), dice_weight)
+
+
+def plain_loss(target: Target, logits: np.ndarray, labels: np.ndarray, dice_weight: float, prior: float) -> float:
+    """Cross-entropy of shifted logits and soft Dice, voxel by voxel in Python floats."""
     entropies, overlap, size = [], [0.0] * len(target.class_ids), [0.0] * len(target.class_ids)
     for voxel in np.ndindex(labels.shape):
         truth, labelled = plain_truth(target, int(labels[voxel]))
         if not labelled:
             continue
         row = [float(logits[(voxel[0], channel, *voxel[1:])]) for channel in range(len(truth))]
+        shifted = plain_probabilities(target, [value - prior * channel for channel, value in enumerate(row)])
         if target.head == "softmax":
-            total = sum(math.exp(value) for value in row)
-            probabilities = [math.exp(value) / total for value in row]
-            entropies.append(-math.log(probabilities[truth.index(True)]))
+            entropies.append(-math.log(shifted[truth.index(True)]))
         else:
-            probabilities = [1 / (1 + math.exp(-value)) for value in row]
-            right = [p if is_it else 1 - p for p, is_it in zip(probabilities, truth, strict=True)]
+            right = [p if is_it else 1 - p for p, is_it in zip(shifted, truth, strict=True)]
             entropies.append(-sum(math.log(p) for p in right) / len(right))
-        for channel, (p, is_it) in enumerate(zip(probabilities, truth, strict=True)):
+        for channel, (p, is_it) in enumerate(zip(plain_probabilities(target, row), truth, strict=True)):
             overlap[channel] += p * is_it
             size[channel] += p + is_it
     smooth = DICE_SMOOTHING_VOXELS
@@ -66,31 +69,56 @@ def plain_loss(target: Target, logits: np.ndarray, labels: np.ndarray, dice_weig
     return sum(entropies) / len(entropies) + dice_weight * (1 - sum(dice) / len(dice))
 
 
+def plain_probabilities(target: Target, logits: list[float]) -> list[float]:
+    if target.head == "softmax":
+        total = sum(math.exp(value) for value in logits)
+        return [math.exp(value) / total for value in logits]
+    return [1 / (1 + math.exp(-value)) for value in logits]
+
+
 @pytest.mark.parametrize("target", TARGETS, ids=target_ids)
-@pytest.mark.parametrize("dice_weight", [0.0, 0.5, 1.0])
-def test_the_loss_is_that_of_plain_loops(target, dice_weight):
+@pytest.mark.parametrize(("dice_weight", "prior"), [(0.0, 0.0), (0.5, 0.0), (1.0, 0.0), (0.5, 1.5)])
+def test_the_loss_is_that_of_plain_loops(target, dice_weight, prior):
     logits, labels = random_logits(target), random_labels(target)
-    found = float(segmentation_loss(logits, labels, target, dice_weight))
-    assert found == pytest.approx(plain_loss(target, logits.numpy(), labels.numpy(), dice_weight), rel=1e-5)
+    found = float(loss_of(target, dice_weight, prior)(logits, labels))
+    assert found == pytest.approx(plain_loss(target, logits.numpy(), labels.numpy(), dice_weight, prior), rel=1e-5)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=target_ids)
+def test_the_prior_alone_says_how_frequent_a_class_is(target):
+    shares = [0.7, 0.25, 0.05] if target.exclusive else [0.9, 0.25, 0.05]
+    said = target.probabilities(prior_logits(shares, target).view(-1, 1, 1, 1)).flatten()
+    assert said.tolist() == pytest.approx([shares[class_id - 1] for class_id in target.class_ids], abs=1e-6)
+
+
+@pytest.mark.parametrize("target", TARGETS, ids=target_ids)
+def test_the_prior_of_a_class_is_bounded_and_none_where_there_is_none(target):
+    absent = target.class_ids[-1]
+    shares = [0.5 if class_id != absent else 0.0 for class_id in (1, 2, 3)]
+    assert prior_logits(shares, target)[-1] == 0
+    shares[absent - 1] = 1e-9
+    rarest = prior_logits(shares, target)[-1]
+    shares[absent - 1] = RAREST_SHARE
+    assert rarest == prior_logits(shares, target)[-1]
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=target_ids)
 def test_voxels_that_nobody_labelled_have_neither_loss_nor_gradient(target):
     logits, labels = random_logits(target).requires_grad_(), random_labels(target)
-    loss = segmentation_loss(logits, labels, target, 0.5)
+    loss = loss_of(target)(logits, labels)
     loss.backward()
     labelled = target.truth(labels)[1]
     gradient = logits.grad.abs().amax(1)
     assert (gradient[~labelled] == 0).all()
     assert (gradient[labelled] > 0).all()
     wild = logits.detach() + 30 * torch.randn(logits.shape) * ~labelled.unsqueeze(1)
-    assert segmentation_loss(wild, labels, target, 0.5) == pytest.approx(loss.item(), rel=1e-6)
+    assert loss_of(target)(wild, labels) == pytest.approx(loss.item(), rel=1e-6)
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=target_ids)
 def test_a_batch_without_labels_is_no_loss_and_no_nan(target):
     logits = random_logits(target).requires_grad_()
-    loss = segmentation_loss(logits, torch.zeros_like(random_labels(target)), target, 0.5)
+    loss = loss_of(target)(logits, torch.zeros_like(random_labels(target)))
     loss.backward()
     assert float(loss.detach()) == 0.0
     assert (logits.grad == 0).all()
@@ -100,21 +128,21 @@ def test_a_batch_without_labels_is_no_loss_and_no_nan(target):
 def test_the_loss_of_a_certain_and_right_network_is_near_zero(target):
     labels = random_labels(target)
     truth, _ = target.truth(labels)
-    assert float(segmentation_loss(truth.float() * 80 - 40, labels, target, 0.5)) == pytest.approx(0.0, abs=1e-6)
+    assert float(loss_of(target)(truth.float() * 80 - 40, labels)) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_half_precision_logits_are_judged_in_full_precision():
     logits, labels = random_logits(SOFTMAX).bfloat16(), random_labels(SOFTMAX)
-    assert segmentation_loss(logits, labels, SOFTMAX, 0.5) == segmentation_loss(logits.float(), labels, SOFTMAX, 0.5)
+    assert loss_of(SOFTMAX)(logits, labels) == loss_of(SOFTMAX)(logits.float(), labels)
 
 
 def test_deep_losses_halve_from_level_to_level_and_take_every_nth_label():
     labels = random_labels(SOFTMAX)
     logits = [random_logits(SOFTMAX), random_logits(SOFTMAX, 1)[:, :, :, ::2, ::2]]
-    fine = segmentation_loss(logits[0], labels, SOFTMAX, 0.5)
-    coarse = segmentation_loss(logits[1], labels[:, :, ::2, ::2], SOFTMAX, 0.5)
-    assert float(deep_loss(logits, labels, SOFTMAX, 0.5)) == pytest.approx(float(fine * 2 / 3 + coarse / 3), rel=1e-6)
-    assert deep_loss(logits[:1], labels, SOFTMAX, 0.5) == fine
+    fine = loss_of(SOFTMAX)(logits[0], labels)
+    coarse = loss_of(SOFTMAX)(logits[1], labels[:, :, ::2, ::2])
+    assert float(loss_of(SOFTMAX).deep(logits, labels)) == pytest.approx(float(fine * 2 / 3 + coarse / 3), rel=1e-6)
+    assert loss_of(SOFTMAX).deep(logits[:1], labels) == fine
 
 
 @pytest.mark.parametrize("target", TARGETS, ids=target_ids)

@@ -56,6 +56,7 @@ def trainer_of(
         plan or plan_of(),
         TARGET,
         TrainingSettings(**options),
+        shares=[0.5, 0.5],
         score=score,
         by=SCORE,
         steps=steps,
