@@ -96,6 +96,17 @@ def test_sigterm_in_training_saves_it(peaceful: Path, planned: Path, tmp_path: P
     assert files(planned / "models/super-resolution") == files(peaceful / "models/super-resolution")
 
 
+def test_a_state_that_outlived_its_training_goes(peaceful: Path, planned: Path, tmp_path: Path) -> None:
+    """Killed after the mark was written and before the state was deleted."""
+    log = tmp_path / "log"
+    for step in ("degrade", "train"):
+        assert command(log, STEPS[step], planned).end().code == 0
+    state = planned / "models/super-resolution/tiny/last/state.safetensors"
+    state.write_bytes(b"left behind")
+    assert command(log, STEPS["train"], planned).end().code == 0
+    assert files(planned / "models/super-resolution") == files(peaceful / "models/super-resolution")
+
+
 def test_sigterm_while_boosting_repeats_no_shard(peaceful: Path, planned: Path, tmp_path: Path) -> None:
     log = tmp_path / "log"
     for step in ("degrade", "train"):
