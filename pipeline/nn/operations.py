@@ -20,7 +20,7 @@ def training_operations(plan: NetworkPlan, patch_zyx: Zyx, batch_size: int) -> f
 
 
 def predicting_operations(plan: NetworkPlan, core: Block, volume_zyx: Zyx) -> float:
-    """Of predicting a block of a volume, with what it sees around the block."""
+    """About those of predicting a block of a volume, with what it sees around the block; at most so many."""
     padded = zyx([-(-n // s) * s for n, s in zip(volume_zyx, plan.stride_zyx, strict=True)], "volume")
     return _forward(plan, required_regions(plan, core, padded))
 
