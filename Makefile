@@ -15,7 +15,7 @@ JOBS ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 export OMP_NUM_THREADS ?= 1
 
 # A folder is called docs, too.
-.PHONY: docs help setup demo app test trust fuzz images e2e lint workflows bench-setup bench lock audit sbom
+.PHONY: docs help setup demo app test trust door fuzz images e2e lint workflows bench-setup bench lock audit sbom
 .PHONY: chart-check kind-up kind-e2e kind-down clean
 
 help:  ## Say what there is to make
@@ -47,8 +47,10 @@ test: $(READY)  ## Run all tests but those that need a cluster
 
 trust: $(READY)  ## Kill, damage, starve and attack it as often as is promised, and print a table of what came of it
 	VEMSEG_TRUST=full $(BIN)/python -m pytest --numprocesses $(JOBS) --maxschedchunk 1 tests/trust \
-	  tests/webapp/test_webapp_hostile.py tests/webapp/test_webapp_trust.py tests/webapp/test_webapp_records.py \
-	  tests/volume/test_volume_door_taken_in.py
+	  tests/webapp/test_webapp_hostile.py tests/webapp/test_webapp_trust.py tests/webapp/test_webapp_records.py
+
+door: $(READY)  ## Send every input of the formats' table through the application's intake, as a stranger would
+	VEMSEG_DOOR=full $(BIN)/python -m pytest --numprocesses $(JOBS) tests/volume/test_volume_door_taken_in.py
 
 fuzz: $(READY)  ## Give every reader of a format 20,000 damaged files (FUZZ_INPUTS)
 	FUZZ_INPUTS=$${FUZZ_INPUTS:-20000} $(BIN)/python -m pytest -q -s tests/volume/test_volume_fuzz.py

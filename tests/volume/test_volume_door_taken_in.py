@@ -1,6 +1,6 @@
 """The table of the door all the way in: through `segment`'s and `plan`'s ingest, and the application's uploads.
 
-The application takes one input of each kind, since it looks at each in a process of its own; `make trust` gives it all.
+The application takes one input of each kind, since it looks at each in a process of its own; `make door` gives it all.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def kind(name: str, given: Input) -> str:
 def uploadable() -> dict[str, Input]:
     """Inputs that are one file, or a folder to be packed, without a part that is named; one of each kind, or all."""
     known = {name: given for name, given in GREYS.items() if not given.references}
-    if os.environ.get("VEMSEG_TRUST") == "full":
+    if os.environ.get("VEMSEG_DOOR") == "full":
         return known
     return {name: known[name] for name in {kind(name, known[name]): name for name in reversed(known)}.values()}
 
