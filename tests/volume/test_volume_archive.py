@@ -113,3 +113,10 @@ def test_a_damaged_archive_is_refused(tmp_path: Path, damage: slice) -> None:
     path = archive(tmp_path, {"1.png": b"abc" * 100})
     path.write_bytes(path.read_bytes()[damage])
     refused(path, tmp_path)
+
+
+def test_a_name_that_is_not_in_the_encoding_it_claims_is_refused(tmp_path: Path) -> None:
+    """Names that are flagged as UTF-8 (APPNOTE.TXT 6.3.10, bit 11), with a byte that UTF-8 does not have there."""
+    path = archive(tmp_path, {"\u00e9.png": b"1"})
+    path.write_bytes(path.read_bytes().replace("\u00e9".encode(), b"\xc3("))
+    refused(path, tmp_path)

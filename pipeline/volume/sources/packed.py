@@ -135,7 +135,7 @@ def extract(archive: Path, folder: Path, policy: Policy = STRANGER, room_bytes: 
                 _unpack(file, entry, folder)
     except VemsegError:
         raise
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as error:
+    except (zipfile.BadZipFile, zlib.error, UnicodeDecodeError, EOFError, NotImplementedError, OSError) as error:
         raise DataError(f"{archive}: damaged or unusual zip file ({error}); pack it again") from error
 
 
