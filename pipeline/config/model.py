@@ -305,7 +305,8 @@ class Training(Section):
     validations: Size = 8
     """How often, evenly over the training, the model is validated."""
     calibrate: bool = True
-    """Shift each class' logit by the constant that serves macro F1 best on the validation part."""
+    """Shift each class' logit by the constant that serves macro F1 best on the validation part; false: rare classes are
+    said too often."""
     checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
     """Largest time between checkpoints."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
