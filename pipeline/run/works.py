@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.nn.zssr.grids import Scaling
 from pipeline.nn.zssr.methods import learning
-from pipeline.run.layout import NATIVE, Run
+from pipeline.run.layout import NATIVE, TRAINING_STATE, Run
 from pipeline.run.plan import BoostingPlan, CapturePlan
 from pipeline.volume.geometry import Block, Zyx, tile, zyx
 
@@ -159,3 +159,11 @@ class Task:
     def factor(self) -> float:
         """Fine pixels a pixel of the capture."""
         return self.factors[-1]
+
+
+def is_trained(store: Store, marker: Marker) -> bool:
+    """Whether a network is; one that was killed between its mark and its state has left both, and the state goes."""
+    if marker.intact:
+        store.delete(TRAINING_STATE)
+        return True
+    return False

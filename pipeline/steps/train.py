@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.settings import settings_of
 from pipeline.run.events import Reporter
-from pipeline.run.layout import TRAINING_STATE, Run
+from pipeline.run.layout import Run
 from pipeline.run.markers import Marker
 from pipeline.run.plan import VALIDATION_VOXELS
 from pipeline.run.pool import Pool
 from pipeline.run.provenance import model, steps_of
+from pipeline.run.works import is_trained
 from pipeline.volume.geometry import Block, tile
 
 if TYPE_CHECKING:
@@ -42,9 +43,7 @@ def train(run_url: str, *, target: str) -> None:
     run.refuse_other_targets(target)
     with run.reporter("train", target=target) as report:
         marker = model(run, target)
-        if marker.intact:
-            # Killed between the two, a training has left its mark and its state.
-            run.model_store(target).delete(TRAINING_STATE)
+        if is_trained(run.model_store(target), marker):
             report.say("is done")
             return
         _train(run, target, marker, report)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.nn.zssr.kernel import Blur, as_kernel, weights_of
 from pipeline.run.events import Reporter
-from pipeline.run.layout import TRAINING_STATE, Run
+from pipeline.run.layout import Run
 from pipeline.run.provenance import earlier_tasks, refuse_missing_coarse, tasks
 from pipeline.run.superresolution import learnt_upscaler, pool_of, super_resolution
-from pipeline.run.works import Task, boosting_plan, refuse_without_learning
+from pipeline.run.works import Task, boosting_plan, is_trained, refuse_without_learning
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,18 +26,11 @@ def train(run_url: str) -> int:
     refuse_without_learning(run)
     refuse_missing_coarse(run)
     with run.reporter("boost-train") as report:
-        todo = [task for task in tasks(run) if not _done(task)]
+        todo = [task for task in tasks(run) if not is_trained(task.store, task.marker)]
         report.say(f"{len(todo)} networks to train" if todo else "is done")
         for task in todo:
             _train(run, task, report)
         return len(todo)
-
-
-def _done(task: Task) -> bool:
-    if task.marker.intact:
-        # Killed between the two, a training has left its mark and its state.
-        task.store.delete(TRAINING_STATE)
-    return task.marker.intact
 
 
 def _train(run: Run, task: Task, report: Reporter) -> None:
