@@ -204,6 +204,40 @@ class Format(Source):
         return set()
 
 
+class ArrayFormat(Format):
+    """A format of which a library hands out any block of one array, whose dimensions may have names."""
+
+    def _take(
+        self,
+        array: Any,
+        names: Sequence[str | None],
+        chunks: tuple[int, ...] | None,
+        shape_zyx: Zyx | None = None,
+    ) -> Zyx | None:
+        """Take in how an array of `self.dtype` is read.
+
+        Args:
+            array: has a shape and is indexed as NumPy's are.
+            names: of its dimensions, if they have any.
+            chunks: that it is stored in; None: in one run.
+            shape_zyx: what of it is the volume, where that is not all.
+
+        Returns:
+            The edges of a chunk.
+        """
+        self._array, self.axes_found = array, listed(names)
+        self._dimensions = volume_dimensions(array.shape, self.location, names)
+        self.shape_zyx = shape_zyx or shape_of(array.shape, self._dimensions)
+        chunk_zyx = shape_of(chunks, self._dimensions) if chunks else None
+        self.slices_at_once = slices_per_chunk(chunk_zyx, self.shape_zyx)
+        self.chunk_bytes = prod(chunks or ()) * self.dtype.itemsize
+        return chunk_zyx
+
+    def read_block(self, block: Block) -> np.ndarray:
+        with decoding(self.where(block.start_zyx[0])):
+            return np.asarray(read_dimensions(self._array, self._dimensions, block), self.dtype)
+
+
 class PagedFormat(Format):
     """A format of which only whole pages can be decoded: slices, unless `order` says otherwise.
 

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from math import prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.volume.geometry import Block, ZyxNm, nanometres
-from pipeline.volume.sources.base import (
-    Format,
-    Location,
-    Opening,
-    decoding,
-    listed,
-    read_dimensions,
-    shape_of,
-    slices_per_chunk,
-    volume_dimensions,
-)
+from pipeline.volume.geometry import ZyxNm, nanometres
+from pipeline.volume.sources.base import ArrayFormat, Location, Opening, decoding
 from pipeline.volume.sources.policy import Limits, refuse_large
 from pipeline.volume.sources.registry import register
 
@@ -32,7 +21,7 @@ _MOST_METADATA_BYTES = 2**22
 _MOST_CHUNK_BYTES = 2**31
 
 
-class _Chunked(Format):
+class _Chunked(ArrayFormat):
     """An array that tensorstore opens; its dimensions start at 0 and are named by `names`."""
 
     extra = "formats"
@@ -42,22 +31,14 @@ class _Chunked(Format):
 
         limits = {"cache_pool": {"total_bytes_limit": 0}, "data_copy_concurrency": {"limit": 1}}
         opened = tensorstore.open({**spec, "open": True}, read=True, context=tensorstore.Context(limits)).result()
-        self._array = opened[tensorstore.d[:].translate_to[0]]
-        self.dtype = np.dtype(self._array.dtype.numpy_dtype)
-        shape = tuple(int(length) for length in self._array.shape)
-        chunks = tuple(int(length or 1) for length in self._array.chunk_layout.read_chunk.shape or shape)
-        self._dimensions, self.axes_found = volume_dimensions(shape, self.location, names), listed(names)
-        self.shape_zyx = shape_of(shape, self._dimensions)
-        self.slices_at_once = slices_per_chunk(shape_of(chunks, self._dimensions), self.shape_zyx)
-        self.chunk_bytes = prod(chunks) * self.dtype.itemsize
+        array = opened[tensorstore.d[:].translate_to[0]]
+        self.dtype = np.dtype(array.dtype.numpy_dtype)
+        chunks = array.chunk_layout.read_chunk.shape or array.shape
+        self._take(array, names, tuple(int(length or 1) for length in chunks))
         refuse_large(self.location, 0, self.chunk_bytes, Limits(piece_bytes=_MOST_CHUNK_BYTES))
         self.densest = opening.policy.limits.sparse_ratio
         if not opening.policy.follows_references:
             self.stored_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-
-    def read_block(self, block: Block) -> np.ndarray:
-        with decoding(self.where(block.start_zyx[0])):
-            return np.asarray(read_dimensions(self._array, self._dimensions, block), self.dtype)
 
 
 def _metadata(file: Path, where: str) -> dict[str, Any]:

@@ -6,31 +6,19 @@ import json
 import os
 from contextlib import ExitStack
 from itertools import count
-from math import prod
 from pathlib import Path
 
 import h5py
 import numpy as np
 
 from pipeline.errors import DataError
-from pipeline.volume.geometry import Block
-from pipeline.volume.sources.base import (
-    Format,
-    Location,
-    Opening,
-    decoding,
-    listed,
-    read_dimensions,
-    shape_of,
-    slices_per_chunk,
-    volume_dimensions,
-)
+from pipeline.volume.sources.base import ArrayFormat, Location, Opening, decoding
 from pipeline.volume.sources.hdf5_layouts import finest, layout_of
 from pipeline.volume.sources.registry import register
 
 
 @register
-class Hdf5Source(Format):
+class Hdf5Source(ArrayFormat):
     """A dataset of a file; it need not be named when the file holds one volume only."""
 
     name = "HDF5 dataset"
@@ -41,15 +29,11 @@ class Hdf5Source(Format):
         self.location = location.text
         with ExitStack() as undo, decoding(self.location):
             self._file = undo.enter_context(h5py.File(location.path, "r"))
-            self._dataset = _chosen(self._file, location)
-            _check_elsewhere(self._dataset, self.location, set())
-            self._stored = self._dataset.dtype.newbyteorder("=")
-            layout = layout_of(self._dataset, location.path, follows_references=opening.policy.follows_references)
-            self.dtype = np.dtype(np.uint16) if layout.is_unsigned else self._stored
-            names = _names(self._dataset)
-            self._dimensions = volume_dimensions(self._dataset.shape, self.location, names)
-            self.axes_found = listed(names)
-            self.shape_zyx = layout.shape_zyx or shape_of(self._dataset.shape, self._dimensions)
+            dataset = _chosen(self._file, location)
+            _check_elsewhere(dataset, self.location, set())
+            layout = layout_of(dataset, location.path, follows_references=opening.policy.follows_references)
+            self.dtype = np.dtype(np.uint16) if layout.is_unsigned else dataset.dtype.newbyteorder("=")
+            self._take(dataset, _names(dataset), dataset.chunks, layout.shape_zyx)
             self.voxel_size_nm = layout.size_nm
             if (
                 layout.size_nm and None not in self._dimensions
@@ -57,13 +41,10 @@ class Hdf5Source(Format):
                 ranks = np.argsort(np.argsort(np.array(self._dimensions, int)))
                 z, y, x = (layout.size_nm[rank] for rank in ranks)
                 self.voxel_size_nm = z, y, x
-            chunks = self._dataset.chunks and shape_of(self._dataset.chunks, self._dimensions)
-            self.slices_at_once = slices_per_chunk(chunks, self.shape_zyx)
-            self.chunk_bytes = prod(self._dataset.chunks or ()) * self.dtype.itemsize
-            if not self._dataset.external and not self._dataset.is_virtual:
+            if not dataset.external and not dataset.is_virtual:
                 self.stored_bytes = location.path.stat().st_size
             # Chunks that were never written take no room; a dataset without chunks is there as a whole.
-            self.densest = 1.0 if self._dataset.chunks is None else opening.policy.limits.sparse_ratio
+            self.densest = 1.0 if dataset.chunks is None else opening.policy.limits.sparse_ratio
             undo.pop_all()
 
     @classmethod
@@ -84,10 +65,6 @@ class Hdf5Source(Format):
         with decoding(location.text), h5py.File(location.path, "r") as file:
             dataset = _chosen(file, location)
             return {Path(dataset.file.filename), *_check_elsewhere(dataset, location.text, set())}
-
-    def read_block(self, block: Block) -> np.ndarray:
-        with decoding(self.where(block.start_zyx[0])):
-            return np.asarray(read_dimensions(self._dataset, self._dimensions, block), self._stored).view(self.dtype)
 
     def close(self) -> None:
         self._file.close()

@@ -5,25 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from math import isinf, prod
+from math import isinf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.errors import DataError, VemsegError
-from pipeline.volume.geometry import Block
-from pipeline.volume.sources.base import (
-    COLOUR_CURE,
-    Format,
-    Location,
-    Opening,
-    decoding,
-    listed,
-    read_dimensions,
-    shape_of,
-    slices_per_chunk,
-    volume_dimensions,
-)
+from pipeline.volume.sources.base import COLOUR_CURE, ArrayFormat, Location, Opening, decoding
 from pipeline.volume.sources.multiscales import Level, images_below, level_of
 from pipeline.volume.sources.registry import register
 from pipeline.volume.stores import Store, remembered
@@ -37,7 +25,7 @@ _DEEPEST_LEVEL = 3
 
 
 @register
-class ZarrSource(Format):
+class ZarrSource(ArrayFormat):
     """An array, or an OME-Zarr image of which the finest level is read."""
 
     name = "Zarr"
@@ -48,19 +36,13 @@ class ZarrSource(Format):
         root = Store.open(location.path or location.url)
         inner = location.inner.split("/") if location.inner else []
         with decoding(self.location):
-            self._array, level = self._level(root, inner, opening, location.cut.level)
+            array, level = self._level(root, inner, opening, location.cut.level)
             if level:
                 self.voxel_size_nm, self.voxel_size_note = level.size_nm, level.note
-                self._check_axes(level.axes, self._array.shape)
-            self.dtype = np.dtype(self._array.dtype).newbyteorder("=")
-            names = level.axes if level else _names(self._array)
-            self.axes_found = listed(names)
-            self._dimensions = volume_dimensions(self._array.shape, self.location, names)
-            self.shape_zyx = shape_of(self._array.shape, self._dimensions)
-            chunk_zyx = shape_of(self._array.chunks, self._dimensions)
+                self._check_axes(level.axes, array.shape)
+            self.dtype = np.dtype(array.dtype).newbyteorder("=")
+            chunk_zyx = self._take(array, level.axes if level else _names(array), array.chunks)
             self.fetched_zyx = chunk_zyx if location.path is None else None
-            self.slices_at_once = slices_per_chunk(chunk_zyx, self.shape_zyx)
-            self.chunk_bytes = prod(self._array.chunks) * self.dtype.itemsize
             self.densest = opening.policy.limits.sparse_ratio
             if location.path is not None and not isinf(self.densest):
                 self.stored_bytes = sum(path.stat().st_size for path in location.path.rglob("*") if path.is_file())
@@ -75,10 +57,6 @@ class ZarrSource(Format):
             return True
         root = location.path / location.inner if location.inner else location.path
         return any((root / mark).is_file() for mark in MARKS)
-
-    def read_block(self, block: Block) -> np.ndarray:
-        with decoding(self.where(block.start_zyx[0])):
-            return np.asarray(read_dimensions(self._array, self._dimensions, block), self.dtype)
 
     def _level(
         self, root: Store, inner: list[str], opening: Opening, number: int
