@@ -340,9 +340,12 @@ def test_the_workflows_deadline_ends_what_runs_but_not_the_exit_handler(make: Ma
 
 @pytest.mark.parametrize(("jobs", "most"), [(1, 1), (3, 3), (9, 6)])
 def test_as_many_processes_as_jobs(jobs: int, most: int, make: Make, place: Place) -> None:
-    enter, leave = "mkdir -p /data/on; touch /data/on/$$$$; sleep 0.15", "sleep 0.15; rm /data/on/$$$$"
-    script = f"{enter}; ls /data/on | wc -l >> /data/counts; {leave}"
-    place.run(make(_one(script, task=", withSequence: {count: 6}")), jobs=jobs)
+    """They wait for one another until all that may run at once have met, however long it takes to start them."""
+    enter = "mkdir -p /data/on; touch /data/on/$$$$"
+    met = f"test -e /data/met || test `ls /data/on | wc -l` -ge {most}"
+    meet = f"for try in `seq 200`; do if {met}; then touch /data/met; break; fi; sleep 0.1; done"
+    count, leave = "sleep 0.15; ls /data/on | wc -l >> /data/counts", "sleep 0.15; rm /data/on/$$$$"
+    place.run(make(_one(f"{enter}; {meet}; {count}; {leave}", task=", withSequence: {count: 6}")), jobs=jobs)
     assert max(int(line) for line in (place.data / "counts").read_text().split()) == most
 
 
