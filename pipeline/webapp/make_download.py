@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError, VemsegError
-from pipeline.scoring.instances import Ids, piece_sizes
+from pipeline.objects.pieces import Ids, piece_sizes
 from pipeline.volume import ngff
 from pipeline.volume.export.files import export_labels
 from pipeline.volume.geometry import Block

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import label
 
-from pipeline.scoring.instances import piece_sizes
+from pipeline.objects.pieces import piece_sizes
 
 SIDES = st.tuples(*[st.integers(1, 9)] * 3)
 
