@@ -305,8 +305,8 @@ class Training(Section):
     validations: Size = 8
     """How often, evenly over the training, the model is validated."""
     calibrate: bool = True
-    """Shift each class' logit by the constant that serves macro F1 best on the validation part; false: rare classes are
-    said too often."""
+    """Shift the logits by as much of how frequent each class is as surely serves macro F1 on the validation part;
+    false: rare classes are said too often."""
     checkpoint_minutes: Annotated[float, Field(gt=0.0)] = 5.0
     """Largest time between checkpoints."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
@@ -331,7 +331,8 @@ class Inference(Section):
     mirror_axes: tuple[Literal["z", "y", "x"], ...] = ()
     """Average the logits over mirrored copies along these axes (test-time augmentation): 2, 4 or 8 times the work."""
     probabilities: bool = False
-    """Store class probabilities (uint8, 255 = certain) too."""
+    """Store class probabilities (uint8, 255 = certain) too; they are calibrated: of the voxels with 128 about half are
+    of the class."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 is faster where the hardware has it; float32 is exact to rounding whatever the block."""
     workers: Size = 2

@@ -1,67 +1,160 @@
-"""Constants added to the logits of a trained network so that its decisions serve macro F1 best.
+"""How often a trained network says each class, and how sure of it it is: both found on the validation part.
 
-Class-balanced sampling shows a rare class far more often than it occurs, so the network over-predicts it. A constant a
-class undoes that (logit adjustment, Menon et al., ICLR 2021); it is searched for on the validation part, one class at a
-time, and becomes part of the bias of the last convolution: inference knows nothing of it.
+Cross-entropy sees the logits shifted by how frequent each class is (`pipeline.nn.targets`), so that the logits take all
+classes for equally frequent: a rare one is said too often. Shifted by the whole prior they would be a posterior, which
+says a rare class too seldom for its F1. **How much of the prior** lies between is found here: a single number, because
+an offset a class fits the tissue of the validation part and is often worse than none elsewhere. It is taken only as far
+as the regions of the validation part agree on it, and becomes part of the bias of the last convolution: inference knows
+nothing of it.
+
+**Probabilities** are a matter of their own: a scale (temperature scaling, Guo et al., ICML 2017) and another share of
+the prior bring the logits to those under which what was labelled is likeliest.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.nn.targets import Target
 from pipeline.nn.unet import UNet
 
-# First over the range in which a short training may be off, then around what was found.
-_GRIDS = (np.arange(-4.0, 4.1, 1.0), np.arange(-0.75, 0.76, 0.25))
-# A gain below this is noise of the validation part.
-_LEAST_GAIN = 1e-4
+SHARES_OF_PRIOR = tuple(share / 8 for share in range(9))
+_LEAST_REGIONS = 2
+_FITTED_VOXELS = 1 << 18
+_MOST_ITERATIONS = 50
 
 
-def best_offsets(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> list[float]:
-    """The offset of each output that maximises macro F1; 0 for a class that does not occur.
+@dataclass(frozen=True)
+class JudgedVoxels:
+    """Labelled voxels of the validation part, as a network sees them."""
 
-    Such a class takes no part in the search: each voxel won from it would count as a gain, until it is silenced where
-    it does occur.
+    logits: Tensor
+    """(outputs, voxels)."""
+    truth: Tensor
+    """bool (outputs, voxels): which classes of the target they are."""
+    region: Tensor
+    """int64 (voxels): which region each lies in, numbered from 0."""
+
+    @property
+    def regions(self) -> int:
+        """How many there are."""
+        return int(self.region.max()) + 1 if len(self.region) else 0
+
+    def count(self, of_CN: Tensor) -> Tensor:
+        """How many voxels (regions, C) of each region an array of bool marks."""
+        regions = self.regions
+        return torch.stack([torch.bincount(self.region[of_N], minlength=regions) for of_N in of_CN], dim=1).double()
+
+    def shifted(self, offsets_C: Tensor) -> JudgedVoxels:
+        """The same voxels, with the offsets added to their logits."""
+        return JudgedVoxels(self.logits + offsets_C[:, None], self.truth, self.region)
+
+    def thinned(self, most: int) -> JudgedVoxels:
+        """Every n-th voxel, so that there are about `most` at most."""
+        stride = max(1, self.logits.shape[1] // most)
+        return JudgedVoxels(self.logits[:, ::stride], self.truth[:, ::stride], self.region[::stride])
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """What brings logits to those whose probabilities are right as often as they say: ``scale * logits + offsets``."""
+
+    scale: float
+    offsets: tuple[float, ...]
+    """One an output."""
+
+    @classmethod
+    def as_it_is(cls, outputs: int) -> Confidence:
+        """That of a network of which nothing is known."""
+        return cls(1.0, (0.0,) * outputs)
+
+    def __call__(self, logits_CV: Tensor) -> Tensor:
+        """The logits of the probabilities, outputs along the first axis."""
+        offsets_C = torch.tensor(self.offsets, dtype=logits_CV.dtype, device=logits_CV.device)
+        return self.scale * logits_CV + offsets_C.view(-1, *[1] * (logits_CV.ndim - 1))
+
+
+def share_of_prior(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> float:
+    """How much of the prior is to be added to the logits so that decisions serve macro F1; 0 without evidence.
+
+    That whose gain over none, less the standard error of this gain, is greatest. The error is the jackknife's: what the
+    gain varies by when one region after the other is left out. So a gain that few regions ask for is not taken, and of
+    a broad maximum the lower end.
 
     Args:
-        logits_CN: logits of labelled validation voxels, a row a class.
-        truth_CN: bool, which classes they are.
+        prior_C: see `pipeline.nn.targets.prior_logits`.
     """
-    offsets = torch.zeros(len(logits_CN))
-    occurs = truth_CN.any(1)
-    if occurs.any():
-        offsets[occurs] = _search(logits_CN[occurs], truth_CN[occurs], target)
-    return [float(value) for value in offsets]
+    occurs = judged.truth.any(1)
+    regions = judged.regions
+    if regions < _LEAST_REGIONS or not occurs.any():
+        return 0.0
+    scores = np.stack([_macro_f1s(judged, share * prior_C, target, occurs) for share in SHARES_OF_PRIOR])
+    gains = scores - scores[0]
+    errors = np.sqrt((regions - 1) * gains[:, 1:].var(axis=1))
+    return SHARES_OF_PRIOR[int(np.argmax(gains[:, 0] - errors))]
 
 
-def _search(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> Tensor:
-    offsets = torch.zeros(len(logits_CN))
-    best = macro_f1(logits_CN, truth_CN, target)
-    for grid in _GRIDS:
-        for row in range(len(logits_CN)):
-            start = float(offsets[row])
-            for shift in grid:
-                trial = offsets.clone()
-                trial[row] = start + float(shift)
-                score = macro_f1(logits_CN + trial[:, None], truth_CN, target)
-                if score > best + _LEAST_GAIN:
-                    best, offsets = score, trial
-    return offsets
+def _macro_f1s(judged: JudgedVoxels, offsets_C: Tensor, target: Target, occurs: Tensor) -> NDArray[np.float64]:
+    """Macro F1 (1 + regions) of shifted logits: of all voxels, then of those outside each region."""
+    seen_CN = _said(judged.logits + offsets_C[:, None], target)
+    both_RC = judged.count(seen_CN & judged.truth)
+    size_RC = judged.count(seen_CN) + judged.count(judged.truth)
+    both, size = (torch.cat([of_RC.sum(0, keepdim=True), of_RC.sum(0) - of_RC]) for of_RC in (both_RC, size_RC))
+    scores: NDArray[np.float64] = (2 * both / size.clamp(min=1))[:, occurs].mean(1).numpy()
+    return scores
 
 
 def macro_f1(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> float:
     """Mean F1 of the classes that occur."""
-    if target.head == "softmax":
-        seen_CN = torch.zeros_like(truth_CN).scatter_(0, logits_CN.argmax(0, keepdim=True), True)
-    else:
-        seen_CN = logits_CN > 0
+    seen_CN = _said(logits_CN, target)
     both = (seen_CN & truth_CN).sum(1).double()
     size = (seen_CN.sum(1) + truth_CN.sum(1)).double()
     occurs = truth_CN.any(1)
     return float((2 * both / size.clamp(min=1))[occurs].mean()) if occurs.any() else 0.0
+
+
+def _said(logits_CN: Tensor, target: Target) -> Tensor:
+    """Which classes (bool) are said of each voxel."""
+    if target.head == "softmax":
+        return torch.zeros_like(logits_CN, dtype=torch.bool).scatter_(0, logits_CN.argmax(0, keepdim=True), True)
+    return logits_CN > 0
+
+
+def confidence(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> Confidence:
+    """The scale of the logits, and the share of the prior added to them, under which the truth is likeliest.
+
+    That of a network of which nothing is known, where nothing was labelled.
+    """
+    few = judged.thinned(_FITTED_VOXELS)
+    if not few.truth.any():
+        return Confidence.as_it_is(len(prior_C))
+    scale, share = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([scale, share], max_iter=_MOST_ITERATIONS, line_search_fn="strong_wolfe")
+
+    def improbability() -> Tensor:
+        optimizer.zero_grad()
+        found = _improbability(scale * few.logits + share * prior_C[:, None], few.truth, target)
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
+
+    optimizer.step(improbability)  # type: ignore[no-untyped-call]
+    fitted = float(scale.detach())
+    if not (np.isfinite(fitted) and fitted > 0 and bool(share.isfinite())):
+        return Confidence.as_it_is(len(prior_C))
+    return Confidence(fitted, tuple((float(share.detach()) * prior_C).tolist()))
+
+
+def _improbability(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> Tensor:
+    """Mean negative logarithm of the probability of the truth."""
+    if target.head == "softmax":
+        return F.cross_entropy(logits_CN.T, truth_CN.byte().argmax(0))
+    return F.binary_cross_entropy_with_logits(logits_CN, truth_CN.float())
 
 
 def shift_logits(network: UNet, offsets: list[float]) -> None:

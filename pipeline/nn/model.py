@@ -13,6 +13,7 @@ from typing import Any
 
 from pipeline.errors import CheckpointError
 from pipeline.nn.blockwise import Normalisation
+from pipeline.nn.calibration import Confidence
 from pipeline.nn.checkpoint import pack, unpack
 from pipeline.nn.description import SEAL, WEIGHTS, refuse_changed, refuse_exchanged
 from pipeline.nn.plan import NetworkPlan
@@ -30,6 +31,8 @@ class Model:
     network: UNet
     target: Target
     normalisation: Normalisation
+    confidence: Confidence
+    """What its probabilities are made with."""
     facts: dict[str, Any]
     """What else is worth knowing: classes, voxel_size_nm, receptive_field_zyx, scores, digests."""
 
@@ -44,6 +47,7 @@ class Model:
             "target": asdict(self.target),
             "plan": self.network.plan.to_json(),
             "normalisation": asdict(self.normalisation),
+            "confidence": asdict(self.confidence),
             **self.facts,
             "weights_sha256": hashlib.sha256(weights_file).hexdigest(),
         }
@@ -56,10 +60,19 @@ def load_model(weights_file: bytes, description: dict[str, Any], where: str) -> 
         plan = NetworkPlan.from_json(description["plan"])
         target = Target(**{**description["target"], "class_ids": tuple(description["target"]["class_ids"])})
         normalisation = Normalisation(**description["normalisation"])
+        sure = _confidence(description, plan.outputs)
         tensors, _ = unpack(weights_file, f"{where}/model.safetensors")
         network = with_weights(UNet(plan), tensors)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
         raise CheckpointError(f"{where}/model.json does not describe these weights ({error}); train again") from error
-    known = {"format", "target", "plan", "normalisation", WEIGHTS, SEAL}
+    known = {"format", "target", "plan", "normalisation", "confidence", WEIGHTS, SEAL}
     facts = {key: value for key, value in description.items() if key not in known}
-    return Model(network, target, normalisation, facts)
+    return Model(network, target, normalisation, sure, facts)
+
+
+def _confidence(description: dict[str, Any], outputs: int) -> Confidence:
+    """As it is described; a model of 0.1.0 has none."""
+    if "confidence" not in description:
+        return Confidence.as_it_is(outputs)
+    told = description["confidence"]
+    return Confidence(float(told["scale"]), tuple(float(offset) for offset in told["offsets"]))

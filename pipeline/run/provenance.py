@@ -46,7 +46,7 @@ SCHEMA = {
     "split": 2,
     "arrays": 1,
     "pool": 1,
-    "model": 2,
+    "model": 3,
     "predictions": 2,
     "coarse": 1,
     "network": 1,
@@ -206,7 +206,9 @@ def model_digest(run: Run, target: str) -> str:
             )
         if trained.lacking:
             raise CheckpointError(f"{run.store.url}/{trained.lacking}; to train again, {cure}")
-    return digest("model", [told[key] for key in (WEIGHTS, "target", "plan", "normalisation")])
+    # A model of 0.1.0 has no confidence.
+    things = [told[key] for key in (WEIGHTS, "target", "plan", "normalisation", "confidence") if key in told]
+    return digest("model", things)
 
 
 # --- coarse and boosted images, and the networks that learn to boost: by boost degrade, train and apply

@@ -70,7 +70,7 @@ def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[Shar
                         inside = work.inside(part)
                         ids[inside] = target.decide(logits_CZYX).cpu().numpy()
                         if probabilities is not None:
-                            scaled = target.probabilities(logits_CZYX) * 255
+                            scaled = target.probabilities(model.confidence(logits_CZYX)) * 255
                             probabilities[(slice(None), *inside)] = scaled.round().byte().cpu().numpy()
                 metrics.voxels(block.core.voxels)
             yield partial(_write, run, target_name, work, ids, probabilities)

@@ -17,15 +17,11 @@ from pipeline.config.settings import settings_of
 from pipeline.run.events import Reporter
 from pipeline.run.layout import Run
 from pipeline.run.markers import Marker
-from pipeline.run.plan import VALIDATION_VOXELS
 from pipeline.run.pool import Pool
 from pipeline.run.provenance import model, steps_of
 from pipeline.run.works import is_trained
-from pipeline.volume.geometry import Block, tile
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from pipeline.nn.batches import Batch
     from pipeline.nn.targets import Target
     from pipeline.nn.training import Trainer
@@ -89,7 +85,7 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
         progress=lambda loss, rate: f"steps, loss {loss:.3f}, {rate:.1f} steps/s",
         judged=judged,
     )
-    _finish(run, trainer, target, files)
+    _finish(run, trainer, target, shares, files)
 
 
 def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int], Iterator[Batch]], list[float]]:
@@ -116,77 +112,41 @@ def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int]
 def _validation(run: Run, target: Target) -> Callable[[UNet], dict[str, float]]:
     """Scores a network on the validation part, as inference would see it."""
     from pipeline.nn.calibration import macro_f1
+    from pipeline.run.validation import judged_voxels
 
     def score(network: UNet) -> dict[str, float]:
-        logits_CN, truth_CN = _validation_logits(run, target, network)
-        return {SCORE: macro_f1(logits_CN, truth_CN, target)}
+        judged = judged_voxels(run, target, network)
+        return {SCORE: macro_f1(judged.logits, judged.truth, target)}
 
     return score
 
 
-def _validation_logits(run: Run, target: Target, network: UNet) -> tuple[Tensor, Tensor]:
-    """Logits and truth of the labelled validation voxels, a row a class."""
-    import numpy as np
-    import torch
-
-    from pipeline.nn.blockwise import BlockPredictor, predict_blocks
-    from pipeline.nn.device import pick_device
-    from pipeline.nn.training import autocast_dtype
-    from pipeline.run.samples import normalisation
-
-    device = pick_device()
-    fast = autocast_dtype(run.config.training.precision, device) == torch.bfloat16
-    predictor = BlockPredictor(network, normalisation(run), device=device, precision="bfloat16" if fast else "float32")
-    logits_CN, truth_CN = [], []
-    for name, blocks in _validation_blocks(run).items():
-        capture, truth = run.plan.capture(name), run.truth(name)
-        for core, logits_CZYX in predict_blocks(predictor, run.read_seen(capture), blocks, capture.shape_zyx):
-            labels_BZYX = torch.from_numpy(truth.read(core).astype(np.int64))[None]
-            truth_BCZYX, labelled_BZYX = target.truth(labels_BZYX)
-            logits_CN.append(logits_CZYX.cpu()[:, labelled_BZYX[0]])
-            truth_CN.append(truth_BCZYX[0][:, labelled_BZYX[0]])
-    return torch.cat(logits_CN, dim=1), torch.cat(truth_CN, dim=1)
-
-
-def _validation_blocks(run: Run) -> dict[str, list[Block]]:
-    """Blocks of the validation part, evenly thinned to what is worth predicting."""
-    size = run.plan.block_zyx
-    blocks = [
-        (capture.name, block)
-        for capture in run.plan.captures
-        for region in capture.split().validation
-        for block in tile(region, size)
-    ]
-    voxels = sum(block.voxels for _, block in blocks)
-    kept = blocks[:: max(1, voxels // VALIDATION_VOXELS)]
-    return {name: [block for owner, block in kept if owner == name] for name in dict(kept)}
-
-
-def _finish(run: Run, trainer: Trainer[UNet], target: Target, files: TrainedFiles) -> None:
+def _finish(run: Run, trainer: Trainer[UNet], target: Target, shares: list[float], files: TrainedFiles) -> None:
     """Keep the best network, calibrated."""
-    from pipeline.nn.calibration import best_offsets, shift_logits
+    from pipeline.nn.calibration import confidence, share_of_prior, shift_logits
     from pipeline.nn.model import Model
+    from pipeline.nn.targets import prior_logits
     from pipeline.run.samples import normalisation
+    from pipeline.run.validation import judged_voxels
 
     config, plan = run.config, run.plan
-    network = trainer.best_network()
-    offsets = [0.0] * len(target.class_ids)
-    if config.training.calibrate:
-        logits_CN, truth_CN = _validation_logits(run, target, trainer.best_network())
-        stride = max(1, logits_CN.shape[1] // CALIBRATION_VOXELS)
-        offsets = best_offsets(logits_CN[:, ::stride], truth_CN[:, ::stride], target)
-        shift_logits(network, offsets)
+    network, prior_C = trainer.best_network(), prior_logits(shares, target)
+    judged = judged_voxels(run, target, trainer.best_network()).thinned(CALIBRATION_VOXELS)
+    share = share_of_prior(judged, prior_C, target) if config.training.calibrate else 0.0
+    offsets_C = share * prior_C
+    shift_logits(network, offsets_C.tolist())
     facts = {
         "classes": config.classes.model_dump(mode="json"),
         "voxel_size_nm": plan.captures[0].voxel_size_nm,
         "receptive_field_zyx": plan.receptive_field_zyx,
         "steps": trainer.schedule.steps,
         "validation_macro_f1": trainer.progress.best_score,
-        "logit_offsets": offsets,
+        "share_of_prior": share,
+        "logit_offsets": offsets_C.tolist(),
         "made_from": files.marker.digest,
         "grey_values": asdict(plan.grey_values) if plan.grey_values else None,
     }
-    trained = Model(network, target, normalisation(run), facts)
+    trained = Model(network, target, normalisation(run), confidence(judged.shifted(offsets_C), prior_C, target), facts)
     weights = trained.weights_file()
     # Sorted, since a training that was resumed has its rows from a state whose keys were.
     history = json.dumps(trainer.progress.history, indent=1, sort_keys=True, allow_nan=False).encode()

@@ -37,6 +37,7 @@ from monai.inferers import sliding_window_inference
 
 from pipeline.config.model import Inference
 from pipeline.nn.blockwise import BlockPredictor, Normalisation, predict_blocks
+from pipeline.nn.calibration import Confidence
 from pipeline.nn.device import keep_freed_memory
 from pipeline.nn.model import Model
 from pipeline.nn.plan import plan_network
@@ -190,7 +191,8 @@ def make_run(folder: Path, shape_zyx: Zyx, block_zyx: Zyx) -> str:
         "voxel_size_nm": STACK_NM,
         "receptive_field_zyx": [2 * radius + 1 for radius in receptive_radius(network.plan)],
     }
-    model = Model(network, Target("multilabel", tuple(range(1, CLASSES + 1)), True), NORMALISATION, facts)
+    target = Target("multilabel", tuple(range(1, CLASSES + 1)), True)
+    model = Model(network, target, NORMALISATION, Confidence.as_it_is(CLASSES), facts)
     store = Store.open(folder / "model", create=True)
     weights = model.weights_file()
     store.write("model.safetensors", weights)

@@ -15,6 +15,7 @@ import torch
 
 from pipeline.errors import CheckpointError
 from pipeline.nn.blockwise import Normalisation
+from pipeline.nn.calibration import Confidence
 from pipeline.nn.checkpoint import pack, unpack
 from pipeline.nn.model import Model, load_model
 from pipeline.nn.plan import NetworkPlan, plan_network
@@ -230,17 +231,28 @@ def test_automatic_precision_never_emulates():
 
 def model_of() -> Model:
     network = trainer_of().averaged_network()
-    return Model(network, TARGET, Normalisation(100.0, 30.0), {"voxel_size_nm": [8, 8, 8]})
+    sure = Confidence(0.8, tuple(-0.1 * output for output in range(network.plan.outputs)))
+    return Model(network, TARGET, Normalisation(100.0, 30.0), sure, {"voxel_size_nm": [8, 8, 8]})
 
 
 def test_a_model_comes_back_from_its_two_files():
     model = model_of()
     weights = model.weights_file()
     loaded = load_model(weights, model.json_file(weights), "models/multilabel")
-    assert (loaded.target, loaded.normalisation, loaded.facts) == (model.target, model.normalisation, model.facts)
+    assert (loaded.target, loaded.normalisation) == (model.target, model.normalisation)
+    assert (loaded.confidence, loaded.facts) == (model.confidence, model.facts)
     image = batch(0)[0]
     with torch.inference_mode():
         assert torch.equal(loaded.network.eval()(image), model.network.eval()(image))
+
+
+def test_a_model_of_0_1_0_has_probabilities_as_its_network_gives_them():
+    model = model_of()
+    weights = model.weights_file()
+    described = {key: value for key, value in model.json_file(weights).items() if key != "confidence"}
+    loaded = load_model(weights, described, "models/multilabel")
+    assert loaded.confidence == Confidence.as_it_is(model.network.plan.outputs)
+    assert loaded.facts == model.facts
 
 
 def test_files_that_do_not_belong_together_are_refused():

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from pipeline.config.model import Inference
 from pipeline.nn.blockwise import Normalisation
+from pipeline.nn.calibration import Confidence
 from pipeline.nn.model import Model
 from pipeline.nn.plan import plan_network
 from pipeline.nn.targets import Target
@@ -35,7 +36,7 @@ torch.manual_seed(0)
 plan = plan_network(voxel_size_nm=(8, 8, 8), extent_zyx=(32, 32, 32), outputs=2, head="softmax", features=[4, 8])
 classes = {"members": [{"name": n, "ids": [i], "color": "#00ff00"} for i, n in enumerate(("one", "two"))]}
 facts = {"classes": classes, "voxel_size_nm": [8, 8, 8], "receptive_field_zyx": [15, 15, 15]}
-model = Model(UNet(plan), Target("multilabel", (1, 2), True), Normalisation(127, 74), facts)
+model = Model(UNet(plan), Target("multilabel", (1, 2), True), Normalisation(127, 74), Confidence.as_it_is(2), facts)
 store = Store.open(f"{folder}/model", create=True)
 weights = model.weights_file()
 store.write("model.safetensors", weights)
