@@ -134,7 +134,7 @@ def _differences(sums: Counts) -> NDArray[np.float64]:
     """First minus second segmentation of (2, resample, class, 3) as (resample, F1 or IoU, class or average)."""
     tp, fp, fn = np.moveaxis(sums, -1, 0)
     errors, support = fp + fn, tp + fn
-    scores = [_with_averages(_divide(gain * tp, gain * tp + errors), support) for gain in (2, 1)]
+    scores = [_with_averages(divide(gain * tp, gain * tp + errors), support) for gain in (2, 1)]
     both = np.stack(scores, axis=-2)
     difference: NDArray[np.float64] = both[0] - both[1]
     return difference
@@ -144,12 +144,12 @@ def _with_averages(scores: NDArray[np.float64], support: NDArray[np.float64]) ->
     """Scores (..., class) with the macro and the weighted average over the defined ones behind; NaN is undefined."""
     defined = ~np.isnan(scores)
     values, weights = np.where(defined, scores, 0), np.where(defined, support, 0)
-    macro = _divide(values.sum(-1), defined.sum(-1))
-    weighted = _divide((weights * values).sum(-1), weights.sum(-1))
+    macro = divide(values.sum(-1), defined.sum(-1))
+    weighted = divide((weights * values).sum(-1), weights.sum(-1))
     return np.concatenate([scores, macro[..., None], weighted[..., None]], axis=-1)
 
 
-def _divide(part: NDArray[np.float64], whole: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
+def divide(part: NDArray[np.float64], whole: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
     """The quotient, NaN for a whole of zero."""
     quotient: NDArray[np.float64] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
     return quotient
