@@ -292,6 +292,10 @@ class Training(Section):
     """Steps of the multilabel network."""
     binary_steps: Size | None = None
     """Steps of each one-vs-rest network; left out: as the multilabel one."""
+    start_from: str | None = None
+    """Learn on: a run, or `models/<target>` of one, whose weights the networks begin with; a relative path is looked
+    for beside the configuration file. Classes are matched by name, and new ones begin anew; voxel size and network must
+    be those of the model."""
     learning_rate: Annotated[float, Field(gt=0.0, le=1.0)] = 2e-3
     """Peak learning rate of AdamW; warm-up before it, cosine decay after it."""
     weight_decay: Annotated[float, Field(ge=0.0)] = 1e-2

@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.errors import CheckpointError
+from pipeline.volume.geometry import ZyxNm
 
 WEIGHTS, SEAL = "weights_sha256", "sha256"
+VOXEL_SIZE_TOLERANCE = 1.25
+"""Beyond this ratio, things have another size in voxels than the network has learnt."""
 
 
 def sealed(description: Mapping[str, Any]) -> dict[str, Any]:
@@ -40,6 +43,13 @@ def refuse_exchanged(weights_file: bytes, description: Mapping[str, Any], where:
             f"{where}/model.safetensors is not the file that model.json describes: it is damaged, or of another "
             "model; take both files from where they came from again, or train again"
         )
+
+
+def model_size(voxel_size_nm: ZyxNm, description: Mapping[str, Any]) -> ZyxNm | None:
+    """The voxel size that a volume must be brought to for a model; None where it has it."""
+    z, y, x = description["voxel_size_nm"]
+    ratios = [max(a / b, b / a) for a, b in zip(voxel_size_nm, (z, y, x), strict=True)]
+    return (z, y, x) if max(ratios) > VOXEL_SIZE_TOLERANCE else None
 
 
 def _digest(description: Mapping[str, Any]) -> str:

@@ -67,8 +67,14 @@ class Cosine(Schedule):
         return steps % -(-self.steps // self._settings.validations) == 0
 
 
+def untrained(plan: NetworkPlan, seed: int) -> UNet:
+    """A network with random weights, the same for the same seed."""
+    torch.manual_seed(seed)
+    return UNet(plan)
+
+
 def unet_trainer(
-    plan: NetworkPlan,
+    network: UNet,
     target: Target,
     settings: TrainingSettings,
     *,
@@ -76,20 +82,18 @@ def unet_trainer(
     score: Callable[[UNet], dict[str, float]],
     by: str,
     steps: int,
-    seed: int,
     device: torch.device,
 ) -> Trainer[UNet]:
     """The training of a target's network.
 
     Args:
+        network: with its first weights; it is changed.
         shares: of the labelled voxels of the samples, one for each class of the labels.
         score: says how good a network is; it is given a copy.
         by: the score, in what it says, whose highest is kept.
         steps: of the optimiser.
-        seed: of the first weights.
     """
-    torch.manual_seed(seed)
-    network: UNet = UNet(plan).to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+    network = network.to(device, memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
     schedule = Cosine(steps, settings)
 
     def look(trainer: Trainer[UNet]) -> dict[str, float]:
@@ -102,7 +106,7 @@ def unet_trainer(
     return Trainer(
         network,
         forward=_forward(network, settings, device),
-        loss=loss.deep if plan.deep_supervision else loss,
+        loss=loss.deep if network.plan.deep_supervision else loss,
         optimizer=torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         ),

@@ -160,7 +160,7 @@ def _step_s(load: Load, device: Any) -> float:
     from pipeline.nn.blockwise import Normalisation
     from pipeline.nn.sampling import LabelledBox, draw_candidates
     from pipeline.nn.targets import Target
-    from pipeline.nn.unet_training import TrainingSettings, unet_trainer
+    from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
 
     rng, outputs = np.random.default_rng(0), load.network.outputs
     shape = tuple(2 * edge for edge in load.patch_zyx)
@@ -170,14 +170,13 @@ def _step_s(load: Load, device: Any) -> float:
     maker = SampleMaker([box], candidates, augmenter, Normalisation(128.0, 64.0), 0)
     target = Target("speed", tuple(range(1, outputs + 1)), True)
     trainer = unet_trainer(
-        load.network,
+        untrained(load.network, 0),
         target,
         TrainingSettings(),
         shares=[1 / outputs] * outputs,
         score=lambda _network: {},
         by="",
         steps=1000,
-        seed=0,
         device=device,
     )
     source = on_the_fly(maker, cover=range(outputs), batch_size=load.batch_size, seed=0)

@@ -18,6 +18,7 @@ from pipeline.nn.sampling import class_counts
 from pipeline.run.decide import Decision, decide
 from pipeline.run.intake import labels_with_fill, measured_values, read_kernels, read_text, refuse_unlike_greys
 from pipeline.run.layout import class_map
+from pipeline.run.start import Start, starts
 from pipeline.volume.geometry import Geometry, doubts_of_size
 from pipeline.volume.ingest import labelled_runs, voxel_size_of
 from pipeline.volume.sources import TRUSTED, Source, open_source
@@ -72,6 +73,7 @@ def check(location: str, *, whole: bool = True) -> Checked:
             kernels = read_kernels(config.boosting, base) if config.boost_methods else None
             geometries = {name: stack.geometry for name, stack in stacks.items()}
             decision = decide(config, geometries, kernels)
+            lines += _begun_with(starts(config, base, decision, geometries))
             for stack in stacks.values():
                 shape, size = (sides(each, by="x") for each in (stack.geometry.shape_zyx, stack.geometry.voxel_size_nm))
                 lines.append(f"{stack.name}: {shape} voxels of {size} nm (z, y, x)")
@@ -133,6 +135,11 @@ def _key_within(where: str, capture: Capture, problem: str) -> str:
     if any(problem.startswith((label, f"labels {label}")) for label in labels) or problem.startswith("masks"):
         return f"{where}.labels"
     return f"{where}.raw" if problem.startswith(capture.raw) else where
+
+
+def _begun_with(begun_with: dict[str, Start]) -> Iterator[str]:
+    for target, start in begun_with.items():
+        yield f"{target} begins with {start.store.url}, which knows {', '.join(start.outputs)}"
 
 
 Counts = dict[str, dict[str, list[int]]]

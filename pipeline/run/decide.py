@@ -98,9 +98,16 @@ def decide(config: Config, geometries: Geometries, kernels: Kernels | None) -> D
 
 
 def study_plan(
-    config: Config, decision: Decision, captures: Sequence[CapturePlan], intensities: Sequence[Intensity]
+    config: Config,
+    decision: Decision,
+    captures: Sequence[CapturePlan],
+    intensities: Sequence[Intensity],
+    starts: Mapping[str, str],
 ) -> RunPlan:
     """The plan of a study whose captures are taken in.
+
+    Args:
+        starts: digests of the models that networks begin with, by target.
 
     Raises:
         ConfigError: a part holds no labels, or the training part lacks a class.
@@ -113,6 +120,7 @@ def study_plan(
         captures=tuple(captures),
         targets=config.targets,
         networks={target: decision.networks[target].to_json() for target in config.targets},
+        starts=dict(starts),
         intensity_mean=mean,
         intensity_std=std,
         grey_values=joint([(each.voxels, each.seen) for each in intensities if each.seen]),

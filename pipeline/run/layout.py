@@ -120,6 +120,10 @@ class Run:
         """Where the model of a target lies."""
         return self.store.child("models", target)
 
+    def start_store(self, target: str) -> Store:
+        """Where the trained model lies that a target's network begins with, if it does not begin anew."""
+        return self.store.child("starts", target)
+
     def boosted_store(self, variant: str, capture: str) -> Store:
         """Where a capture lies in another variant: downsampled, or boosted by a method."""
         return self.store.child("boosted.zarr", variant, capture)

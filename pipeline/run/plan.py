@@ -72,6 +72,8 @@ class RunPlan(Decided):
     targets: tuple[str, ...]
     networks: dict[str, dict[str, Any]]
     """The network plan of each target, as `NetworkPlan.to_json` gives it; empty where a trained model is given."""
+    starts: dict[str, str] = {}
+    """Digests of the trained models that networks begin with, by target; the others begin anew."""
     intensity_mean: float
     intensity_std: float
     """Of the grey values of the training part; stored with each model."""

@@ -42,7 +42,7 @@ from pipeline.volume.stores import Store
 
 SCHEMA = {
     "capture": 1,
-    "plan": 3,
+    "plan": 4,
     "split": 2,
     "arrays": 1,
     "pool": 1,
@@ -163,8 +163,15 @@ def steps_of(run: Run, target: str) -> int:
     return settings.steps if target == MULTILABEL else settings.binary_steps or settings.steps
 
 
+# Which networks are trained and how often they are saved leave each of them as it is; the plan says more of the others.
+_NOT_OF_A_MODEL = {"targets", "checkpoint_minutes", "steps", "binary_steps", "start_from"}
+
+
 def model(run: Run, target: str) -> Marker:
-    """A model depends on the samples, the validation part, the settings of training and the plan of its network."""
+    """A model depends on the samples, the validation part, the settings of training, and the plan of its network.
+
+    One that learns on depends on the model that it began with, too.
+    """
     config = run.config
     return _marker(
         run,
@@ -175,11 +182,29 @@ def model(run: Run, target: str) -> Marker:
             [each.parts["validation"] for each in run.plan.captures],
             config.classes.names,
             # Which networks are trained and how often they are saved leave each of them as it is.
-            _settings(config.training, without={"targets", "checkpoint_minutes", "steps", "binary_steps"}),
+            _settings(
+                config.training, without={"targets", "checkpoint_minutes", "steps", "binary_steps", "start_from"}
+            ),
             steps_of(run, target),
             run.plan.networks[target],
+            *_start(run, target),
         ),
     )
+
+
+def _start(run: Run, target: str) -> Iterator[str]:
+    if target in run.plan.starts:
+        yield run.plan.starts[target]
+
+
+def start_digest(weights: str, outputs: Sequence[str]) -> str:
+    """What a network begins with depends on the weights of a trained one, and on what its outputs are called."""
+    return digest("model", weights, outputs)
+
+
+def start_model(run: Run, target: str, made_from: str) -> Marker:
+    """The trained model that a target's network begins with."""
+    return _marker(run, f"plan/start-{target}", made_from)
 
 
 def given_model(run: Run, target: str, weights: str) -> Marker:

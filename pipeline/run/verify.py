@@ -214,6 +214,8 @@ def _homes(mark: str) -> tuple[str, ...]:
             return (f"boosted.zarr/{variant}/{capture}/",)
         case ("train", _, _) | ("plan", _, "model"):
             return (f"models/{first if step == 'train' else name}/",)
+        case "plan", _, "start":
+            return (f"starts/{name}/",)
         case ("augment", _, _) | ("plan", "pool", _):
             return ("augmented.zarr/",)
         case "plan", _, _:
@@ -278,6 +280,7 @@ def _expected(run: Run) -> Iterator[Marker]:
     if run.plan.networks:
         if run.config.augmentation.source == "pool":
             yield from (shard.marker for shard in Pool(run).shards)
+        yield from (provenance.start_model(run, *start) for start in run.plan.starts.items())
         yield from (provenance.model(run, target) for target in run.plan.targets)
     else:
         yield from (replace(provenance.given_model(run, target, ""), digest="") for target in run.plan.targets)

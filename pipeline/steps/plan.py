@@ -19,6 +19,7 @@ from pipeline.run.inputs import Inputs
 from pipeline.run.intake import is_planned_with, read_config, read_kernels, stacks_of, take_in_stack
 from pipeline.run.layout import Run
 from pipeline.run.plan import RunPlan
+from pipeline.run.start import starts, take_in_starts
 from pipeline.volume.split import PART_IDS
 from pipeline.volume.stores import remembering
 
@@ -49,18 +50,21 @@ def plan(
     inputs = Inputs(run_url)
     stacks = stacks_of(config, base, inputs)
     kernels = read_kernels(config.boosting, base) if config.boost_methods else None
-    decision = decide(config, {stack.name: stack.geometry for stack in stacks}, kernels)
+    geometries = {stack.name: stack.geometry for stack in stacks}
+    decision = decide(config, geometries, kernels)
+    begun_with = starts(config, base, decision, geometries)
     run = Run.open(run_url, create=True)
     if not update:
         refuse_other_configuration(run, config, config_location)
     with run.reporter("plan") as report:
         inputs.note(run.store)
         taken = [take_in_stack(run, config, base, stack, decision.parts[stack.name], report) for stack in stacks]
-        decided = study_plan(config, decision, *zip(*taken, strict=True))
+        captures, intensities = zip(*taken, strict=True)
+        decided = study_plan(config, decision, captures, intensities, take_in_starts(run, begun_with))
         write_plan(run, config.to_yaml(), decided, outputs, pods_per_workflow)
         for line in what_was_decided(config, decided):
             report.say(line)
-        report.say(_expected(config, decision, {stack.name: stack.geometry for stack in stacks}))
+        report.say(_expected(config, decision, geometries))
         counts = {part: decided.class_voxels(part) for part in PART_IDS}
         report.event("planned", targets=list(decided.targets), class_voxels=json.loads(json.dumps(counts)))
     return decided

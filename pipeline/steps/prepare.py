@@ -12,7 +12,7 @@ from typing import Any
 
 from pipeline.config.model import Classes, Config, Inference
 from pipeline.errors import ConfigError, RunConflictError
-from pipeline.nn.description import WEIGHTS, refuse_changed, refuse_exchanged
+from pipeline.nn.description import WEIGHTS, model_size, refuse_changed, refuse_exchanged
 from pipeline.run.create import write_plan
 from pipeline.run.decide import infer_workers, untrained_plan
 from pipeline.run.fanout import PODS_PER_WORKFLOW
@@ -26,9 +26,6 @@ from pipeline.volume.resampling import resampled_geometry
 from pipeline.volume.sources import TRUSTED, Policy
 from pipeline.volume.stores import Store, remembering
 from pipeline.volume.treatments import CURES, Treatment
-
-# Beyond this ratio, things have another size in voxels than the network has learnt.
-VOXEL_SIZE_TOLERANCE = 1.25
 
 
 @remembering()
@@ -71,7 +68,7 @@ def prepare(
     description = _description(model)
     base = Path.cwd()
     geometry = stated_geometry(volume, base, voxel_size_nm, policy)
-    to_nm = _model_size(geometry, description)
+    to_nm = model_size(geometry.voxel_size_nm, description)
     of_model = geometry if to_nm is None else resampled_geometry(geometry, to_nm)
     seen = _grey_values(volume, measured_values(volume, base, policy), intensity, description)
     settings = (inference or Inference()).model_copy(update={"region": "all"})
@@ -107,13 +104,6 @@ def _description(model: Store) -> dict[str, Any]:
         raise RunConflictError(
             f"{model.url} holds no model.json; give a trained model: a run's models/<target>"
         ) from error
-
-
-def _model_size(geometry: Geometry, description: dict[str, Any]) -> ZyxNm | None:
-    """The voxel size that a volume must be brought to for a model; None where it has it."""
-    z, y, x = description["voxel_size_nm"]
-    ratios = [max(a / b, b / a) for a, b in zip(geometry.voxel_size_nm, (z, y, x), strict=True)]
-    return (z, y, x) if max(ratios) > VOXEL_SIZE_TOLERANCE else None
 
 
 @dataclass(frozen=True)

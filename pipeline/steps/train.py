@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pipeline.nn.targets import Target
     from pipeline.nn.training import Trainer
     from pipeline.nn.unet import UNet
+    from pipeline.run.start import Begun
     from pipeline.run.training import TrainedFiles
 
 SCORE = "validation_macro_f1"
@@ -48,8 +49,9 @@ def train(run_url: str, *, target: str) -> None:
 def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
     from pipeline.nn.device import keep_freed_memory, pick_device
     from pipeline.nn.plan import NetworkPlan
-    from pipeline.nn.unet_training import TrainingSettings, unet_trainer
+    from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
     from pipeline.run.samples import target_of
+    from pipeline.run.start import begin
     from pipeline.run.training import TrainedFiles, train_to_the_end
 
     keep_freed_memory()
@@ -57,15 +59,19 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
     files = TrainedFiles(name, run.model_store(name), marker)
     saved = files.last_state(report)
     batches, shares = _samples(run, target, report)
+    network = untrained(NetworkPlan.from_json(run.plan.networks[name]), config.seed)
+    begun = begin(run, target, network)
+    if begun:
+        known, anew = (", ".join(names) or "none" for names in (begun.known, begun.anew))
+        report.say(f"learns on from {config.training.start_from}: classes it knows, {known}; new ones, {anew}")
     trainer = unet_trainer(
-        NetworkPlan.from_json(run.plan.networks[name]),
+        network,
         target,
         settings_of(TrainingSettings, config.training),
         shares=shares,
         score=_validation(run, target),
         by=SCORE,
         steps=steps_of(run, name),
-        seed=config.seed,
         device=pick_device(),
     )
 
@@ -85,7 +91,7 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
         progress=lambda loss, rate: f"steps, loss {loss:.3f}, {rate:.1f} steps/s",
         judged=judged,
     )
-    _finish(run, trainer, target, shares, files)
+    _finish(run, trainer, target, shares, files, begun)
 
 
 def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int], Iterator[Batch]], list[float]]:
@@ -121,7 +127,14 @@ def _validation(run: Run, target: Target) -> Callable[[UNet], dict[str, float]]:
     return score
 
 
-def _finish(run: Run, trainer: Trainer[UNet], target: Target, shares: list[float], files: TrainedFiles) -> None:
+def _finish(
+    run: Run,
+    trainer: Trainer[UNet],
+    target: Target,
+    shares: list[float],
+    files: TrainedFiles,
+    begun: Begun | None,
+) -> None:
     """Keep the best network, calibrated."""
     from pipeline.nn.calibration import confidence, share_of_prior, shift_logits
     from pipeline.nn.model import Model
@@ -146,6 +159,8 @@ def _finish(run: Run, trainer: Trainer[UNet], target: Target, shares: list[float
         "made_from": files.marker.digest,
         "grey_values": asdict(plan.grey_values) if plan.grey_values else None,
     }
+    if begun:
+        facts["learnt_on_from"] = asdict(begun)
     trained = Model(network, target, normalisation(run), confidence(judged.shifted(offsets_C), prior_C, target), facts)
     weights = trained.weights_file()
     # Sorted, since a training that was resumed has its rows from a state whose keys were.

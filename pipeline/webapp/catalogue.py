@@ -12,11 +12,10 @@ from pydantic import ValidationError
 from pipeline.config.model import MULTILABEL, Classes
 from pipeline.errors import ConfigError, InputError, VemsegError
 from pipeline.formats import sides
-from pipeline.nn.description import refuse_changed
+from pipeline.nn.description import VOXEL_SIZE_TOLERANCE, refuse_changed
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.run.layout import Run, classes_of_target
 from pipeline.scoring import tables
-from pipeline.steps.prepare import VOXEL_SIZE_TOLERANCE
 from pipeline.volume.geometry import ZyxNm
 from pipeline.volume.greyvalues import GreyValues
 from pipeline.volume.resampling import LARGEST_RATIO

@@ -32,7 +32,7 @@ from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.sampling import class_shares
 from pipeline.nn.training import Trainer
 from pipeline.nn.unet import UNet
-from pipeline.nn.unet_training import TrainingSettings, unet_trainer
+from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
 from pipeline.run.layout import Run
 from pipeline.run.pool import Pool
 from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker, target_of
@@ -86,14 +86,13 @@ def compare(run: Run, repetitions: int) -> None:
     config = run.config
     network = NetworkPlan.from_json(run.plan.networks[MULTILABEL])
     trainer = unet_trainer(
-        network,
+        untrained(network, config.seed),
         target_of(run, MULTILABEL),
         settings_of(TrainingSettings, config.training),
         shares=class_shares(Pool(run).class_voxels(), prod(run.plan.patch_zyx), config.classes.exclusive),
         score=lambda _: {},
         by="",
         steps=config.training.steps,
-        seed=config.seed,
         device=torch.device("cpu"),
     )
     sides = sources(run)

@@ -22,7 +22,7 @@ from pipeline.nn.plan import NetworkPlan, plan_network
 from pipeline.nn.targets import Target
 from pipeline.nn.training import Trainer, autocast_dtype
 from pipeline.nn.unet import UNet
-from pipeline.nn.unet_training import TrainingSettings, unet_trainer
+from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
 
 CPU = torch.device("cpu")
 STEPS = 12
@@ -54,14 +54,13 @@ def trainer_of(
 ) -> Trainer[UNet]:
     options = {"precision": "float32", "validations": 3, "learning_rate": 1e-2} | settings
     return unet_trainer(
-        plan or plan_of(),
+        untrained(plan or plan_of(), seed),
         TARGET,
         TrainingSettings(**options),
         shares=[0.5, 0.5],
         score=score,
         by=SCORE,
         steps=steps,
-        seed=seed,
         device=CPU,
     )
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tinystudy import NAMES, VOXEL_SIZE_NM, place
 
+from pipeline.nn.description import VOXEL_SIZE_TOLERANCE
 from pipeline.run.layout import Run
-from pipeline.steps.prepare import VOXEL_SIZE_TOLERANCE
 from pipeline.webapp.catalogue import ModelCard, ModelClass, mismatch, models
 
 CARD = ModelCard(
