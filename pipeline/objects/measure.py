@@ -13,17 +13,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import combinations_with_replacement
-from math import ceil, inf
+from math import inf
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt, find_objects
 
+from pipeline.objects.distances import Target
 from pipeline.objects.grouping import Keys, grouped
-from pipeline.objects.runs import Ids, Runs, Whole
+from pipeline.objects.pieces import Ids, Numbers
+from pipeline.objects.runs import Runs
 from pipeline.objects.surface import SIGNS, Lines
 from pipeline.volume.geometry import Block, Geometry, Zyx, zyx
 
+Mask = NDArray[np.bool_]
 Read = Callable[[Block], Ids]
 Pair = tuple[str, str]
 
@@ -32,7 +34,6 @@ PRODUCTS = ((0, 0), (1, 1), (2, 2), (0, 1), (0, 2), (1, 2))
 """The axes of each product of positions: zz, yy, xx, zy, zx, yx."""
 VOXELS, POSITIONS, SQUARES, CUT, CROSSINGS = slice(0, 1), slice(1, 4), slice(4, 10), slice(10, 13), slice(13, 26)
 """Where each kind of sum stands in a row of `ObjectSums.totals`."""
-_DIGITS_NM = 3
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,11 @@ class ObjectSums:
 
     ids: Keys
     """Shape (objects, 1)."""
-    totals: Whole
+    totals: Numbers
     """Voxels, sums of z, y, x and of their products, faces at the volume's, crossings; modulo 2**64; (objects, 26)."""
-    low: Whole
+    low: Numbers
     """The first voxel along each axis, shape (objects, 3)."""
-    high: Whole
+    high: Numbers
     """One past the last voxel along each axis, shape (objects, 3)."""
     nearest_nm: NDArray[np.float64]
     """To membrane and to another class, between centres of voxels; infinite beyond the limit; (objects, 2)."""
@@ -75,7 +76,7 @@ class Contacts:
 
     ids: Keys
     """Of the first and of the second class; of one class, the lower id first; shape (pairs, 2)."""
-    faces: Whole
+    faces: Numbers
     """Faces of voxels across z, y and x with one object on either side, shape (pairs, 3)."""
 
     @classmethod
@@ -142,7 +143,7 @@ class Measuring:
         """Count the voxels of a block, and what starts in it."""
         around = block.grow(self.margin_zyx)
         runs = {name: Runs(around, self._padded(read, around)) for name, read in self.objects.items()}
-        membrane = None if self.membrane is None else self._padded(self.membrane, around)
+        membrane = None if self.membrane is None else self._target(around, [self._padded(self.membrane, around) > 0])
         return Measured(
             {name: self._sums(name, runs, membrane, block) for name in runs},
             {
@@ -160,7 +161,7 @@ class Measuring:
         padded[_slices(known, around)] = values
         return padded
 
-    def _sums(self, name: str, runs: Mapping[str, Runs], membrane: Ids | None, block: Block) -> ObjectSums:
+    def _sums(self, name: str, runs: Mapping[str, Runs], membrane: Target | None, block: Block) -> ObjectSums:
         whole = runs[name]
         ids, first, lengths = Runs(block, whole.values[_slices(block, whole.block)]).of_objects
         if not len(ids):
@@ -172,17 +173,24 @@ class Measuring:
         places = np.searchsorted(whole.ids, keys[:, 0])
         totals = np.concatenate([totals, self._crossings(whole, block)[places]], axis=1)
         others = [other.values > 0 for key, other in runs.items() if key != name]
-        targets = (membrane, np.logical_or.reduce(others) if others else None)
-        nearest = [self._nearest(whole, block, target)[places] for target in targets]
-        return ObjectSums(keys, totals, low, high, np.stack(nearest, axis=1))
+        nearest = np.full((len(places), 2), inf)
+        for column, target in enumerate((membrane, self._target(whole.block, others))):
+            if target is not None:
+                nearest[:, column] = target.distances_nm(whole, block)[places]
+        return ObjectSums(keys, totals, low, high, nearest)
 
-    def _cut(self, first: Whole, last: Whole, lengths: Whole) -> Whole:
+    def _target(self, around: Block, parts: list[Mask]) -> Target | None:
+        if not parts:
+            return None
+        return Target(around, np.logical_or.reduce(parts), self.geometry.voxel_size_nm, self.limit_nm)
+
+    def _cut(self, first: Numbers, last: Numbers, lengths: Numbers) -> Numbers:
         """Faces of voxels at the faces of the volume across z, y and x, for rows of voxels along x; (rows, 3)."""
         ends = (first == 0).astype(np.int64) + (last == np.array(self.geometry.shape_zyx) - 1)
-        faces: Whole = ends * np.stack([lengths, lengths, np.ones_like(lengths)], axis=1)
+        faces: Numbers = ends * np.stack([lengths, lengths, np.ones_like(lengths)], axis=1)
         return faces
 
-    def _crossings(self, whole: Runs, block: Block) -> Whole:
+    def _crossings(self, whole: Runs, block: Block) -> Numbers:
         """How often lines of each direction enter or leave each of `whole.ids` within a block; shape (ids, 13)."""
         found = np.zeros((len(whole.ids), len(SIGNS)), np.int64)
         for direction, step in enumerate(Lines(self.geometry.voxel_size_nm).steps_zyx):
@@ -190,27 +198,6 @@ class Measuring:
                 here, there = _pairs(whole, whole, block, way)
                 ends = here[(here != there) & (here > 0)]
                 found[:, direction] += np.bincount(ends, minlength=len(whole.ids))
-        return found
-
-    def _nearest(self, whole: Runs, block: Block, target: Ids | None) -> NDArray[np.float64]:
-        """How near a target comes to the voxels that each of `whole.ids` has in a block, in nm; (ids,)."""
-        found = np.full(len(whole.ids), inf)
-        local = whole.local[_slices(block, whole.block)]
-        if target is None or not local.any():
-            return found
-        (box,) = find_objects((local > 0).view(np.int8))
-        start = [edge + part.start for edge, part in zip(block.start_zyx, box, strict=True)]
-        objects = Block.of_shape(local[box].shape).shift(start)
-        reach = [ceil(self.limit_nm / size) for size in self.geometry.voxel_size_nm]
-        around = objects.grow(reach).intersect(whole.block)
-        assert around is not None
-        near = target[_slices(around, whole.block)] != 0
-        if not near.any():
-            return found
-        distances = distance_transform_edt(~near, sampling=self.geometry.voxel_size_nm)[_slices(objects, around)]
-        inside = local[box] > 0
-        np.minimum.at(found, local[box][inside], distances[inside].round(_DIGITS_NM))
-        found[found > self.limit_nm] = inf
         return found
 
 
@@ -240,9 +227,11 @@ def contacts(one: Runs, other: Runs, block: Block, *, same: bool) -> Contacts:
         faces[axis] = 1
         for left, right in _sides(one, other, block, step, same):
             between = (left > 0) & (right > 0)
+            if same:
+                between &= left != right
             ids = np.stack([one.ids[left[between]], other.ids[right[between]]], axis=1)
             if same:
-                ids = np.sort(ids[ids[:, 0] != ids[:, 1]], axis=1)
+                ids = np.sort(ids, axis=1)
             found += Contacts(ids, np.tile(faces, (len(ids), 1)))
     return found
 
@@ -263,7 +252,7 @@ def _slices(block: Block, within: Block) -> tuple[slice, slice, slice]:
     return block.shift([-edge for edge in within.start_zyx]).slices
 
 
-def _moments(first: Whole, lengths: Whole) -> Whole:
+def _moments(first: Numbers, lengths: Numbers) -> Numbers:
     """Voxels, sums of positions and of their products for rows of voxels along x, shape (rows, 10)."""
     z, y, x = first.T
     n = lengths

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.objects.pieces import Ids, Numbers
 from pipeline.volume.geometry import Block
-
-Ids = NDArray[np.unsignedinteger[Any]]
-Whole = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ class Runs:
         return np.repeat(self._numbered[1], lengths).reshape(self.values.shape)
 
     @cached_property
-    def of_objects(self) -> tuple[NDArray[np.uint64], Whole, Whole]:
+    def of_objects(self) -> tuple[NDArray[np.uint64], Numbers, Numbers]:
         """Each row of an object: its id; its first voxel in the volume, shape (rows, 3); its length."""
         lengths = np.diff(self._starts, append=self.values.size)
         values = self.values.ravel()[self._starts]
@@ -51,7 +48,7 @@ class Runs:
         return values[inside].astype(np.uint64), first.astype(np.int64), lengths[inside]
 
     @cached_property
-    def _starts(self) -> Whole:
+    def _starts(self) -> Numbers:
         change = np.ones(self.values.shape, bool)
         np.not_equal(self.values[..., 1:], self.values[..., :-1], out=change[..., 1:])
         return np.flatnonzero(change)

@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.objects.grouping import Keys, grouped
+from pipeline.objects.pieces import Ids
 
-Ids = NDArray[np.unsignedinteger[Any]]
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
 
