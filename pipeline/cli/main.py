@@ -20,6 +20,7 @@ from pipeline.cli import boost, cluster, config, describe, init, out, study
 from pipeline.cli.untrusted import InputIs, InputIsOption, run_confined
 from pipeline.cli.values import BoxOption, LevelOption, check_worker, part_of, treatment, triple
 from pipeline.run.fanout import PODS_PER_WORKFLOW
+from pipeline.run.phases import SEPARATION
 from pipeline.volume.treatments import TREATMENTS, Treatment
 
 STEPS, DATA, SETTINGS = "Steps (what the pods of a workflow run)", "Volumes", "Configuration"
@@ -130,6 +131,23 @@ def infer(
 
     check_worker(worker, workers)
     step(run_url, target=target, variant=variant, worker=worker, workers=workers)
+
+
+@app.command(rich_help_panel=STEPS, epilog="vemseg separate --run runs/mine --phase cores --worker 0 --workers 4")
+def separate(
+    run_url: RunUrl,
+    phase: Annotated[
+        str | None,
+        typer.Option(help=f"One of {', '.join(SEPARATION)}, once all before it are done; left out: all of them"),
+    ] = None,
+    worker: Worker = 0,
+    workers: Workers = 1,
+) -> None:
+    """Tell the objects of classes apart: an id for each, the same however the work is shared."""
+    from pipeline.steps.separate import separate as step
+
+    check_worker(worker, workers)
+    step(run_url, phase=phase, worker=worker, workers=workers)
 
 
 @app.command(rich_help_panel=STEPS, epilog="vemseg evaluate --run runs/mine")

@@ -16,9 +16,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import (
     AfterValidator,
     Field,
+    SerializerFunctionWrapHandler,
     ValidationError,
     WithJsonSchema,
     field_validator,
+    model_serializer,
     model_validator,
 )
 
@@ -75,6 +77,25 @@ Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 SliceRange = Annotated[int, Field(strict=True)] | str
 
 
+# With ids of objects beside the mask, which the capture's `objects` takes.
+Mask = Annotated[
+    str,
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {
+                    "type": "object",
+                    "properties": {"mask": {"type": "string"}, "objects": {"type": "string"}},
+                    "required": ["objects"],
+                    "additionalProperties": False,
+                },
+            ]
+        }
+    ),
+]
+
+
 class Capture(Section):
     """A stack with its labels."""
 
@@ -83,9 +104,13 @@ class Capture(Section):
     raw: str
     """Folder of PNG/TIFF slices, TIFF, MRC, `file.h5:/dataset`, Zarr or OME-Zarr, NumPy, or a zip of one of them. A
     relative path is looked for beside the configuration file."""
-    labels: str | dict[Name, str] | None = None
-    """One volume of class ids, or a mask for each class (class name: location). Only a volume that a trained model
-    is to segment can do without."""
+    labels: str | dict[Name, Mask] | None = None
+    """One volume of class ids, or a mask for each class (class name: location, or `{mask: location, objects: location}`
+    with ids of its objects; without mask, they are it). Only a volume that a trained model is to segment can do
+    without."""
+    objects: dict[Name, str] | None = None
+    """Volumes with an id for each object of a class whose objects are told apart (class name: location), up to 64 bits;
+    0 is none. Left out: pieces of the class that hang together are its objects."""
     voxel_size_nm: VoxelSizeNm | None = None
     """Edge lengths of a voxel; may be left out where the file states them."""
     labelled_slices: tuple[SliceRange, ...] | None = None
@@ -98,6 +123,24 @@ class Capture(Section):
         if self.labelled_slices is None:
             return None
         return sorted({number for item in self.labelled_slices for number in _slice_range(item)})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _objects_beside_masks(cls, data: Any) -> Any:
+        """Of `{mask: ..., objects: ...}` the mask stays among the labels."""
+        labels = data.get("labels") if isinstance(data, dict) else None
+        if not isinstance(labels, dict):
+            return data
+        masks, objects = dict(labels), dict(data.get("objects") or {})
+        for name, given in labels.items():
+            if not isinstance(given, dict):
+                continue
+            if not given.keys() <= {"mask", "objects"} or not isinstance(given.get("objects"), str):
+                raise SettingError(f"labels.{name}", "write a location, or {mask: location, objects: location}")
+            if objects.setdefault(name, given["objects"]) != given["objects"]:
+                raise SettingError(f"labels.{name}", "its objects are given here and in the capture's objects")
+            masks[name] = given.get("mask", given["objects"])
+        return {**data, "labels": masks, **({"objects": objects} if objects else {})}
 
     @model_validator(mode="after")
     def _runs_are_known(self) -> Self:
@@ -154,6 +197,18 @@ class ClassSettings(Section):
     """Colour in figures and viewers; left out: one that is safe for colour-blind eyes, and grey for a background."""
     fill: bool = False
     """Where labels are masks of exclusive classes: this class takes every voxel that no mask covers."""
+    instances: bool = False
+    """Tell the objects of this class apart, such as mitochondria that touch. It needs exclusive classes and the
+    multilabel network."""
+    rim_nm: Annotated[float, Field(gt=0.0)] = 20.0
+    """Where objects are told apart: how far the core of an object, which the network learns to find, lies within its
+    surface. Narrow parts of an object have a narrower rim."""
+
+    @model_serializer(mode="wrap")
+    def _unsaid_stays_unsaid(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without objects nothing is said of them: configurations and results are those of before there were any."""
+        said: dict[str, Any] = handler(self)
+        return said if self.instances else {key: said[key] for key in said if key not in ("instances", "rim_nm")}
 
 
 class Classes(Section):
@@ -170,6 +225,21 @@ class Classes(Section):
     def names(self) -> tuple[str, ...]:
         """Class names in order."""
         return tuple(member.name for member in self.members)
+
+    @property
+    def instances(self) -> dict[int, ClassSettings]:
+        """The classes whose objects are told apart, by their ids."""
+        return {number: member for number, member in enumerate(self.members, 1) if member.instances}
+
+    @property
+    def cores(self) -> dict[int, int]:
+        """Of the same, the ids of the cores of objects in training samples, which follow those of the classes."""
+        return {class_id: len(self.members) + number for number, class_id in enumerate(self.instances, 1)}
+
+    @property
+    def sample_ids(self) -> int:
+        """How many ids training samples hold: those of the classes, and those of cores."""
+        return len(self.members) + len(self.cores)
 
     @property
     def worth_a_network(self) -> tuple[str, ...]:
@@ -203,6 +273,12 @@ class Classes(Section):
         _refuse_doubles("label id", [*(id_ for member in self.members for id_ in member.ids), *self.ignore_ids])
         if sum(member.fill for member in self.members) > 1:
             raise ValueError("only one class can be the fill class")
+        if self.instances and not self.exclusive:
+            names = ", ".join(member.name for member in self.instances.values())
+            raise ValueError(
+                f"objects of {names} cannot be told apart where classes overlap: set exclusive: true, or leave "
+                "instances out"
+            )
         return self
 
 
@@ -343,6 +419,9 @@ class Inference(Section):
     """Pods a target; never more than there are shards."""
     memory_gb: Annotated[float, Field(gt=0.0)] = 4.0
     """Memory that a worker may use; a block that needs more is refused before any work."""
+    reach_nm: Annotated[float, Field(gt=0.0)] | None = None
+    """Where objects are told apart: how far, inside its class, a voxel may lie from the core of its object; left out:
+    150 nm."""
 
     @field_validator("mirror_axes")
     @classmethod
@@ -513,6 +592,11 @@ class Config(Section):
     def _sections_agree(self) -> Self:
         for index, capture in enumerate(self.data.captures):
             self._labels_can_be_read(capture, f"data.captures.{index}.labels")
+            self._objects_are_of_classes(capture, f"data.captures.{index}.objects")
+        if self.classes.instances and MULTILABEL not in self.targets:
+            raise SettingError(
+                "training.targets", "only the multilabel network tells objects apart (classes.members' instances): all"
+            )
         names = {capture.name for capture in self.data.captures}
         for index, region in enumerate(self.split.regions):
             if region.capture is not None and region.capture not in names:
@@ -545,6 +629,14 @@ class Config(Section):
         without = [m.name for m in self.classes.members if m.name not in capture.labels and not m.fill]
         if without:
             raise SettingError(where, f"no mask for {', '.join(without)}; add it, or mark one class with fill: true")
+
+    def _objects_are_of_classes(self, capture: Capture, where: str) -> None:
+        told_apart = [member.name for member in self.classes.instances.values()]
+        for name in capture.objects or {}:
+            if name not in told_apart:
+                raise SettingError(
+                    where, f"ids of objects of {name!r}, which is no class with instances: true ({told_apart})"
+                )
 
     @property
     def boost_methods(self) -> tuple[str, ...]:

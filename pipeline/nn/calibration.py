@@ -35,9 +35,9 @@ class JudgedVoxels:
     """Labelled voxels of the validation part, as a network sees them."""
 
     logits: Tensor
-    """(outputs, voxels)."""
+    """(classes, voxels)."""
     truth: Tensor
-    """bool (outputs, voxels): which classes of the target they are."""
+    """bool (classes, voxels): which classes of the target they are."""
     region: Tensor
     """int64 (voxels): which region each lies in, numbered from 0."""
 
@@ -67,15 +67,15 @@ class Confidence:
 
     scale: float
     offsets: tuple[float, ...]
-    """One an output."""
+    """One a class."""
 
     @classmethod
-    def as_it_is(cls, outputs: int) -> Confidence:
+    def as_it_is(cls, classes: int) -> Confidence:
         """That of a network of which nothing is known."""
-        return cls(1.0, (0.0,) * outputs)
+        return cls(1.0, (0.0,) * classes)
 
     def __call__(self, logits_CV: Tensor) -> Tensor:
-        """The logits of the probabilities, outputs along the first axis."""
+        """The logits of the probabilities, classes along the first axis."""
         offsets_C = torch.tensor(self.offsets, dtype=logits_CV.dtype, device=logits_CV.device)
         return self.scale * logits_CV + offsets_C.view(-1, *[1] * (logits_CV.ndim - 1))
 
@@ -88,7 +88,7 @@ def share_of_prior(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> flo
     a broad maximum the lower end.
 
     Args:
-        prior_C: see `pipeline.nn.targets.prior_logits`.
+        prior_C: see `pipeline.nn.targets.class_prior_logits`.
     """
     occurs = judged.truth.any(1)
     regions = judged.regions
@@ -157,8 +157,11 @@ def _improbability(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> Tenso
     return F.binary_cross_entropy_with_logits(logits_CN, truth_CN.float())
 
 
-def shift_logits(network: UNet, offsets: list[float]) -> None:
-    """Add the offsets to the network's logits for good."""
+def shift_logits(network: UNet, target: Target, offsets: list[float]) -> None:
+    """Add the offsets of classes to the network's logits for good; rim and core of objects are shifted alike."""
+    of_class = dict(zip(target.class_ids, offsets, strict=True))
+    owner = {core: class_id for class_id, core in target.cores}
+    offsets = [of_class[owner.get(output, output)] for output in target.output_ids]
     bias = network.heads[0].bias
     assert isinstance(bias, Tensor)
     with torch.no_grad():

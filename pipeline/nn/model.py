@@ -53,14 +53,21 @@ class Model:
         }
 
 
+def target_from_json(told: dict[str, Any]) -> Target:
+    """The task of a network, as ``model.json`` describes it."""
+    lists = {key: tuple(value) for key, value in told.items() if isinstance(value, list)}
+    cores = tuple((int(class_id), int(core)) for class_id, core in told.get("cores", ()))
+    return Target(**{**told, **lists, "cores": cores})
+
+
 def load_model(weights_file: bytes, description: dict[str, Any], where: str) -> Model:
     """A model from its two files. Raises CheckpointError when they are damaged or do not belong together."""
     try:
         refuse_exchanged(weights_file, refuse_changed(description, where), where)
         plan = NetworkPlan.from_json(description["plan"])
-        target = Target(**{**description["target"], "class_ids": tuple(description["target"]["class_ids"])})
+        target = target_from_json(description["target"])
         normalisation = Normalisation(**description["normalisation"])
-        sure = _confidence(description, plan.outputs)
+        sure = _confidence(description, len(target.class_ids))
         tensors, _ = unpack(weights_file, f"{where}/model.safetensors")
         network = with_weights(UNet(plan), tensors)
     except (KeyError, TypeError, RuntimeError, json.JSONDecodeError) as error:
@@ -70,9 +77,9 @@ def load_model(weights_file: bytes, description: dict[str, Any], where: str) -> 
     return Model(network, target, normalisation, sure, facts)
 
 
-def _confidence(description: dict[str, Any], outputs: int) -> Confidence:
+def _confidence(description: dict[str, Any], classes: int) -> Confidence:
     """As it is described; a model of 0.1.0 has none."""
     if "confidence" not in description:
-        return Confidence.as_it_is(outputs)
+        return Confidence.as_it_is(classes)
     told = description["confidence"]
     return Confidence(float(told["scale"]), tuple(float(offset) for offset in told["offsets"]))

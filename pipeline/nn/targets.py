@@ -38,6 +38,11 @@ class Target:
     """Ids (from 1) of the classes it has an output for; a single one means one-vs-rest."""
     exclusive: bool
     """Whether the labels are ids of exclusive classes, or bit masks of overlapping ones."""
+    cores: tuple[tuple[int, int], ...] = ()
+    """Of exclusive classes whose objects are told apart: the id of the class, and that of the cores of its objects in
+    samples. Over all classes at once, each has an output after those of the classes, whose own is the rim then."""
+    core_logits: tuple[float, ...] = ()
+    """For each of these, by how much the logit of the core must exceed that of the rim for a voxel to be of a core."""
 
     @property
     def one_vs_rest(self) -> bool:
@@ -49,11 +54,16 @@ class Target:
         """softmax for exclusive classes, else sigmoid."""
         return "softmax" if self.exclusive and not self.one_vs_rest else "sigmoid"
 
+    @property
+    def output_ids(self) -> tuple[int, ...]:
+        """What each output stands for, as ids of samples."""
+        return self.class_ids if self.one_vs_rest else (*self.class_ids, *(core for _, core in self.cores))
+
     def truth(self, labels_BZYX: Tensor) -> tuple[Tensor, Tensor]:
-        """What each voxel is, and where that is known.
+        """What class each voxel is of, and where that is known.
 
         Args:
-            labels_BZYX: stored ids, any integer type.
+            labels_BZYX: stored ids, any integer type; cores of objects may have ids of their own.
 
         Returns:
             truth_BCZYX (bool, one channel a class of this target) and labelled_BZYX (bool).
@@ -61,14 +71,51 @@ class Target:
         labels = labels_BZYX.to(torch.int64)
         ids = torch.tensor(self.class_ids, device=labels.device).view(1, -1, 1, 1, 1)
         if self.exclusive:
-            return labels.unsqueeze(1) == ids, labels > 0
+            truth = labels.unsqueeze(1) == ids
+            for class_id, core in self.cores:
+                if class_id in self.class_ids:
+                    truth[:, self.class_ids.index(class_id)] |= labels == core
+            return truth, labels > 0
         return (labels.unsqueeze(1) >> ids & 1).bool(), (labels & 1).bool()
+
+    def output_truth(self, labels_BZYX: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for each output: rim and core of objects are two."""
+        if not self.cores or self.one_vs_rest:
+            return self.truth(labels_BZYX)
+        labels = labels_BZYX.to(torch.int64)
+        ids = torch.tensor(self.output_ids, device=labels.device).view(1, -1, 1, 1, 1)
+        return labels.unsqueeze(1) == ids, labels > 0
+
+    def class_logits(self, logits_CZYX: Tensor) -> Tensor:
+        """Logits of the classes, from those of the outputs: rim and core of objects together are their class."""
+        if not self.cores or self.one_vs_rest:
+            return logits_CZYX
+        classes = logits_CZYX[: len(self.class_ids)].clone()
+        for (class_id, _), core_ZYX in zip(self.cores, logits_CZYX[len(self.class_ids) :], strict=True):
+            row = self.class_ids.index(class_id)
+            classes[row] = torch.logaddexp(classes[row], core_ZYX)
+        return classes
+
+    def core_classes(self, logits_CZYX: Tensor, decided_ZYX: Tensor) -> Tensor:
+        """The id of the class (uint8) where a voxel is of a core of an object, else 0.
+
+        Args:
+            logits_CZYX: of the outputs.
+            decided_ZYX: what `decide` made of them.
+        """
+        found = torch.zeros_like(decided_ZYX)
+        cores_CZYX = logits_CZYX[len(self.class_ids) :]
+        for (class_id, _), core_ZYX, least in zip(self.cores, cores_CZYX, self.core_logits, strict=True):
+            is_core = core_ZYX - logits_CZYX[self.class_ids.index(class_id)] > least
+            found[is_core & (decided_ZYX == class_id)] = class_id
+        return found
 
     def decide(self, logits_CZYX: Tensor) -> Tensor:
         """Stored ids from logits: exclusive ids (uint8), one-vs-rest (uint8: 1 the class, 2 the rest), or bit masks.
 
         Ties go to the class that comes first.
         """
+        logits_CZYX = self.class_logits(logits_CZYX)
         if self.head == "softmax":
             # Four times faster than argmax, whose answer it is.
             return (logits_CZYX.max(dim=0).indices + 1).to(torch.uint8)
@@ -80,7 +127,7 @@ class Target:
         return bits.to(torch.uint32)
 
     def probabilities(self, logits_CZYX: Tensor) -> Tensor:
-        """Class probabilities, a channel a class."""
+        """Class probabilities, a channel a class, from `class_logits`."""
         return logits_CZYX.softmax(dim=0) if self.head == "softmax" else logits_CZYX.sigmoid()
 
 
@@ -89,7 +136,7 @@ class SegmentationLoss:
 
     Args:
         target: the task.
-        prior_C: added to the logits that cross-entropy sees, one number a class of the target (see `prior_logits`).
+        prior_C: added to the logits that cross-entropy sees, one number an output of the target (see `prior_logits`).
         dice_weight: 0: cross-entropy alone.
     """
 
@@ -98,7 +145,7 @@ class SegmentationLoss:
 
     def __call__(self, logits_BCZYX: Tensor, labels_BZYX: Tensor) -> Tensor:
         """The loss of logits before stored ids; a scalar."""
-        truth_BCZYX, labelled_BZYX = self._target.truth(labels_BZYX)
+        truth_BCZYX, labelled_BZYX = self._target.output_truth(labels_BZYX)
         logits_BCZYX = logits_BCZYX.float()
         prior_BCZYX = self._prior_C.to(logits_BCZYX.device).view(1, -1, 1, 1, 1)
         loss = _cross_entropy(logits_BCZYX + prior_BCZYX, truth_BCZYX, labelled_BZYX, self._target)
@@ -118,14 +165,26 @@ class SegmentationLoss:
 
 
 def prior_logits(shares: Sequence[float], target: Target) -> Tensor:
-    """The logits (C,) of a network that knows nothing of a voxel but how frequent each class of the target is.
+    """The logits (C,) of a network that knows nothing of a voxel but how frequent each output of the target is.
 
-    0 for a class that does not occur: it has to be learnt that it is never right.
+    0 for one that does not occur: it has to be learnt that it is never right.
 
     Args:
-        shares: of the labelled voxels of the samples, one for each class of the labels.
+        shares: of the labelled voxels of the samples, one for each id in them.
     """
-    share_C = torch.tensor([shares[class_id - 1] for class_id in target.class_ids], dtype=torch.float32)
+    if target.one_vs_rest:
+        return class_prior_logits(shares, target)
+    return _prior_logits(shares, [{output} for output in target.output_ids], target)
+
+
+def class_prior_logits(shares: Sequence[float], target: Target) -> Tensor:
+    """The same for each class of the target: rim and core of objects are one."""
+    cores = dict(target.cores)
+    return _prior_logits(shares, [{class_id, cores.get(class_id, class_id)} for class_id in target.class_ids], target)
+
+
+def _prior_logits(shares: Sequence[float], ids: Sequence[set[int]], target: Target) -> Tensor:
+    share_C = torch.tensor([sum(shares[id_ - 1] for id_ in own) for own in ids], dtype=torch.float32)
     bounded_C = share_C.clamp(RAREST_SHARE, 1 - RAREST_SHARE)
     prior_C = bounded_C.log() if target.head == "softmax" else bounded_C.logit()
     return torch.where(share_C > 0, prior_C, 0.0)

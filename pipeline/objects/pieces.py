@@ -149,6 +149,23 @@ def piece_sizes(read: Callable[[Block], Ids], shape_zyx: Zyx, block_zyx: Zyx) ->
     return {int(value): np.sort(whole.voxels[whole.ids == value])[::-1] for value in np.unique(whole.ids)}
 
 
+def pieces_as_objects(
+    read: Callable[[Block], NDArray[np.bool_]], shape_zyx: Zyx, block_zyx: Zyx
+) -> Iterator[tuple[Block, Numbers]]:
+    """The pieces of a mask, numbered from 1 in the order of their first voxels, block by block.
+
+    Args:
+        read: the mask of a block, shape (z, y, x); it is asked for twice.
+        shape_zyx: of the whole volume.
+        block_zyx: how much to read at once.
+    """
+    blocks = tile(Block.of_shape(shape_zyx), block_zyx)
+    whole = join((block, find_pieces(read(block).astype(np.uint8), block, shape_zyx)[1]) for block in blocks)
+    for block, rows in zip(blocks, whole.of_block, strict=True):
+        pieces, _ = find_pieces(read(block).astype(np.uint8), block, shape_zyx)
+        yield block, np.append(np.int64(0), rows + 1)[pieces]
+
+
 def packed(table: PieceTable) -> dict[str, NDArray[Any]]:
     """A table as named arrays, which `unpacked` makes it of again."""
     layers = {

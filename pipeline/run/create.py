@@ -15,8 +15,22 @@ from pipeline.nn.zssr.grids import Scaling
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.run import provenance
 from pipeline.run.fanout import fan_out
-from pipeline.run.layout import NATIVE, SPLIT, TRUTH, Run, predicted_name, segmentation_name, target_classes
+from pipeline.run.layout import (
+    CORES,
+    NATIVE,
+    PARTS,
+    PIECES,
+    SPLIT,
+    TRUTH,
+    Run,
+    objects_dtype,
+    objects_name,
+    predicted_name,
+    segmentation_name,
+    target_classes,
+)
 from pipeline.run.markers import MARKERS, Marker
+from pipeline.run.phases import SEPARATION
 from pipeline.run.plan import CapturePlan, RunPlan, ends, fit
 from pipeline.run.pool import Pool
 from pipeline.run.works import DOWNSAMPLED, boosted_regions, predicted_regions, scaling
@@ -42,12 +56,13 @@ def write_plan(run: Run, config: str, plan: RunPlan, outputs: Path | None, pods_
                 run.store.delete("plan.json")
             run.store.write("config.yaml", config.encode())
             run.store.write("plan.json", text)
-    _create_arrays(Run(run.store))
+    written = Run(run.store)
+    _create_arrays(written)
     if outputs:
-        write_outputs(outputs, plan, pods_per_workflow)
+        write_outputs(outputs, plan, pods_per_workflow, separates=bool(written.instances))
 
 
-def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int) -> None:
+def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int, *, separates: bool = False) -> None:
     """Write one file an output parameter.
 
     targets         a JSON list of names; `target` is the first of them
@@ -55,6 +70,7 @@ def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int) -> Non
     infer-workers   how many pods predict each target; a worker is told its number and this one
     infer-here      how many of them are pods of this workflow: all, or none
     infer-groups    where none are: the workers of each nested workflow, a JSON list of {"first": n, "count": n}
+    separate-workers  how many pods tell objects apart in each phase; 0 where no class has any
     boosting        true where the run boosts anything
     boost-methods   a JSON list of {"method": name, "learns": whether it must be trained before}
     boost-learns    true where one of them must
@@ -68,6 +84,7 @@ def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int) -> Non
         targets=len(plan.targets),
         boost_workers=boosting.workers if boosting else 0,
         boost_methods=len(methods),
+        separates=separates,
         pods_per_workflow=pods_per_workflow,
     )
     values = {
@@ -77,6 +94,7 @@ def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int) -> Non
         "infer-workers": str(plan.infer_workers),
         "infer-here": str(0 if spread.groups else plan.infer_workers),
         "infer-groups": json.dumps([{"first": first, "count": count} for first, count in spread.groups]),
+        "separate-workers": str(spread.separate_workers),
         "boosting": str(boosting is not None).lower(),
         "boost-methods": json.dumps([{"method": method, "learns": METHODS[method].learns} for method in methods]),
         "boost-learns": str(any(METHODS[method].learns for method in methods)).lower(),
@@ -101,6 +119,8 @@ def _create_arrays(run: Run) -> None:
     for capture in run.plan.captures:
         for target in run.plan.targets:
             _create_predictions(run, capture, target, NATIVE)
+        if run.instances:
+            _create_objects(run, capture)
         _list_labels(run, capture, NATIVE, run.plan.targets)
         if boosting is None:
             continue
@@ -154,12 +174,48 @@ def _create_predictions(run: Run, capture: CapturePlan, target: str, variant: st
     _create(run, made, create, former, stores, shared=stores)
 
 
+def _create_objects(run: Run, capture: CapturePlan) -> None:
+    """Of each class whose objects are told apart, and what lies between them and the network's answer."""
+    native = run.image(capture.name)
+    geometry, image, between = native.geometry, run.capture_store(capture.name), run.separation_store(capture.name)
+    shard = fit(run.config.inference.shard_zyx, capture.shape_zyx)
+    names, asked = list(run.instances.values()), ends(predicted_regions(run, capture))
+    made = provenance.object_arrays(run, capture.name, [asdict(geometry), shard, names, asked])
+    chunk = chunk_within(shard)
+
+    def create(mend: bool) -> None:
+        for name, dtype in ((CORES, np.uint8), (PIECES, np.uint32), (PARTS, np.uint32)):
+            store = between.child(name)
+            create_image(store, geometry=geometry, dtype=dtype, name=name, chunk_zyx=chunk, shard_zyx=shard, mend=mend)
+        for name in names:
+            create_labels(
+                image,
+                objects_name(name),
+                geometry=geometry,
+                dtype=objects_dtype(capture.volume),
+                classes=(),
+                mend=mend,
+                listed=False,
+                coarsest_zyx=native.chunk_zyx,
+                chunk_zyx=chunk,
+                shard_zyx=shard,
+            )
+
+    former = (f"separate/{phase}/{capture.name}" for phase in SEPARATION)
+    stores = [between, *(image.child("labels", objects_name(name)) for name in names)]
+    # The network's cores are filled with its classes.
+    again = (f"infer/{predicted_name(MULTILABEL, NATIVE)}/{capture.name}", "evaluate", "finish")
+    _create(run, made, create, (*former, *again), stores, shared=stores[1:])
+
+
 def _list_labels(run: Run, capture: CapturePlan, variant: str, targets: Sequence[str]) -> None:
     """Say what labels an image has, where all of them lie below it."""
     if run.keeps_predictions_apart or not targets:
         return
     truth = [TRUTH, SPLIT] if run.plan.networks and variant == NATIVE else []
-    names = [*(segmentation_name(target) for target in targets), *truth]
+    found = list(run.instances.values()) if variant == NATIVE else []
+    truth += [objects_name(name, TRUTH) for name in found if truth]
+    names = [*(segmentation_name(target) for target in targets), *(objects_name(name) for name in found), *truth]
     listed = provenance.label_list(run, capture.name, variant, names)
     if not listed.intact:
         image, _ = run.segmentation_place(MULTILABEL, capture.name, variant)

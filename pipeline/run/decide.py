@@ -253,7 +253,7 @@ def _networks(config: Config, voxel_size_nm: ZyxNm, extent_zyx: Zyx) -> dict[str
         target: plan_network(
             voxel_size_nm=voxel_size_nm,
             extent_zyx=extent_zyx,
-            outputs=len(config.classes.members) if target == MULTILABEL else 1,
+            outputs=config.classes.sample_ids if target == MULTILABEL else 1,
             head="softmax" if target == MULTILABEL and exclusive else "sigmoid",
             features=network.features,
             convolutions_per_level=network.convolutions_per_level,

@@ -9,16 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 
+from pipeline.run.phases import JOINS, SEPARATION
+
 # The object must stay under a megabyte; a worker takes about 2.7 kB of it (docs/scale.md).
 PODS_PER_WORKFLOW = 300
 
 
 @dataclass(frozen=True)
 class FanOut:
-    """How many pods of the run's own workflow augment, and boost by each method; `groups` as of `worker_groups`."""
+    """How many pods of the run's own workflow augment, boost by each method, and tell objects apart in each phase;
+    `groups` as of `worker_groups`."""
 
     augment_workers: int
     boost_workers: int
+    separate_workers: int
     groups: list[tuple[int, int]]
 
 
@@ -29,18 +33,22 @@ def fan_out(
     targets: int,
     boost_workers: int,
     boost_methods: int,
+    separates: bool,
     pods_per_workflow: int,
 ) -> FanOut:
     """Spread the workers that are wanted: `infer_workers` a target, `boost_workers` a method.
 
     Augmentation and boosting take a third of the workflow each at most. A worker that boosts is two pods: what one has
-    boosted, another segments.
+    boosted, another segments. Where objects are told apart (`separates`), that takes a sixth at most, of as many
+    workers as the inference has in each of its phases.
     """
     third = max(1, pods_per_workflow // 3)
     augment = min(augment_workers, third)
     boost = min(boost_workers, max(1, third // (2 * boost_methods))) if boost_methods else 0
-    taken = augment + 2 * boost_methods * boost
-    return FanOut(augment, boost, worker_groups(infer_workers, targets, pods_per_workflow, taken))
+    filled, joins = len(SEPARATION) - len(JOINS), len(JOINS)
+    separate = min(infer_workers, max(1, (third // 2 - joins) // filled)) if separates else 0
+    taken = augment + 2 * boost_methods * boost + (filled * separate + joins if separates else 0)
+    return FanOut(augment, boost, separate, worker_groups(infer_workers, targets, pods_per_workflow, taken))
 
 
 def worker_groups(workers: int, targets: int, pods_per_workflow: int, taken: int = 0) -> list[tuple[int, int]]:

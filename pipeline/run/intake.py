@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,12 @@ from pipeline.errors import ConfigError, RunConflictError
 from pipeline.formats import sides
 from pipeline.nn.sampling import class_counts
 from pipeline.nn.zssr.kernel_file import blur_from_text
+from pipeline.objects.pieces import pieces_as_objects
 from pipeline.run import provenance
 from pipeline.run.decide import Intensity, Kernels
 from pipeline.run.events import Reporter
 from pipeline.run.inputs import Inputs
-from pipeline.run.layout import OWN_GRID, SPLIT, TRUTH, VOLUME, Run, class_map
+from pipeline.run.layout import OWN_GRID, SPLIT, TRUTH, VOLUME, Run, class_map, objects_dtype, objects_name
 from pipeline.run.markers import Marker
 from pipeline.run.plan import CapturePlan, ends
 from pipeline.volume.geometry import Block, Geometry, ZyxNm, tile
@@ -31,7 +33,9 @@ from pipeline.volume.resampling import resample, resampled_geometry
 from pipeline.volume.sources import TRUSTED, Policy, open_source
 from pipeline.volume.split import PART_IDS, Parts
 from pipeline.volume.stores import Store
+from pipeline.volume.streaming import shards
 from pipeline.volume.treatments import CURES
+from pipeline.volume.truth import opened_objects
 from pipeline.volume.written import recorded
 
 LABEL_LIST = "volume.zarr/{}/labels/zarr.json"
@@ -51,6 +55,8 @@ class Stack:
     digest: str
     grey_values: GreyValues | None = None
     grey_map: GreyMap | None = None
+    object_files: Mapping[str, Any] = field(default_factory=dict)
+    """What the volumes of the capture's objects hold, by class."""
 
 
 def read_config(location: str) -> tuple[Config, Path]:
@@ -145,9 +151,10 @@ def _stacks(capture: Capture, config: Config, base: Path, inputs: Inputs) -> lis
     labels = {"labels": capture.labels} if isinstance(capture.labels, str) else capture.labels
     files = {name: inputs.content(location, base, TRUSTED) for name, location in {"raw": capture.raw, **labels}.items()}
     made_from = provenance.capture_digest(files, capture, config.classes, voxel_size_nm)
+    ids = {name: inputs.content(location, base, TRUSTED) for name, location in (capture.objects or {}).items()}
     labelled = capture.labelled()
     if not capture.runs_as_captures or labelled is None:
-        return [Stack(capture.name, capture, None, Geometry(shape, voxel_size_nm), made_from)]
+        return [Stack(capture.name, capture, None, Geometry(shape, voxel_size_nm), made_from, object_files=ids)]
     return [
         Stack(
             f"{capture.name}_{start:04d}",
@@ -155,6 +162,7 @@ def _stacks(capture: Capture, config: Config, base: Path, inputs: Inputs) -> lis
             (start, stop),
             Geometry((stop - start, *shape[1:]), voxel_size_nm),
             provenance.run_of_slices_digest(made_from, start, stop),
+            object_files=ids,
         )
         for start, stop in labelled_runs(labelled)
     ]
@@ -192,6 +200,8 @@ def take_in_stack(
         with recorded() as written:
             describe_classes(run.truth(stack.name), class_map(config).label_classes)
         ingested.amend(written)
+    for class_id, member in config.classes.instances.items():
+        _take_in_objects(run, base, stack, class_id, member.name)
     if not split.intact:
         # In runs of 0.1.0 nothing else is listed after the parts.
         listed = [] if run.keeps_predictions_apart else [LABEL_LIST.format(stack.name)]
@@ -232,6 +242,38 @@ def _ingest(run: Run, marker: Marker, name: str, geometry: Geometry, report: Rep
         )
     if taken.note:
         report.say(taken.note)
+
+
+def _take_in_objects(run: Run, base: Path, stack: Stack, class_id: int, name: str) -> None:
+    """The objects of a class as labelled: by the ids of their own volume, or the pieces of the class."""
+    made = provenance.true_objects(run, stack.name, name, stack.digest, stack.object_files.get(name))
+    if made.intact:
+        return
+    run.store.delete("plan.json")
+    truth, capture, ids = run.truth(stack.name), stack.capture, (stack.capture.objects or {}).get(name)
+    store, label = run.capture_store(stack.name), objects_name(name, TRUTH)
+    with made.making(), ExitStack() as opened:
+        store.child("labels", label).delete_all()
+        volume = create_labels(
+            store,
+            label,
+            geometry=truth.geometry,
+            dtype=objects_dtype(truth.geometry.block) if ids is None else np.uint64,
+            classes=(),
+            chunk_zyx=truth.chunk_zyx,
+            shard_zyx=truth.shard_zyx,
+            listed=False,
+        )
+        if ids is None:
+            found = pieces_as_objects(lambda block: truth.read(block) == class_id, truth.shape_zyx, truth.shard_zyx)
+        else:
+            source = opened_objects(
+                ids, capture.raw, base, labelled_slices=capture.labelled(), slices=stack.slices, policy=TRUSTED
+            )
+            found = shards(opened.enter_context(source), truth.shard_zyx)
+        for shard, objects in found:
+            volume.write(shard, np.where(truth.read(shard) == class_id, objects, 0).astype(volume.dtype))
+        build_pyramid(volume)
 
 
 def _resample(run: Run, marker: Marker, geometry: Geometry, report: Reporter) -> None:

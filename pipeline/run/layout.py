@@ -8,6 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -24,6 +25,13 @@ if TYPE_CHECKING:
     from pipeline.scoring.tables import ScoreTable
 
 TRUTH, SPLIT, SEGMENTATION, CONFUSION = "truth", "split", "segmentation", "confusion"
+OBJECTS = "objects"
+SMALLEST_OBJECTS = "smallest_objects_nm3"
+"""In a model's description: by class, how large an object must be to count as one."""
+REACH_NM = 150.0
+"""How far, inside its class, a voxel may lie from the core of its object, where nothing else is asked for."""
+CORES, PIECES, PARTS = "cores", "pieces", "parts"
+"""Before objects: the network's cores, and numbers, within a shard, of pieces of these and of parts of objects."""
 RENDERS = "renders"
 VOLUME = "volume"
 """The only capture of a run that takes in a volume without labels."""
@@ -159,12 +167,44 @@ class Run:
         folder = "predictions" if self.keeps_predictions_apart else "probabilities.zarr"
         return self.store.child(folder, target, capture)
 
+    @property
+    def instances(self) -> dict[int, str]:
+        """The classes whose objects are told apart, by their ids; only the multilabel network finds their cores."""
+        found = MULTILABEL in self.plan.targets
+        return {number: member.name for number, member in self.config.classes.instances.items() if found}
+
+    def objects(self, class_name: str, capture: str) -> Volume:
+        """The ids of the objects of a class, from 1 in the order of their first voxels; 0 where there is none."""
+        return open_labels(self.capture_store(capture), objects_name(class_name))
+
+    def true_objects(self, class_name: str, capture: str) -> Volume:
+        """The ids of the objects of a class as labelled, or numbers of its pieces; 0 where there is none."""
+        return open_labels(self.capture_store(capture), objects_name(class_name, TRUTH))
+
+    @property
+    def reach_nm(self) -> float:
+        """How far cores of objects grow."""
+        return self.config.inference.reach_nm or REACH_NM
+
+    def cores(self, capture: str) -> Volume:
+        """Where the multilabel network sees cores of objects: the ids of their classes."""
+        return open_image(self.separation_store(capture).child(CORES))
+
+    def separation_store(self, capture: str) -> Store:
+        """What lies between the network's answer and the objects of a capture."""
+        return self.store.child("separation", capture)
+
     def predicted_volumes(self, target: str, capture: str) -> list[Volume]:
         """All that a target's inference writes for a capture: class ids and, where asked for, probabilities."""
         segmentation = self.segmentation(target, capture)
         if not self.config.inference.probabilities:
             return [segmentation]
         return [segmentation, self.probabilities(target, capture)]
+
+    def found_objects(self, target: str, capture: str) -> dict[str, Volume]:
+        """The ids of the objects of each class that a target's network tells them apart of."""
+        names = self.instances.values() if target == MULTILABEL else ()
+        return {name: self.objects(name, capture) for name in names}
 
     def probabilities(self, target: str, capture: str) -> Volume:
         """The predicted class probabilities (class, z, y, x), 255 = certain; only where they were asked for."""
@@ -211,6 +251,16 @@ def predicted_name(target: str, variant: str) -> str:
 def segmentation_name(target: str) -> str:
     """What a target's predictions are called among the labels of an image."""
     return SEGMENTATION if target == MULTILABEL else f"{SEGMENTATION}-{target}"
+
+
+def objects_name(class_name: str, of: str = "") -> str:
+    """What the objects of a class are called among the labels of an image: those that were found, or of the truth."""
+    return "-".join(filter(None, (of, OBJECTS, class_name)))
+
+
+def objects_dtype(volume: Block) -> type[np.unsignedinteger[Any]]:
+    """In which the ids of objects always have room: of two voxels that share a face, at most one begins an object."""
+    return np.uint32 if volume.voxels < 2**33 else np.uint64
 
 
 def class_map(config: Config) -> ClassMap:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -20,7 +20,7 @@ from pipeline.config.settings import Section
 from pipeline.errors import CheckpointError, RunConflictError
 from pipeline.nn.description import WEIGHTS, refuse_changed
 from pipeline.nn.zssr.methods import METHODS
-from pipeline.run.layout import NATIVE, Run, predicted_name
+from pipeline.run.layout import NATIVE, SMALLEST_OBJECTS, Run, predicted_name
 from pipeline.run.markers import Marker
 from pipeline.run.plan import CapturePlan
 from pipeline.run.works import (
@@ -48,6 +48,7 @@ SCHEMA = {
     "pool": 1,
     "model": 3,
     "predictions": 2,
+    "objects": 1,
     "coarse": 1,
     "network": 1,
     "boosted": 1,
@@ -61,6 +62,11 @@ SCHEMA = {
 }
 """The number of each kind of result. Raise it with a change of code that changes the result: it is made again in runs
 that were made before, and so is what depends on it. `tests/run/test_golden.py` fails when that was forgotten."""
+
+
+# The plan says more of the first two, the last is about what is made of predictions, the others leave every voxel as it
+# is.
+_LEAVES_PREDICTIONS = {"region", "block_zyx", "shard_zyx", "workers", "memory_gb", "reach_nm"}
 
 
 def digest(kind: str, *things: Any) -> str:
@@ -99,6 +105,11 @@ def ingested(run: Run, name: str, made_from: str) -> Marker:
     return _marker(run, f"plan/{name}/ingest", made_from)
 
 
+def true_objects(run: Run, capture: str, class_name: str, made_from: str, ids: Any) -> Marker:
+    """The objects of a class as labelled depend on the capture, and on the content of their own file, if any."""
+    return _marker(run, f"plan/{capture}/objects-{class_name}", digest("objects", made_from, ids))
+
+
 def planned(run: Run, config: str) -> Marker:
     """``config.yaml`` and ``plan.json`` depend on the configuration; the plan, on what it found in the files."""
     return _marker(run, "plan/plan", digest("plan", config))
@@ -120,6 +131,11 @@ def pool_arrays(run: Run, layout: Any) -> Marker:
 def prediction_arrays(run: Run, capture: str, target: str, variant: str, layout: Any) -> Marker:
     """The arrays of a target's predictions."""
     return _marker(run, f"plan/{capture}/predictions-{predicted_name(target, variant)}", digest("arrays", layout))
+
+
+def object_arrays(run: Run, capture: str, layout: Any) -> Marker:
+    """The arrays of objects, and of what lies between them and the network's answer."""
+    return _marker(run, f"plan/{capture}/separation", digest("arrays", layout))
 
 
 def label_list(run: Run, capture: str, variant: str, names: Sequence[str]) -> Marker:
@@ -146,6 +162,7 @@ def samples_digest(run: Run) -> str:
         [(each.digest, each.parts["train"], *_map(each.grey_map)) for each in plan.captures],
         plan.patch_zyx,
         [plan.intensity_mean, plan.intensity_std],
+        *_instances(config.classes),
     )
 
 
@@ -373,8 +390,7 @@ def predicted(run: Run, target: str, variant: str = NATIVE) -> list[ShardWork]:
     values. Raises RunConflictError when model or image is not there.
     """
     network = model_digest(run, target)
-    # The plan says more of the first two, and the others leave every voxel as it is.
-    settings = _settings(run.config.inference, without={"region", "block_zyx", "shard_zyx", "workers", "memory_gb"})
+    settings = _settings(run.config.inference, without=_LEAVES_PREDICTIONS)
     return [
         work for capture in run.plan.captures for work in _predicted(run, target, variant, capture, network, settings)
     ]
@@ -433,6 +449,74 @@ def _complete_predictions(run: Run, wanted: Iterable[tuple[str, str]]) -> list[s
     return [work.marker.digest for work in works]
 
 
+# --- objects, by separate
+
+
+@dataclass(frozen=True)
+class CaptureWork:
+    """Joining the tables of all shards of a capture."""
+
+    capture: CapturePlan
+    marker: Marker
+
+
+def separation(run: Run, phase: str) -> list[ShardWork]:
+    """The shards of a phase of telling objects apart, in the order in which workers share them out.
+
+    They depend on the predictions, how far cores grow, and how large an object must be.
+    Raises RunConflictError when a shard is not predicted yet.
+    """
+    return [work for capture in run.plan.captures for work in _separation(run, phase, capture)]
+
+
+def joining(run: Run, phase: str) -> list[CaptureWork]:
+    """The captures whose tables a phase joins. Raises RunConflictError when a shard is not predicted yet."""
+    return [
+        CaptureWork(capture, _marker(run, f"separate/{phase}/{capture.name}", _objects_digest(run, capture)))
+        for capture in run.plan.captures
+        if predicted_regions(run, capture)
+    ]
+
+
+def objects(run: Run) -> list[str]:
+    """Digests of all that is told apart; nothing where no class has objects.
+
+    Raises RunConflictError when they are not told apart yet.
+    """
+    works = separation(run, "number") if run.instances else []
+    missing = [work for work in works if not work.marker.done]
+    if missing:
+        raise RunConflictError(
+            f"objects of {len(missing)} of {len(works)} shards are not told apart yet, the first being "
+            f"{missing[0].marker.key}; run `vemseg separate --run ...` first"
+        )
+    return [work.marker.digest for work in works]
+
+
+def _separation(run: Run, phase: str, capture: CapturePlan) -> Iterator[ShardWork]:
+    made_from = _objects_digest(run, capture)
+    return shard_works(
+        run.segmentation(MULTILABEL, capture.name),
+        capture,
+        NATIVE,
+        wanted_within(predicted_regions(run, capture)),
+        lambda place: _marker(run, f"separate/{phase}/{capture.name}/{place}", made_from),
+    )
+
+
+def _objects_digest(run: Run, capture: CapturePlan) -> str:
+    works = [work for work in predicted(run, MULTILABEL) if work.capture.name == capture.name]
+    refuse_unpredicted(works)
+    told = run.model_store(MULTILABEL).read_json("model.json")
+    return digest(
+        "objects",
+        sorted({work.marker.digest for work in works}),
+        sorted(run.instances),
+        told.get(SMALLEST_OBJECTS),
+        run.reach_nm,
+    )
+
+
 # --- what is made of all predictions
 
 
@@ -441,7 +525,7 @@ def scores(run: Run) -> Marker:
 
     Raises RunConflictError when a prediction is missing.
     """
-    predictions = _complete_predictions(run, ((target, NATIVE) for target in run.plan.targets))
+    predictions = _complete_predictions(run, ((target, NATIVE) for target in run.plan.targets)) + objects(run)
     # The renders have a marker of their own.
     drawn = _settings(run.config.evaluation, without={"renders"})
     return _marker(run, "evaluate/scores", digest("scores", predictions, run.config.classes, drawn))
@@ -475,7 +559,7 @@ def finished_segmentation(run: Run) -> Marker:
 
     Raises RunConflictError when a prediction is missing.
     """
-    predictions = _complete_predictions(run, ((target, NATIVE) for target in run.plan.targets))
+    predictions = _complete_predictions(run, ((target, NATIVE) for target in run.plan.targets)) + objects(run)
     return _marker(run, "finish/segmentation", digest("segmentation", predictions, run.config.classes))
 
 
@@ -521,6 +605,12 @@ def _marker(run: Run, name: str, made_from: str) -> Marker:
 def _map(grey_map: GreyMap | None) -> list[Any]:
     """Nothing where grey values stay as they are: that is as it was before there were maps."""
     return [] if grey_map is None else [asdict(grey_map)]
+
+
+def _instances(classes: Classes) -> list[Any]:
+    """Nothing where no objects are told apart."""
+    told_apart = [(number, member.rim_nm) for number, member in classes.instances.items()]
+    return [told_apart] if told_apart else []
 
 
 def _settings(section: Section, *, without: set[str]) -> dict[str, Any]:

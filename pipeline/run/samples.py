@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from numpy.typing import NDArray
+
 from pipeline.config.model import MULTILABEL
 from pipeline.config.settings import settings_of
 from pipeline.nn.augment.layer import Augmenter
@@ -10,7 +14,10 @@ from pipeline.nn.batches import SampleMaker
 from pipeline.nn.blockwise import Normalisation
 from pipeline.nn.sampling import LabelledBox, draw_candidates
 from pipeline.nn.targets import Target
+from pipeline.objects.cores import find_cores, halo_zyx
 from pipeline.run.layout import Run
+from pipeline.run.plan import CapturePlan
+from pipeline.volume.geometry import Block
 
 # Centres that an on-the-fly training draws from: rotation, scale and jitter make each of them many samples.
 ON_THE_FLY_CENTRES = 8192
@@ -20,7 +27,7 @@ def target_of(run: Run, name: str) -> Target:
     """The task of a target's network."""
     names = run.config.classes.names
     ids = tuple(range(1, len(names) + 1)) if name == MULTILABEL else (names.index(name) + 1,)
-    return Target(name, ids, run.config.classes.exclusive)
+    return Target(name, ids, run.config.classes.exclusive, tuple(run.config.classes.cores.items()))
 
 
 def classes_to_cover(run: Run, target: Target) -> list[int]:
@@ -33,9 +40,24 @@ def labelled_boxes(run: Run) -> list[LabelledBox]:
     """The blocks of the training part, in memory."""
     boxes = []
     for capture in run.plan.captures:
-        read, truth = run.read_seen(capture), run.truth(capture.name)
-        boxes += [LabelledBox(read(block), truth.read(block)) for block in capture.split().train]
+        read = run.read_seen(capture)
+        boxes += [LabelledBox(read(block), sample_labels(run, capture, block)) for block in capture.split().train]
     return boxes
+
+
+def sample_labels(run: Run, capture: CapturePlan, block: Block) -> NDArray[Any]:
+    """The labels of a block as networks learn them: class ids, and ids of their own for the cores of objects."""
+    truth = run.truth(capture.name)
+    labels = truth.read(block)
+    for class_id, core_id in run.config.classes.cores.items():
+        member = run.config.classes.instances[class_id]
+        halo = halo_zyx(member.rim_nm, capture.voxel_size_nm)
+        around = block.grow(halo).intersect(capture.volume)
+        assert around is not None
+        objects = run.true_objects(member.name, capture.name).read(around)
+        cores = find_cores(objects, truth.read(around) > 0, member.rim_nm, capture.voxel_size_nm)
+        labels[cores[block.shift([-edge for edge in around.start_zyx]).slices]] = core_id
+    return labels
 
 
 def sample_maker(run: Run, candidates: int) -> SampleMaker:
@@ -46,7 +68,7 @@ def sample_maker(run: Run, candidates: int) -> SampleMaker:
         boxes,
         count=candidates,
         patch_zyx=plan.patch_zyx,
-        n_classes=len(config.classes.members),
+        n_classes=config.classes.sample_ids,
         exclusive=config.classes.exclusive,
         seed=config.seed,
     )

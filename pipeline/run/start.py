@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ class Start:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """Names of the classes that it has outputs for."""
+        """Names of what it has outputs for: classes, and cores of their objects."""
         return outputs_of(self.description)
 
     @property
@@ -62,9 +62,15 @@ class Begun:
 
 
 def outputs_of(description: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the classes that a model has outputs for, by its ``model.json``."""
+    """Names of the classes, and of the cores of their objects, that a model has outputs for, by its ``model.json``."""
     names = [member["name"] for member in description["classes"]["members"]]
-    return tuple(names[class_id - 1] for class_id in description["target"]["class_ids"])
+    target = description["target"]
+    return _output_names(names, target["class_ids"], target.get("cores", ()))
+
+
+def _output_names(names: Sequence[str], class_ids: Sequence[int], cores: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    of_cores = [f"{names[class_id - 1]} cores" for class_id, _ in cores] if len(class_ids) > 1 else []
+    return (*(names[class_id - 1] for class_id in class_ids), *of_cores)
 
 
 def starts(config: Config, base: Path, decision: Decision, geometries: Geometries) -> dict[str, Start]:
@@ -122,8 +128,8 @@ def begin(run: Run, target: Target, network: UNet) -> Begun | None:
     description = store.read_json("model.json")
     trained = load_model(store.read("model.safetensors"), description, store.url)
     # What calibration added belongs to the tissue that it was validated on.
-    shift_logits(trained.network, [-offset for offset in description["logit_offsets"]])
-    outputs = [names[class_id - 1] for class_id in target.class_ids]
+    shift_logits(trained.network, trained.target, [-offset for offset in description["logit_offsets"]])
+    outputs = _output_names(names, target.class_ids, target.cores)
     known = inherit(network, outputs, trained.network, outputs_of(description))
     return Begun(description[WEIGHTS], known, tuple(name for name in outputs if name not in known))
 

@@ -43,7 +43,7 @@ def judged_voxels(run: Run, target: Target, network: UNet) -> JudgedVoxels:
             labels_BZYX = torch.from_numpy(truth.read(block.core).astype(np.int64))[None]
             truth_BCZYX, labelled_BZYX = target.truth(labels_BZYX)
             region_ZYX, count = numbered_pieces(block.core, capture.voxel_size_nm, pieces)
-            logits_CN.append(predictor.logits(block).cpu()[:, labelled_BZYX[0]])
+            logits_CN.append(target.class_logits(predictor.logits(block)).cpu()[:, labelled_BZYX[0]])
             truth_CN.append(truth_BCZYX[0][:, labelled_BZYX[0]])
             region_N.append(region_ZYX[labelled_BZYX[0]] + regions)
             regions += count

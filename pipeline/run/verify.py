@@ -15,10 +15,12 @@ from pipeline.config.model import MULTILABEL
 from pipeline.errors import InputError, RunConflictError
 from pipeline.nn.zssr.methods import METHODS, learning
 from pipeline.run import provenance
-from pipeline.run.layout import NATIVE, OWN_GRID, Run, segmentation_name
+from pipeline.run.layout import NATIVE, OBJECTS, OWN_GRID, Run, segmentation_name
 from pipeline.run.markers import MARKERS, Marker, Output, damage_of, is_of_earlier_version, outputs_of, read_marker
+from pipeline.run.phases import JOINS, SEPARATION
 from pipeline.run.pool import Pool
-from pipeline.run.works import NETWORKS, ShardWork, Task
+from pipeline.run.shards import Work
+from pipeline.run.works import NETWORKS
 from pipeline.volume.stores import Store
 
 STEPS = {
@@ -26,6 +28,7 @@ STEPS = {
     "augment": "augment",
     "train": "train",
     "infer": "infer",
+    "separate": "separate",
     "evaluate": "evaluate",
     "render": "render",
     "report": "report",
@@ -203,6 +206,10 @@ def _homes(mark: str) -> tuple[str, ...]:
     match step, first, kind:
         case "infer", _, _:
             return _homes_of_predictions(first, second)
+        case "separate", _, _:
+            return f"separation/{second}/", f"volume.zarr/{second}/labels/{OBJECTS}-"
+        case "plan", _, "separation":
+            return f"separation/{first}/", f"volume.zarr/{first}/labels/{OBJECTS}-"
         case "plan", _, "predictions":
             return _homes_of_predictions(name, first)
         case "plan", _, "labels":
@@ -273,6 +280,8 @@ def _expected(run: Run) -> Iterator[Marker]:
     for capture in run.plan.captures:
         yield provenance.ingested(run, capture.name, capture.digest)
         if run.plan.networks:
+            for name in run.instances.values():
+                yield replace(provenance.true_objects(run, capture.name, name, "", None), digest="")
             yield provenance.split(run, capture.name, capture.digest, dict(capture.parts), capture.grey_map)
     if run.plan.own_grid:
         yield replace(provenance.ingested(run, OWN_GRID, ""), digest="")
@@ -287,6 +296,10 @@ def _expected(run: Run) -> Iterator[Marker]:
     groups: list[Callable[[], list[Marker]]] = [
         partial(_works, provenance.predicted, run, target) for target in run.plan.targets
     ]
+    if run.instances:
+        for phase in SEPARATION:
+            works = provenance.joining if phase in JOINS else provenance.separation
+            groups.append(partial(_works, works, run, phase))
     boosting = run.plan.boosting
     if boosting and boosting.downsampled:
         groups.append(partial(_works, provenance.coarse, run))
@@ -327,6 +340,8 @@ def _arrays(run: Run) -> Iterator[Marker]:
     for capture in run.plan.captures:
         predicted = [(target, NATIVE) for target in run.plan.targets]
         predicted += [(MULTILABEL, variant) for variant in methods if run.plan.targets]
+        if run.instances:
+            yield provenance.object_arrays(run, capture.name, None)
         yield from (provenance.prediction_arrays(run, capture.name, *each, None) for each in predicted)
         yield from (provenance.boosted_arrays(run, capture.name, variant, None) for variant in methods)
         if not run.keeps_predictions_apart:
@@ -334,7 +349,7 @@ def _arrays(run: Run) -> Iterator[Marker]:
             yield from (provenance.label_list(run, capture.name, variant, ()) for variant in variants)
 
 
-def _works(works: Callable[..., Iterable[ShardWork | Task]], *arguments: Any) -> list[Marker]:
+def _works(works: Callable[..., Iterable[Work]], *arguments: Any) -> list[Marker]:
     return [work.marker for work in works(*arguments)]
 
 

@@ -44,7 +44,7 @@ def _filled(run: Run, pool: Pool, report: Reporter, todo: Sequence[PoolShard]) -
         with metrics.seconds("compute"):
             labels = np.concatenate([labels.numpy() for _, labels in batches])
             images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
-            voxels = np.stack([class_counts(label, len(classes.members), classes.exclusive) for label in labels])
+            voxels = np.stack([class_counts(label, classes.sample_ids, classes.exclusive) for label in labels])
         yield partial(_write, pool, shard, images, labels, voxels)
 
 

@@ -37,7 +37,7 @@ def infer(run_url: str, *, target: str, variant: str = NATIVE, worker: int = 0, 
 
 
 def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[ShardWork]) -> Iterator[Write]:
-    """Each shard's ids, and probabilities (class, z, y, x) where asked for; 0 outside what is predicted."""
+    """Each shard's ids, probabilities (class, z, y, x) where asked for, and cores; 0 outside what is predicted."""
     from pipeline.nn.blockwise import BlockPredictor, read_blocks
     from pipeline.nn.device import keep_freed_memory, pick_device
     from pipeline.nn.model import load_model
@@ -63,17 +63,21 @@ def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[Shar
         for work in works:
             ids = np.zeros(work.shard.shape_zyx, volume.dtype)
             probabilities = _empty_probabilities(run, target, work)
+            cores = np.zeros(work.shard.shape_zyx, np.uint8) if _finds_cores(run, target, work) else None
             for _ in work.parts:
                 block = next(inputs)
                 with metrics.seconds("compute"):
                     for part, logits_CZYX in predictor.slabs(block):
                         inside = work.inside(part)
-                        ids[inside] = target.decide(logits_CZYX).cpu().numpy()
+                        decided_ZYX = target.decide(logits_CZYX)
+                        ids[inside] = decided_ZYX.cpu().numpy()
+                        if cores is not None:
+                            cores[inside] = target.core_classes(logits_CZYX, decided_ZYX).cpu().numpy()
                         if probabilities is not None:
-                            scaled = target.probabilities(model.confidence(logits_CZYX)) * 255
+                            scaled = target.probabilities(model.confidence(target.class_logits(logits_CZYX))) * 255
                             probabilities[(slice(None), *inside)] = scaled.round().byte().cpu().numpy()
                 metrics.voxels(block.core.voxels)
-            yield partial(_write, run, target_name, work, ids, probabilities)
+            yield partial(_write, run, target_name, work, ids, probabilities, cores)
 
 
 def _empty_probabilities(run: Run, target: Target, work: ShardWork) -> NDArray[np.uint8] | None:
@@ -82,10 +86,21 @@ def _empty_probabilities(run: Run, target: Target, work: ShardWork) -> NDArray[n
     return np.zeros((len(target.class_ids), *work.shard.shape_zyx), np.uint8)
 
 
+def _finds_cores(run: Run, target: Target, work: ShardWork) -> bool:
+    return bool(run.instances) and bool(target.core_logits) and work.variant == NATIVE
+
+
 def _write(
-    run: Run, target: str, work: ShardWork, ids: NDArray[Any], probabilities: NDArray[np.uint8] | None
+    run: Run,
+    target: str,
+    work: ShardWork,
+    ids: NDArray[Any],
+    probabilities: NDArray[np.uint8] | None,
+    cores: NDArray[np.uint8] | None,
 ) -> dict[str, Any]:
     run.segmentation(target, work.capture.name, work.variant).write(work.shard, ids)
     if probabilities is not None:
         run.probabilities(target, work.capture.name).write(work.shard, probabilities)
+    if cores is not None:
+        run.cores(work.capture.name).write(work.shard, cores)
     return {"voxels": sum(block.voxels for block in work.parts)}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
@@ -138,16 +138,17 @@ def _finish(
     """Keep the best network, calibrated."""
     from pipeline.nn.calibration import confidence, share_of_prior, shift_logits
     from pipeline.nn.model import Model
-    from pipeline.nn.targets import prior_logits
+    from pipeline.nn.targets import class_prior_logits
     from pipeline.run.samples import normalisation
     from pipeline.run.validation import judged_voxels
 
     config, plan = run.config, run.plan
-    network, prior_C = trainer.best_network(), prior_logits(shares, target)
+    network, prior_C = trainer.best_network(), class_prior_logits(shares, target)
     judged = judged_voxels(run, target, trainer.best_network()).thinned(CALIBRATION_VOXELS)
     share = share_of_prior(judged, prior_C, target) if config.training.calibrate else 0.0
     offsets_C = share * prior_C
-    shift_logits(network, offsets_C.tolist())
+    shift_logits(network, target, offsets_C.tolist())
+    target = replace(target, core_logits=(0.0,) * len(target.cores))
     facts = {
         "classes": config.classes.model_dump(mode="json"),
         "voxel_size_nm": plan.captures[0].voxel_size_nm,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from pipeline.errors import ConfigError, DataError
 from pipeline.volume.geometry import Block
-from pipeline.volume.labels import ClassMap
+from pipeline.volume.labels import ClassMap, whole_numbers
 from pipeline.volume.sources import STRANGER, Policy, Source, open_source
 from pipeline.volume.streaming import pieces
 
@@ -63,6 +63,52 @@ class TruthView(Source):
         (ids,) = planes
         assert ids is not None
         return self.classes.encode(ids, where)
+
+
+class ObjectsView(Source):
+    """Ids of objects, as they are in their file (uint64), for every slice of a capture; 0 where there is none."""
+
+    def __init__(self, source: Source, file_slices: Sequence[int]) -> None:
+        self._source, self._file_slices = source, file_slices
+        self.location, self.slices_at_once = source.location, source.slices_at_once
+        self.shape_zyx = (len(file_slices), *source.shape_zyx[1:])
+        self.dtype = np.dtype(np.uint64)
+
+    def read_block(self, block: Block) -> np.ndarray:
+        out = np.zeros(block.shape_zyx, self.dtype)
+        rows, columns = block.start_zyx[1:], block.stop_zyx[1:]
+        for first, last, file_z in _runs(self._file_slices[block.start_zyx[0] : block.stop_zyx[0]]):
+            ids = self._source.read_block(Block((file_z, *rows), (file_z + last - first, *columns)))
+            out[first:last] = self._whole(ids, f"{self.location}, slices from {file_z}")
+        return out
+
+    def _whole(self, ids: np.ndarray, where: str) -> np.ndarray:
+        whole = whole_numbers(ids, where)
+        if whole.dtype.kind == "i" and whole.min() < 0:
+            raise DataError(f"{where}: the id {whole.min()} is negative; objects have ids from 1, and 0 is none")
+        return whole.astype(self.dtype)
+
+
+@contextmanager
+def opened_objects(
+    location: str,
+    raw: str,
+    base: Path,
+    *,
+    labelled_slices: Sequence[int] | None,
+    slices: tuple[int, int] | None,
+    policy: Policy = STRANGER,
+) -> Iterator[ObjectsView]:
+    """The ids of objects of a capture.
+
+    See `ingest_capture` for the arguments. Raises DataError naming both files when shapes differ.
+    """
+    with (
+        open_source(raw, base, policy) as image,
+        open_source(location, base, policy, gaps_allowed=labelled_slices is not None, labels=True) as source,
+    ):
+        of_slice = dict(_file_slices(source, image, labelled_slices))
+        yield ObjectsView(source, [of_slice.get(z, -1) for z in range(*(slices or (0, image.shape_zyx[0])))])
 
 
 def open_truth(

@@ -12,6 +12,7 @@ import yaml
 
 from pipeline.argo import load, run
 from pipeline.argo.yamlfile import tags_in_quotes
+from pipeline.run.phases import JOINS, SEPARATION
 
 WORKFLOWS = Path(__file__).parents[2] / "workflows"
 
@@ -36,6 +37,7 @@ for argument; do
     echo ${INFER_HERE:-3} > "$folder/infer-here"
     echo "${INFER_GROUPS:-[]}" > "$folder/infer-groups"
     echo membrane > "$folder/target"
+    echo ${SEPARATE_WORKERS:-0} > "$folder/separate-workers"
     echo ${BOOSTING:-false} > "$folder/boosting"
     echo "${BOOST_METHODS:-[]}" > "$folder/boost-methods"
     echo ${BOOST_LEARNS:-false} > "$folder/boost-learns"
@@ -103,6 +105,27 @@ def test_study_boosts_by_each_method(notes: Path, tmp_path: Path, monkeypatch: p
             predicted = f"infer --run=runs/a --target=multilabel --variant={method} --worker={worker} --workers=2"
             assert lines.index(applied) < lines.index(predicted) < lines.index("boost compare --run=runs/a")
     assert lines.index("boost compare --run=runs/a") < lines.index("report --unless-current runs/a")
+
+
+@pytest.mark.parametrize(("name", "after"), [("study", "evaluate"), ("segment", "finish")])
+def test_objects_are_told_apart_phase_by_phase(
+    name: str, after: str, notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workflow, parameters = load(WORKFLOWS / f"{name}.yaml"), {"run": "runs/a", **INPUTS[name]}
+    nodes = run(workflow, parameters, state_dir=tmp_path / "without", jobs=4).nodes
+    assert nodes[f"vemseg-{name}.separate"].phase == "Skipped"
+    notes.unlink()
+    monkeypatch.setenv("SEPARATE_WORKERS", "2")
+    assert run(workflow, parameters, state_dir=tmp_path / "with", jobs=1).phase == "Succeeded"
+    lines = notes.read_text().splitlines()
+    expected = [
+        f"separate --run=runs/a --phase={phase} --worker={worker} --workers={1 if phase in JOINS else 2}"
+        for phase in SEPARATION
+        for worker in range(1 if phase in JOINS else 2)
+    ]
+    first = lines.index(expected[0])
+    assert max(n for n, line in enumerate(lines) if line.startswith("infer ")) < first
+    assert lines[first : first + len(expected) + 1] == [*expected, f"{after} --run=runs/a"]
 
 
 def test_study_without_boosting(notes: Path, tmp_path: Path) -> None:

@@ -159,6 +159,6 @@ def test_shifting_the_network_adds_to_its_logits():
     image, offsets = torch.randn(1, 1, 8, 8, 8), [0.5, -1.25, 0.0]
     with torch.inference_mode():
         before = network(image)
-    shift_logits(network, offsets)
+    shift_logits(network, SOFTMAX, offsets)
     with torch.inference_mode():
         torch.testing.assert_close(network(image), before + torch.tensor(offsets).view(1, 3, 1, 1, 1))

@@ -27,9 +27,11 @@ def test_groups_hold_every_worker_once(workers: int, targets: int, limit: int) -
     assert (len(groups) - 1) * limit < workers
 
 
-@given(st.integers(0, 5000), st.integers(1, 500), st.integers(1, 20), st.integers(1, 500), st.integers(0, 3))
+@given(
+    st.integers(0, 5000), st.integers(1, 500), st.integers(1, 20), st.integers(1, 500), st.integers(0, 3), st.booleans()
+)
 def test_no_workflow_has_more_pods_than_it_may(
-    augment: int, infer: int, targets: int, boost: int, methods: int
+    augment: int, infer: int, targets: int, boost: int, methods: int, separates: bool
 ) -> None:
     spread = fan_out(
         augment_workers=augment,
@@ -37,10 +39,13 @@ def test_no_workflow_has_more_pods_than_it_may(
         targets=targets,
         boost_workers=boost,
         boost_methods=methods,
+        separates=separates,
         pods_per_workflow=300,
     )
     here = 0 if spread.groups else infer * targets
-    assert spread.augment_workers + 2 * methods * spread.boost_workers + here <= 300
+    separate = 3 * spread.separate_workers + 2 if separates else 0
+    assert spread.augment_workers + 2 * methods * spread.boost_workers + separate + here <= 300
+    assert (spread.separate_workers > 0) == separates
     assert (spread.augment_workers > 0) == (augment > 0)
     assert (spread.boost_workers > 0) == (methods > 0)
 

@@ -24,6 +24,10 @@ from numpy.typing import NDArray
 from tinystudy import BOOSTING, VOXEL_SIZE_NM, place, run_chain, tissue, whole, write_study, write_tiff
 
 from pipeline.nn.checkpoint import unpack
+from pipeline.objects.cores import find_cores
+from pipeline.objects.growing import Reach
+from pipeline.objects.partition import separate
+from pipeline.objects.pieces import pieces_as_objects
 from pipeline.run.layout import Run
 from pipeline.run.provenance import SCHEMA
 from pipeline.steps.boosting.finish import finish as finish_boosting
@@ -92,6 +96,16 @@ def ablation(run: Run, _: Path) -> Any:
     return [[one["name"], one["quality"], {row["name"]: row["f1"] for row in one["scores"]}] for one in told["inputs"]]
 
 
+def objects(_: Run, __: Path) -> Any:
+    """Of labelled cores, so that no training has a say in them."""
+    voxel_nm = (40.0, 8.0, 8.0)
+    bright = tissue()[1] == 3
+    pieces = np.concatenate([numbers for _, numbers in pieces_as_objects(lambda _: bright, bright.shape, bright.shape)])
+    cores = find_cores(pieces, np.ones(bright.shape, bool), 12.0, voxel_nm).astype(np.uint8)
+    ids = separate(bright.astype(np.uint8), cores, Reach.of(24.0, voxel_nm), {1: 9})
+    return [int(pieces.max()), int(cores.sum()), np.bincount(ids.ravel().astype(int)).tolist()]
+
+
 RESULTS: dict[str, Callable[[Run, Path], Any]] = {
     "capture": lambda run, _: [statistics(whole(run.image("tiny"))), statistics(whole(run.truth("tiny")))],
     "plan": lambda run, _: run.plan.model_dump(mode="json", exclude={"captures"}),
@@ -100,6 +114,7 @@ RESULTS: dict[str, Callable[[Run, Path], Any]] = {
     "pool": pool,
     "model": lambda run, _: weights(run.model_store("multilabel")),
     "predictions": lambda run, _: statistics(whole(run.segmentation("multilabel", "tiny"))),
+    "objects": objects,
     "coarse": lambda run, _: statistics(whole(run.variant("downsampled", "tiny"))),
     "network": lambda run, _: weights(run.model_store("super-resolution").child("tiny")),
     "boosted": lambda run, _: {

@@ -34,7 +34,13 @@ SMALL = {"claim": "", "image": "localhost/busybox:1", "light-cpu": "100m", "ligh
 SMALL |= {"infer-cpu": "100m", "infer-memory": "64Mi"}
 
 _NOTE = 'for word; do echo "told $(printf %s "$word" | base64 | tr -d "\\n")"; done'
-_OUTPUTS = {"target": "membrane", "infer-workers": "1", "infer-here": "0", "infer-groups": '[{"first": 0, "count": 1}]'}
+_OUTPUTS = {
+    "target": "membrane",
+    "infer-workers": "1",
+    "infer-here": "0",
+    "infer-groups": '[{"first": 0, "count": 1}]',
+    "separate-workers": "1",
+}
 _PREPARE = "; ".join(["mkdir -p /tmp/outputs", *(f"echo '{v}' > /tmp/outputs/{k}" for k, v in _OUTPUTS.items()), _NOTE])
 
 
