@@ -1,6 +1,7 @@
 """A public place on a local web server: files as objects, as S3, Google's storage and plain HTTP give them.
 
-It refuses requests that carry a signature, as nobody has keys for it, and counts what it sends.
+It refuses requests that carry a signature, as nobody has keys for it, and counts what it sends. A file ``NAME.gz`` is
+an object ``NAME`` that is stored packed.
 """
 
 from __future__ import annotations
@@ -33,6 +34,10 @@ class PublicPlace:
         """Host and port."""
         return self.url.partition("://")[2]
 
+    def urls(self, name: str) -> list[str]:
+        """Of what lies in the folder ``bucket``, by each protocol."""
+        return [f"s3://bucket/{name}", f"gs://bucket/{name}", f"{self.url}/bucket/{name}"]
+
 
 @contextmanager
 def serving(folder: Path) -> Iterator[PublicPlace]:
@@ -40,6 +45,7 @@ def serving(folder: Path) -> Iterator[PublicPlace]:
     place = PublicPlace(folder)
 
     class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"  # many requests a connection
         wbufsize = -1  # head and body in one packet
 
         def do_GET(self) -> None:
@@ -63,6 +69,7 @@ def serving(folder: Path) -> Iterator[PublicPlace]:
 def answer(request: BaseHTTPRequestHandler, place: PublicPlace) -> None:
     """Answer as the place is told to."""
     place.requests += 1
+    request.close_connection = request.command == "PUT"  # whose body nobody reads
     parts = urlsplit(request.path)
     path = place.folder / unquote(parts.path).strip("/")
     denied = b"<Error><Code>AccessDenied</Code></Error>"
@@ -74,6 +81,8 @@ def answer(request: BaseHTTPRequestHandler, place: PublicPlace) -> None:
     elif "list-type" in parts.query:
         prefix = parse_qs(parts.query).get("prefix", [""])[0]
         _send(request, place, *((200, _listed(path, prefix)) if place.lists else (403, denied)))
+    elif (packed := path.with_name(f"{path.name}.gz")).is_file():
+        _send(request, place, 200, packed.read_bytes(), encoding="gzip")
     elif not path.is_file():
         _send(request, place, 404 if place.lists else 403, b"<Error><Code>NoSuchKey</Code></Error>")
     else:
@@ -98,6 +107,7 @@ def _send(
     content: bytes,
     whole: bytes | None = None,
     start: int = 0,
+    encoding: str = "",
 ) -> None:
     if request.command != "HEAD":
         place.bytes_sent += len(content)  # before the client has it, and looks
@@ -105,6 +115,8 @@ def _send(
     request.send_header("Content-Length", str(len(content)))
     request.send_header("Last-Modified", formatdate(0, usegmt=True))
     request.send_header("ETag", f'"{hashlib.md5(content if whole is None else whole).hexdigest()}"')
+    if encoding:
+        request.send_header("Content-Encoding", encoding)
     if whole is not None:
         request.send_header("Content-Range", f"bytes {start}-{start + len(content) - 1}/{len(whole)}")
     request.end_headers()

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import DataError, InputError
-from pipeline.volume.sources import Policy
+from pipeline.volume.geometry import Block
+from pipeline.volume.sources import Policy, open_source
 from pipeline.volume.sources.base import Location
 from pipeline.volume.sources.registry import format_of
-from pipeline.volume.stores import Store
+from pipeline.volume.stores import State, Store
 
 NOTES = "inputs.json"
 # A file that was changed this shortly before it was read could change again within one tick of its clock.
@@ -46,7 +47,7 @@ class Inputs:
         place = Location.parse(location, base)
         taken = [place.cut.text] if place.cut.text else []
         if place.path is None:
-            return [*taken, *Store.open(place.url).child(*filter(None, [place.inner])).states()]
+            return [*taken, *_states(place, location, base, policy)]
         if place.path.is_dir():
             files = {str(path.relative_to(place.path)): path for path in _files_below(place.path)}
         elif place.path.exists():
@@ -77,6 +78,17 @@ class Inputs:
         if started - max(state.st_mtime, state.st_ctime) > SETTLED_SECONDS:
             self._seen[key] = [*facts, found]
         return found
+
+
+def _states(place: Location, location: str, base: Path, policy: Policy) -> tuple[State, ...]:
+    """Of the objects in which a remote input lies: of a box, or where nothing can be listed, asked for one by one."""
+    root = Store.open(place.url).child(*filter(None, [place.inner]))
+    if place.cut.text or not root.lists:
+        with open_source(location, base, policy) as source:
+            states = source.states(Block.of_shape(source.shape_zyx))
+        if states is not None:
+            return states
+    return root.states()
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

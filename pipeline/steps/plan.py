@@ -20,8 +20,8 @@ from pipeline.run.intake import is_planned_with, read_config, read_kernels, stac
 from pipeline.run.layout import Run
 from pipeline.run.plan import RunPlan
 from pipeline.run.start import starts, take_in_starts
+from pipeline.volume.fetched import remembering
 from pipeline.volume.split import PART_IDS
-from pipeline.volume.stores import remembering
 
 
 @remembering()

@@ -20,11 +20,12 @@ from pipeline.run.intake import claim, measured_values, only_capture, stated_geo
 from pipeline.run.layout import Run
 from pipeline.run.plan import CapturePlan, RunPlan, fit
 from pipeline.run.provenance import given_model
+from pipeline.volume.fetched import remembering
 from pipeline.volume.geometry import Geometry, ZyxNm
 from pipeline.volume.greyvalues import GreyMap, GreyValues, compared_with, grey_map
 from pipeline.volume.resampling import resampled_geometry
 from pipeline.volume.sources import TRUSTED, Policy
-from pipeline.volume.stores import Store, remembering
+from pipeline.volume.stores import Store
 from pipeline.volume.treatments import CURES, Treatment
 
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import urllib.request
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import GCSStore, HTTPStore, LocalStore, S3Store
 
-from pipeline.errors import InputError, StorageError
+from pipeline.errors import DataError, InputError, StorageError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig
 
 DESCRIPTIONS = (".zarray", ".zattrs", ".zgroup", ".zmetadata", "attributes.json", "info", "zarr.json")
 """Names of what says how a volume is stored in many objects."""
@@ -64,16 +70,55 @@ def remote_client(url: str) -> S3Store | GCSStore | HTTPStore:
         return GCSStore(
             parts.netloc,
             prefix=prefix,
-            client_options={"allow_http": emulator.startswith("http://")},
+            client_options={"allow_http": True} if emulator.startswith("http://") else _AS_STORED,
             config={"base_url": emulator} if emulator else None,
             skip_signature=is_anonymous(url),
         )
     if parts.scheme in ("https", "http") and parts.netloc:
-        return HTTPStore(url, client_options={"allow_http": parts.scheme == "http"})
+        as_stored = _AS_STORED if parts.hostname == _GOOGLE_HOST else {}
+        return HTTPStore(url, client_options={"allow_http": parts.scheme == "http", **as_stored})
     raise InputError(
         f"{url}: not a place that can be opened; use a path, file:///path, s3://bucket/prefix, gs://bucket/prefix or "
         "https://host/path"
     )
+
+
+# Google's storage unpacks what was stored packed by gzip for whoever does not ask for it packed, and then states
+# neither length nor tag, without which object_store reads nothing (its issue 774).
+_GOOGLE_HOST = "storage.googleapis.com"
+_AS_STORED: ClientConfig = {"default_headers": {"accept-encoding": "gzip"}, "http1_only": False}
+
+
+_ENCODINGS_OF_TRANSFER = ("", "identity", "aws-chunked")
+"""That leave an object as it is; some S3-compatible servers store the name of the last with it."""
+
+
+def unpacked(content: bytes, attributes: Mapping[Any, Any], place: str) -> bytes:
+    """An object without the packing that its ``Content-Encoding`` names, which is not its format's.
+
+    Raises DataError for a packing that is not known, or damaged.
+    """
+    stated = str(attributes.get("Content-Encoding") or "").lower().replace(" ", "").split(",")
+    packed = [encoding for encoding in stated if encoding not in _ENCODINGS_OF_TRANSFER]
+    if not packed:
+        return content
+    if packed != ["gzip"]:
+        raise DataError(
+            f"{place}: is packed by {', '.join(packed)} (Content-Encoding); store it as it is, or with gzip"
+        )
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{place}: its gzip is damaged ({error}); copy or export it again") from error
+
+
+def is_denied_as_missing(url: str, key: str) -> bool:
+    """Whether a refusal to hand out an object may mean that there is none.
+
+    A public place that must not be listed refuses what is not there. For a description of a volume that means that
+    there is none; a chunk that is refused is an error.
+    """
+    return local_directory(url) is None and key.rsplit("/", 1)[-1] in DESCRIPTIONS and is_anonymous(url)
 
 
 def is_anonymous(url: str) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -18,21 +18,28 @@ from pipeline.errors import DataError, InputError, StorageError
 from pipeline.volume.objects import (
     DESCRIPTIONS,
     Client,
+    is_denied_as_missing,
     local_client,
     local_directory,
     remote_client,
     remove_staged,
     storage_errors,
+    unpacked,
 )
 from pipeline.volume.written import record, record_removed
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
     from obstore.store import LocalStore
-    from zarr.abc.store import Store as ZarrStore
+
+    from pipeline.volume.zarrstore import ObstoreZarr
 
 
+State = tuple[str, int, str]
+"""Of an object: its key, size in bytes, and entity tag or time of the last change."""
 MOST_STATES = 100_000
+AT_ONCE = 16
+"""Requests to a remote place; each mostly waits."""
 
 
 class Store:
@@ -92,8 +99,9 @@ class Store:
 
     def read(self, key: str) -> bytes:
         """The bytes of one object. Raises FileNotFoundError when there is none."""
-        with storage_errors(self._place(key)):
-            return bytes(obstore.get(self._client(), key).bytes())
+        with self._errors(key):
+            found = obstore.get(self._client(), key)
+            return unpacked(bytes(found.bytes()), found.attributes, self._place(key))
 
     def read_range(self, key: str, start: int, stop: int) -> bytes:
         """Some bytes of one object, `stop` excluded. Raises FileNotFoundError when there is none."""
@@ -115,11 +123,8 @@ class Store:
 
     def size(self, key: str) -> int | None:
         """Bytes of one object; None where there is none."""
-        try:
-            with storage_errors(self._place(key)):
-                return int(obstore.head(self._client(), key)["size"])
-        except FileNotFoundError:
-            return None
+        state = self._head(key)
+        return None if state is None else int(state["size"])
 
     def delete(self, key: str) -> None:
         """Remove one object, if it is there."""
@@ -153,23 +158,48 @@ class Store:
             return any(len(page) for page in obstore.list(self._client(), prefix=prefix, chunk_size=1))
         return False
 
-    def states(self) -> tuple[tuple[str, int, str], ...]:
-        """Key, size in bytes and entity tag (or time of the last change) of objects, sorted.
+    def states(self) -> tuple[State, ...]:
+        """What objects there are, sorted.
 
         Of every one, up to `MOST_STATES`; of a web server, which lists nothing, those that describe a volume.
         """
+        if not self.lists:
+            return self.states_of(DESCRIPTIONS)
         with storage_errors(self.url):
-            if self.url.startswith("http"):
-                entries = [entry for name in DESCRIPTIONS if (entry := self._head(name))]
-            else:
-                pages = obstore.list(self._client())
-                entries = list(islice((entry for page in pages for entry in page), MOST_STATES))
-        return tuple(sorted((e["path"], e["size"], e["e_tag"] or str(e["last_modified"])) for e in entries))
+            pages = obstore.list(self._client())
+            entries = list(islice((entry for page in pages for entry in page), MOST_STATES))
+        return tuple(sorted(_state(entry) for entry in entries))
+
+    def states_of(self, keys: Iterable[str]) -> tuple[State, ...]:
+        """The same of some objects; those that are not there are left out."""
+        with ThreadPoolExecutor(AT_ONCE) as threads:
+            entries = threads.map(self._head, sorted(set(keys)))
+            return tuple(_state(entry) for entry in entries if entry is not None)
+
+    @property
+    def lists(self) -> bool:
+        """Whether it is of a kind that can tell what is in it: a web server can not."""
+        return not self.url.startswith("http")
+
+    def above(self) -> Store | None:
+        """The place in which this one lies; None for the topmost."""
+        url, _, name = self.url.rstrip("/").rpartition("/")
+        return Store(url) if name and not url.endswith("/") else None
 
     def _head(self, key: str) -> ObjectMeta | None:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError), self._errors(key):
             return obstore.head(self._client(), key)
         return None
+
+    @contextmanager
+    def _errors(self, key: str) -> Iterator[None]:
+        try:
+            with storage_errors(self._place(key)):
+                yield
+        except InputError as error:
+            if is_denied_as_missing(self.url, key):
+                raise FileNotFoundError(self._place(key)) from error
+            raise
 
     def read_json(self, key: str) -> Any:
         """The content of a JSON object. Raises FileNotFoundError, or DataError when it is not JSON."""
@@ -184,7 +214,7 @@ class Store:
         """Write content as JSON, always the same bytes for the same content."""
         self.write(key, as_json(content))
 
-    def zarr(self) -> ZarrStore:
+    def zarr(self) -> ObstoreZarr:
         """This prefix as a zarr store, with the same errors and the same whole-object writes."""
         from pipeline.volume.zarrstore import ObstoreZarr  # zarr is slow to import
 
@@ -214,35 +244,8 @@ class Store:
         return remote_client(self.url)
 
 
-REMEMBERED_BYTES = 2**28
-"""As they are stored, of one place."""
-_REMEMBERED: ContextVar[dict[str, ZarrStore] | None] = ContextVar("remembered", default=None)
-
-
-@contextmanager
-def remembering() -> Iterator[None]:
-    """What is read meanwhile of inputs in remote places is kept, the latest `REMEMBERED_BYTES` of each.
-
-    A volume is looked at before it is taken in, and chunks at the borders of shards are needed several times.
-    """
-    token = _REMEMBERED.set({})
-    try:
-        yield
-    finally:
-        _REMEMBERED.reset(token)
-
-
-def remembered(place: Store) -> ZarrStore:
-    """A place as a zarr store to read an input from, which must not change within `remembering`."""
-    known, store = _REMEMBERED.get(), place.zarr()
-    if known is None or place.local_path() is not None:
-        return store
-    if place.url not in known:
-        from zarr.experimental.cache_store import CacheStore  # zarr is slow to import
-        from zarr.storage import MemoryStore
-
-        known[place.url] = CacheStore(store, cache_store=MemoryStore(), max_size=REMEMBERED_BYTES)
-    return known[place.url]
+def _state(entry: ObjectMeta) -> State:
+    return entry["path"], entry["size"], entry["e_tag"] or str(entry["last_modified"])
 
 
 @contextmanager

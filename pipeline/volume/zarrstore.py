@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from zarr.storage import ObjectStore
 
 from pipeline.errors import InputError
-from pipeline.volume.objects import DESCRIPTIONS, is_anonymous, local_directory, remove_staged, storage_errors
+from pipeline.volume.objects import is_denied_as_missing, local_directory, remove_staged, storage_errors
 from pipeline.volume.written import record, record_empty
 
 if TYPE_CHECKING:
@@ -35,8 +35,7 @@ class ObstoreZarr(ObjectStore["Client"]):
             with self._errors(key):
                 return await super().get(key, prototype, byte_range)
         except InputError:
-            # A public place that must not be listed refuses what is not there.
-            if self._directory is None and key.rsplit("/", 1)[-1] in DESCRIPTIONS and is_anonymous(self.url):
+            if is_denied_as_missing(self.url, key):
                 return None
             raise
 

@@ -6,6 +6,7 @@ An input is a function that writes it and gives its location. It is entered by `
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
@@ -1198,6 +1199,13 @@ holds(
     at("v/s1", n5(path="v/s1", group={"pixelResolution": pixel}, downsamplingFactors=[2, 2, 1])),
     (10, 10, 8),
 )
+scales = {"pixelResolution": pixel, "scales": [[1, 1, 1], [2, 2, 1]]}
+holds("N5, a coarser level whose group lists factors", A, at("v/s1", n5(path="v/s1", group=scales)), (10, 10, 8))
+holds(
+    "N5, a coarser level of which nobody says how coarse",
+    A,
+    at("v/s1", n5(path="v/s1", group={"pixelResolution": pixel})),
+)
 holds(
     "N5, a coarser level with a size of which it is not said whose",
     A,
@@ -1205,6 +1213,8 @@ holds(
 )
 cosem = {"axes": ["z", "y", "x"], "scale": SIZE_NM, "translate": [0, 0, 0], "units": ["nm"] * 3}
 holds("N5, transform of COSEM", A, at("v/s0", n5(transform=cosem)), SIZE_NM)
+listed = {"multiscales": [{"datasets": [{"path": "s0", "transform": cosem}]}]}
+holds("N5, transform of COSEM that its group lists", A, at("v/s0", n5(group=listed)), SIZE_NM)
 holds("N5, resolution and units", A, at("v/s0", n5(resolution=SIZE_NM[::-1], units=["nm"] * 3)), SIZE_NM)
 holds("N5, axes by name", A.transpose(0, 2, 1), at("v/s0", n5(axes=["y", "x", "z"])))
 refused("N5, a container", "name one dataset", n5())
@@ -1259,6 +1269,24 @@ holds(
 holds("precomputed in a zip", A, as_zip("a.zip", precomputed()), SIZE_NM)
 holds("N5 in a zip, its group", A, as_zip("a.zip", below_s0(n5(group={"pixelResolution": pixel}))), SIZE_NM)
 holds("N5 in a zip, one row of chunks", A, as_zip("a.zip", below_s0(n5(chunk=64), "/s0")))
+
+
+def as_cloud_volume(write: Write, ending: str = "gz") -> Write:
+    """Chunks as cloud-volume 12 writes them to files, unless it is told not to: packed, with an ending."""
+
+    def make(folder: Path) -> str:
+        name = write(folder)
+        for chunk in [path for path in (folder / name).rglob("*-*_*") if path.is_file()]:
+            chunk.with_name(f"{chunk.name}.{ending}").write_bytes(gzip.compress(chunk.read_bytes()))
+            chunk.unlink()
+        return name
+
+    return make
+
+
+holds("precomputed of packed chunks", A, as_cloud_volume(precomputed()), SIZE_NM)
+holds("precomputed of packed chunks, in a zip", A, as_zip("a.zip", as_cloud_volume(precomputed())), SIZE_NM)
+refused("precomputed of chunks packed by Brotli", "packed by br", as_cloud_volume(precomputed(), "br"))
 holds("precomputed, by its key", A, at("4_5_10", precomputed()), SIZE_NM)
 refused("precomputed, another key", "it has 4_5_10", at("8_10_10", precomputed()))
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import zarr
-from objectserver import PublicPlace, serving
+from objectserver import PublicPlace
 from tinystudy import Finished, tissue
 
 from pipeline.errors import DataError, InputError
 from pipeline.run.inputs import Inputs
-from pipeline.volume import objects
 from pipeline.volume.geometry import Block
 from pipeline.volume.omezarr import Geometry, create_image
 from pipeline.volume.sources import TRUSTED, open_source
@@ -24,14 +23,9 @@ SIZE_NM = (40.0, 8.0, 8.0)
 
 
 @pytest.fixture
-def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublicPlace]:
-    """A bucket with an OME-Zarr image and a plain array of version 2; there are no keys, nor a machine with a role."""
-    for name in (*objects._AWS_KEYS, *objects._GOOGLE_KEYS, "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    objects._has_role.cache_clear()
-    bucket = tmp_path / "served" / "bucket"
+def public(public_place: PublicPlace) -> PublicPlace:
+    """A bucket with an OME-Zarr image and a plain array of version 2."""
+    bucket = public_place.folder / "bucket"
     image = create_image(
         Store.open(bucket / "image.zarr", create=True),
         geometry=Geometry(RAW.shape, SIZE_NM),
@@ -43,28 +37,20 @@ def public(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PublicPl
     image.write(image.geometry.block, RAW)
     plain = zarr.create_array(bucket / "plain.zarr", shape=RAW.shape, chunks=(4, 32, 32), dtype="u1", zarr_format=2)
     plain[:] = RAW
-    with serving(tmp_path / "served") as place:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", place.url)
-        monkeypatch.setenv("STORAGE_EMULATOR_HOST", place.url)
-        yield place
-    objects._has_role.cache_clear()
-
-
-def urls(place: PublicPlace, name: str) -> list[str]:
-    return [f"s3://bucket/{name}", f"gs://bucket/{name}", f"{place.url}/bucket/{name}"]
+    return public_place
 
 
 @pytest.mark.parametrize("protocol", range(3), ids=["s3", "gs", "http"])
 @pytest.mark.parametrize("name", ["image.zarr", "plain.zarr", "image.zarr:/0"])
 def test_a_public_place_needs_no_keys(public: PublicPlace, name: str, protocol: int) -> None:
     public.lists = name != "image.zarr"
-    with open_source(urls(public, name)[protocol], Path(), TRUSTED) as source:
+    with open_source(public.urls(name)[protocol], Path(), TRUSTED) as source:
         np.testing.assert_array_equal(source.read(0, 8), RAW)
         assert source.voxel_size_nm == (None if name == "plain.zarr" else SIZE_NM)
 
 
 def test_only_the_chunks_that_are_asked_for_are_read(public: PublicPlace) -> None:
-    for url in urls(public, "plain.zarr"):
+    for url in public.urls("plain.zarr"):
         with open_source(url, Path(), TRUSTED) as source:
             before = public.bytes_sent
             np.testing.assert_array_equal(source.read_block(Block((1, 3, 5), (3, 20, 30))), RAW[1:3, 3:20, 5:30])
@@ -72,7 +58,7 @@ def test_only_the_chunks_that_are_asked_for_are_read(public: PublicPlace) -> Non
 
 
 def test_what_fails_for_a_moment_is_asked_again(public: PublicPlace) -> None:
-    for url in urls(public, "plain.zarr"):
+    for url in public.urls("plain.zarr"):
         public.failures = 2
         with open_source(url, Path(), TRUSTED) as source:
             public.failures = 2
@@ -84,23 +70,14 @@ def test_a_remote_file_is_not_taken_for_a_store(public: PublicPlace) -> None:
         pass
 
 
-@pytest.mark.parametrize(("name", "kind"), [("attributes.json", "N5"), ("info", "Neuroglancer")])
-def test_other_formats_than_zarr_are_named_with_the_cure(public: PublicPlace, name: str, kind: str) -> None:
-    (public.folder / "bucket/other").mkdir()
-    (public.folder / "bucket/other" / name).write_text("{}")
-    for url in urls(public, "other"):
-        with pytest.raises(DataError, match=f"{kind}.*copy the dataset"), open_source(url, Path(), TRUSTED):
-            pass
-
-
 def test_a_level_of_a_pyramid_by_its_own_address_has_the_size_of_its_image(public: PublicPlace) -> None:
-    for url in urls(public, "image.zarr/0"):
+    for url in public.urls("image.zarr/0"):
         with open_source(url, Path(), TRUSTED) as source:
             assert source.voxel_size_nm == SIZE_NM
 
 
 def test_what_is_not_there_is_said_to_be_so(public: PublicPlace) -> None:
-    for url in urls(public, "nothing.zarr"):
+    for url in public.urls("nothing.zarr"):
         with pytest.raises(InputError) as refused, open_source(url, Path(), TRUSTED):
             pass
         assert "free space" not in str(refused.value)
@@ -114,20 +91,25 @@ def test_keys_that_a_place_refuses_are_an_error_of_access(public: PublicPlace, m
         pass
 
 
-def test_a_changed_chunk_changes_what_the_input_is(public: PublicPlace) -> None:
-    run = public.folder / "run"
-    run.mkdir()
-    seen = [Inputs(str(run)).content(url, Path(), TRUSTED) for url in urls(public, "plain.zarr")]
-    assert seen == [Inputs(str(run)).content(url, Path(), TRUSTED) for url in urls(public, "plain.zarr")]
-    (public.folder / "bucket/plain.zarr/0.0.0").write_bytes(b"other")
-    again = [Inputs(str(run)).content(url, Path(), TRUSTED) for url in urls(public, "plain.zarr")]
-    assert [one != other for one, other in zip(seen, again, strict=True)] == [
-        True,
-        True,
-        False,
-    ]  # a server lists nothing
-    (public.folder / "bucket/plain.zarr/.zarray").write_bytes(b"{}")
-    assert Inputs(str(run)).content(urls(public, "plain.zarr")[2], Path(), TRUSTED) != again[2]
+@pytest.mark.parametrize("cut", ["", "[0:4,0:32,0:32]"])
+def test_a_changed_object_changes_what_the_input_is(public: PublicPlace, tmp_path: Path, cut: str) -> None:
+    def contents() -> list[list[object]]:
+        return [Inputs(str(tmp_path)).content(url + cut, Path(), TRUSTED) for url in public.urls("plain.zarr")]
+
+    first, again = contents(), contents()
+    assert first == again
+    for name in ("0.0.0", ".zattrs"):
+        (public.folder / "bucket/plain.zarr" / name).write_bytes(b"{ }")
+        changed = contents()
+        assert all(one != other for one, other in zip(first, changed, strict=True))
+        first = changed
+
+
+def test_what_lies_outside_of_a_box_is_not_asked_for(public: PublicPlace, tmp_path: Path) -> None:
+    urls = [f"{url}[0:4,0:32,0:32]" for url in public.urls("plain.zarr")]
+    first = [Inputs(str(tmp_path)).content(url, Path(), TRUSTED) for url in urls]
+    (public.folder / "bucket/plain.zarr/1.0.0").write_bytes(b"{}")
+    assert first == [Inputs(str(tmp_path)).content(url, Path(), TRUSTED) for url in urls]
 
 
 def test_results_do_not_go_to_a_web_server(public: PublicPlace) -> None:
@@ -149,6 +131,6 @@ def test_a_remote_volume_is_described_without_a_copy(public: PublicPlace, vemseg
 def test_a_truncated_chunk_is_no_tissue(public: PublicPlace) -> None:
     chunk = public.folder / "bucket/plain.zarr/0.0.0"
     chunk.write_bytes(chunk.read_bytes()[:20])
-    for url in urls(public, "plain.zarr"):
+    for url in public.urls("plain.zarr"):
         with pytest.raises(DataError), open_source(url, Path(), TRUSTED) as source:
             source.read(0, 8)

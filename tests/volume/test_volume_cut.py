@@ -156,7 +156,7 @@ def test_a_box_across_chunks_is_fetched_once(
     tmp_path: Path, finished: Run, monkeypatch: pytest.MonkeyPatch, most_bytes: int
 ) -> None:
     """Of more voxels than are all looked at, and with ends within chunks; also with less memory than it takes."""
-    monkeypatch.setattr("pipeline.volume.stores.REMEMBERED_BYTES", most_bytes)
+    monkeypatch.setattr("pipeline.volume.fetched.REMEMBERED_BYTES", most_bytes)
     grey = np.random.default_rng(0).integers(0, 256, (128, 320, 320), np.uint8)
     served = tmp_path / "served"
     zarr.create_array(served / "v.zarr", data=grey, chunks=(64, 64, 64), dimension_names=("z", "y", "x"))

@@ -14,9 +14,9 @@ from pipeline.run.fanout import PODS_PER_WORKFLOW
 from pipeline.run.intake import claim, only_capture, read_kernels, stated_geometry, take_in_volume
 from pipeline.run.layout import Run
 from pipeline.run.plan import RunPlan
+from pipeline.volume.fetched import remembering
 from pipeline.volume.geometry import ZyxNm
 from pipeline.volume.sources import TRUSTED, Policy
-from pipeline.volume.stores import remembering
 
 # A run tells classes apart; this one has nobody to tell them.
 _NO_CLASSES = Classes(exclusive=False, members=(ClassSettings(name="anything", color="#808080"),))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import product
 from math import inf, prod
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +21,7 @@ from pipeline.volume.geometry import Block, Zyx, ZyxNm
 from pipeline.volume.objects import local_directory
 from pipeline.volume.sources.cut import ALL, Cut
 from pipeline.volume.sources.policy import Policy
+from pipeline.volume.stores import MOST_STATES, State, Store
 
 Dimensions = tuple[int | None, int, int]
 """Which dimensions of an array are z, y and x; z is None for a single slice."""
@@ -110,6 +112,13 @@ class Source(ABC):
         _, height, width = self.shape_zyx
         return self.read_block(Block((z_start, 0, 0), (z_stop, height, width)))
 
+    def states(self, block: Block) -> tuple[State, ...] | None:
+        """Of the objects in a remote place in which a block lies, and of those that say how; None for files.
+
+        Also None where they are more than can be asked for one by one.
+        """
+        return None
+
     @property
     def size_bytes(self) -> int:
         """Of all voxels, as they are in the file."""
@@ -145,6 +154,9 @@ class Box(Source):
 
     def read_block(self, block: Block) -> np.ndarray:
         return self._source.read_block(block.shift(self.origin_zyx))
+
+    def states(self, block: Block) -> tuple[State, ...] | None:
+        return self._source.states(block.shift(self.origin_zyx))
 
     def where(self, z: int) -> str:
         return self._source.where(z + self.origin_zyx[0])
@@ -204,8 +216,42 @@ class Format(Source):
         return set()
 
 
+Index = tuple[int | slice, ...]
+"""What is taken of an array along each of its dimensions."""
+
+
+@dataclass(frozen=True)
+class Grid:
+    """In which objects of a remote place the cells of an array lie.
+
+    sides: of a cell, along each dimension of the array. key: of the object of a cell, by its place in the grid.
+    descriptions: keys of what says how the array is stored.
+    """
+
+    place: Store
+    sides: tuple[int, ...]
+    key: Callable[[tuple[int, ...]], str]
+    descriptions: tuple[str, ...]
+
+    def within(self, index: Index) -> list[range]:
+        """The cells that are touched, along each dimension."""
+        spans = [slice(part, part + 1) if isinstance(part, int) else part for part in index]
+        return [
+            range(span.start // side, (span.stop - 1) // side + 1) for span, side in zip(spans, self.sides, strict=True)
+        ]
+
+    def states(self, index: Index) -> tuple[State, ...] | None:
+        """Of the objects of these cells, and of the descriptions; None where there are too many to ask for."""
+        cells = self.within(index)
+        if prod(map(len, cells)) > MOST_STATES:
+            return None
+        return self.place.states_of([*self.descriptions, *map(self.key, product(*cells))])
+
+
 class ArrayFormat(Format):
     """A format of which a library hands out any block of one array, whose dimensions may have names."""
+
+    _grid: Grid | None = None
 
     def _take(
         self,
@@ -236,6 +282,11 @@ class ArrayFormat(Format):
     def read_block(self, block: Block) -> np.ndarray:
         with decoding(self.where(block.start_zyx[0])):
             return np.asarray(read_dimensions(self._array, self._dimensions, block), self.dtype)
+
+    def states(self, block: Block) -> tuple[State, ...] | None:
+        if self._grid is None:
+            return None
+        return self._grid.states(index_of(self._dimensions, len(self._array.shape), block))
 
 
 class PagedFormat(Format):
@@ -403,12 +454,17 @@ def shape_of(lengths: Sequence[int], dimensions: Dimensions) -> Zyx:
     return 1 if z is None else int(lengths[z]), int(lengths[y]), int(lengths[x])
 
 
+def index_of(dimensions: Dimensions, count: int, block: Block) -> Index:
+    """What a block (z, y, x) is of an array of `count` dimensions, of which all others have length one."""
+    index: list[int | slice] = [0] * count
+    for dimension, part in zip(dimensions, block.slices, strict=True):
+        if dimension is not None:
+            index[dimension] = part
+    return tuple(index)
+
+
 def read_dimensions(array: Any, dimensions: Dimensions, block: Block) -> np.ndarray:
     """A block (z, y, x) of an array whose dimensions have another order, or more of length one."""
-    index: list[int | slice] = [0] * len(array.shape)
-    kept = [(d, part) for d, part in zip(dimensions, block.slices, strict=True) if d is not None]
-    for dimension, part in kept:
-        index[dimension] = part
-    data = np.asarray(array[tuple(index)])
-    stored = sorted(dimension for dimension, _ in kept)
-    return data.transpose([stored.index(dimension) for dimension, _ in kept]).reshape(block.shape_zyx)
+    data = np.asarray(array[index_of(dimensions, len(array.shape), block)])
+    kept = [dimension for dimension in dimensions if dimension is not None]
+    return data.transpose([sorted(kept).index(dimension) for dimension in kept]).reshape(block.shape_zyx)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import suppress
 from math import isinf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pipeline.errors import DataError, VemsegError
-from pipeline.volume.sources.base import COLOUR_CURE, ArrayFormat, Location, Opening, decoding
+from pipeline.volume.objects import DESCRIPTIONS
+from pipeline.volume.sources.base import COLOUR_CURE, ArrayFormat, Grid, Location, Opening, decoding
 from pipeline.volume.sources.multiscales import Level, images_below, level_of
 from pipeline.volume.sources.registry import register
-from pipeline.volume.stores import Store, remembered
+from pipeline.volume.stores import Store
 
 if TYPE_CHECKING:
     import zarr
@@ -42,7 +42,8 @@ class ZarrSource(ArrayFormat):
                 self._check_axes(level.axes, array.shape)
             self.dtype = np.dtype(array.dtype).newbyteorder("=")
             chunk_zyx = self._take(array, level.axes if level else _names(array), array.chunks)
-            self.fetched_zyx = chunk_zyx if location.path is None else None
+            if location.path is None:
+                self.fetched_zyx, self._grid = chunk_zyx, _grid(array, root.child(*inner))
             self.densest = opening.policy.limits.sparse_ratio
             if location.path is not None and not isinf(self.densest):
                 self.stored_bytes = sum(path.stat().st_size for path in location.path.rglob("*") if path.is_file())
@@ -53,10 +54,11 @@ class ZarrSource(ArrayFormat):
 
     @classmethod
     def accepts(cls, location: Location) -> bool:
-        if location.path is None:
-            return True
-        root = location.path / location.inner if location.inner else location.path
-        return any((root / mark).is_file() for mark in MARKS)
+        if location.path is not None:
+            root = location.path / location.inner if location.inner else location.path
+            return any((root / mark).is_file() for mark in MARKS)
+        place = Store.open(location.url).child(*filter(None, [location.inner]))
+        return any(place.exists(mark) for mark in MARKS)
 
     def _level(
         self, root: Store, inner: list[str], opening: Opening, number: int
@@ -100,6 +102,8 @@ def _is_array(node: Any) -> bool:
 def _opened(place: Store, where: str) -> Any:
     import zarr
 
+    from pipeline.volume.zarrmemory import remembered
+
     try:
         return zarr.open(remembered(place), mode="r")
     except Exception as error:
@@ -107,20 +111,7 @@ def _opened(place: Store, where: str) -> Any:
             raise DataError(
                 f"{where}: is compressed by {codec[1]}, which is not known here; save it with blosc, zstd or gzip"
             ) from error
-        if isinstance(error, FileNotFoundError) and place.local_path() is None and (kind := _other_kind(place)):
-            raise DataError(
-                f"{where}: {kind}, which is read from files alone; copy the dataset to a folder, or the part that you "
-                "need to a Zarr array (with tensorstore)"
-            ) from error
         raise
-
-
-def _other_kind(place: Store) -> str:
-    """What else lies in a remote place, by the name of its description; empty where nothing known does."""
-    kinds = {"attributes.json": "an N5 container or dataset", "info": "a Neuroglancer precomputed volume"}
-    with suppress(VemsegError):
-        return next((kind for name, kind in kinds.items() if place.exists(name)), "")
-    return ""
 
 
 def _series(node: Any) -> list[str] | None:
@@ -140,11 +131,9 @@ def _groups_above(root: Store, inner: list[str], *, beyond: bool) -> Iterator[tu
     for depth in range(1, _DEEPEST_LEVEL + 1):
         if depth <= len(inner):
             yield root.child(*inner[:-depth]), "/".join(inner[-depth:])
-        elif beyond:
-            above, _, name = root.url.rstrip("/").rpartition("/")
-            if above.endswith(":/") or not name:
-                return
-            root, inner = Store(above), [name, *inner]
+        elif beyond and (above := root.above()):
+            inner = [root.url.rpartition("/")[2], *inner]
+            root = above
             yield root, "/".join(inner)
 
 
@@ -158,6 +147,16 @@ def _attributes(place: Store) -> dict[str, Any]:
         attributes = content.get("attributes", {}) if key == "zarr.json" else content
         return attributes if isinstance(attributes, dict) else {}
     return {}
+
+
+def _grid(array: zarr.Array[Any], place: Store) -> Grid:
+    """Of an array in the group that was opened at a place."""
+
+    def key(cell: tuple[int, ...]) -> str:
+        return "/".join(filter(None, [array.path, array.metadata.encode_chunk_key(cell)]))
+
+    descriptions = ["/".join(filter(None, [array.path, name])) for name in DESCRIPTIONS]
+    return Grid(place, array.shards or array.chunks, key, (*DESCRIPTIONS, *descriptions))
 
 
 def _names(array: zarr.Array[Any]) -> list[str | None]:
