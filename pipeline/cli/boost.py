@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.untrusted import InputIs, InputIsOption, run_confined
-from pipeline.cli.values import BoxOption, LevelOption, check_worker, method_name, part_of, triple
+from pipeline.cli.values import BoxOption, LevelOption, check_worker, cut_of, method_name, triple
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.run.fanout import PODS_PER_WORKFLOW
 
@@ -52,7 +52,7 @@ def prepare(
     from pipeline.steps.boosting.prepare import prepare as step
 
     step(
-        part_of(volume, level, box),
+        volume + cut_of(level, box),
         run_url,
         method=method,
         settings=settings,

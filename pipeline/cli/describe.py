@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from pipeline.cli.untrusted import InputIs, InputIsOption
-from pipeline.cli.values import BoxOption, LevelOption, part_of
+from pipeline.cli.values import BoxOption, LevelOption, cut_of
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def describe(
     """Say what a file holds and how it is read: format, axes, type, grey values, voxel size, and what is doubtful."""
     from pipeline.volume.greyvalues import compared_with
 
-    found = _described(part_of(volume, level, box), labels, input_is)
+    found = _described(volume + cut_of(level, box), labels, input_is)
     told = None if not model else compared_with(found.grey_values, _model(model))
     compared = told and f"{'far' if told.is_far else 'near'}: {told.text}"
     place = _write_picture(found, volume) if picture else None

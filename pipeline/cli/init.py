@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pipeline.cli.values import triple
+from pipeline.cli.values import BoxOption, LevelOption, cut_of, triple
 
 if TYPE_CHECKING:
     from pipeline.proposal.fingerprint import Fingerprint, Role
@@ -50,6 +50,8 @@ def init(
     labelled_slices: Annotated[
         str | None, typer.Option(help="Slices that are labelled, from 0, such as 0-4,7; for one stack")
     ] = None,
+    level: LevelOption = "",
+    box: BoxOption = "",
     gpu: GpuOption = None,
     binary: Annotated[
         bool | None, typer.Option("--binary/--no-binary", help="A network a class, too; default: if there is time")
@@ -70,6 +72,7 @@ def init(
     from pipeline.proposal.fingerprint import look_at
     from pipeline.proposal.propose import Wishes, propose
     from pipeline.proposal.written import written
+    from pipeline.volume.fetched import remembering
 
     speed_of, machine = _speeds(gpu)
     if len(stacks) % 2:
@@ -83,7 +86,11 @@ def init(
         raise InputError(
             "--labelled-slices is for one stack; write them into the configuration where there are several"
         )
-    looks = [look_at(raw, truth, Path(), role=role, labelled=labelled) for raw, truth, role in pairs]
+    cut = cut_of(level, box)
+    if cut and len(pairs) > 1:
+        raise InputError(f"--level and --box are for one stack; write them behind the places of several: raw{cut}")
+    with remembering():
+        looks = [look_at(raw, truth, Path(), role=role, labelled=labelled, cut=cut) for raw, truth, role in pairs]
     wishes = Wishes(
         minutes=minutes,
         cores=cores(),

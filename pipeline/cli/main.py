@@ -18,7 +18,7 @@ from pipeline import __version__
 from pipeline.cli import app as app_command
 from pipeline.cli import boost, cluster, config, describe, init, model, out, study
 from pipeline.cli.untrusted import InputIs, InputIsOption, run_confined
-from pipeline.cli.values import BoxOption, LevelOption, check_worker, part_of, treatment, triple
+from pipeline.cli.values import BoxOption, LevelOption, check_worker, cut_of, treatment, triple
 from pipeline.run.fanout import PODS_PER_WORKFLOW
 from pipeline.run.phases import SEPARATION
 from pipeline.volume.treatments import TREATMENTS, Treatment
@@ -204,7 +204,7 @@ def prepare(
     size = None if not voxel_size_nm else triple(voxel_size_nm, "--voxel-size-nm", float)
     step(
         model,
-        part_of(volume, level, box),
+        volume + cut_of(level, box),
         run_url,
         voxel_size_nm=size,
         keep_model_grid=keep_model_grid,
@@ -229,12 +229,14 @@ def inbox(
     folder: Annotated[str, typer.Option(help="Folder whose entries are volumes", show_default=False)],
     runs: Annotated[str, typer.Option(help="Folder of their runs", show_default=False)],
     settled_seconds: Annotated[float, typer.Option(help="Skip what has changed within so many seconds", min=0)] = 300.0,
+    level: LevelOption = "",
+    box: BoxOption = "",
     outputs: Outputs = None,
 ) -> None:
-    """Find the volumes of a folder that have no run yet."""
+    """Find the volumes of a folder that have no run yet; of each, the same level and box are to be segmented."""
     from pipeline.steps.inbox import inbox as step
 
-    look = step(folder, runs, settled_seconds=settled_seconds, outputs=outputs)
+    look = step(folder, runs, settled_seconds=settled_seconds, cut=cut_of(level, box), outputs=outputs)
     for volume in look.found:
         print(f"{volume.input}: new, to be segmented in {volume.run}")
     for name, reason in look.left_alone.items():

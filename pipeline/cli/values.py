@@ -59,7 +59,7 @@ def treatment(text: str) -> Treatment | None:
 
 
 LevelOption = Annotated[
-    str, typer.Option(metavar="N", help="Level of a pyramid (OME-Zarr); 0, the default, is the finest", parser=str)
+    str, typer.Option(metavar="N", help="Level of a pyramid; 0, the default, is the finest", parser=str)
 ]
 BoxOption = Annotated[
     str,
@@ -67,13 +67,13 @@ BoxOption = Annotated[
 ]
 
 
-def part_of(volume: str, level: str, box: str) -> str:
-    """A location with the level and the box behind it that are asked for."""
-    from pipeline.volume.sources.cut import with_cut
+def cut_of(level: str, box: str) -> str:
+    """What stands behind a location of which a level and a box are asked for; empty where all is."""
+    from pipeline.volume.sources.cut import cut_text
 
     if level and not level.isdecimal():
         raise InputError(f"--level {level}: give a whole number; 0 is the finest")
-    return with_cut(volume, int(level or 0), box)
+    return cut_text(int(level or 0), box)
 
 
 def check_worker(worker: int, workers: int) -> None:

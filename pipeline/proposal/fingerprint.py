@@ -66,7 +66,7 @@ class Fingerprint:
 
 
 def look_at(
-    raw: str, labels: str, base: Path, *, role: Role = "any", labelled: Sequence[int] | None = None
+    raw: str, labels: str, base: Path, *, role: Role = "any", labelled: Sequence[int] | None = None, cut: str = ""
 ) -> Fingerprint:
     """Read a stack's header and all its labels.
 
@@ -75,14 +75,16 @@ def look_at(
             slices) for each class, or such masks as ``name=location,name=location``.
         base: folder that relative paths start at.
         labelled: slices that have labels, where not all do.
+        cut: level and box that are taken of the image and of all labels, as they stand behind a location.
 
     Raises:
         DataError: a file cannot be read, or the two do not belong together.
         InputError: fewer labelled slices than slices, and nothing says which they are.
     """
     with ExitStack() as opened:
+        name, masks = _name(raw), {name: place + cut for name, place in _masks(labels, base).items()}
+        raw, labels = raw + cut, labels + cut
         image = opened.enter_context(open_source(raw, base, TRUSTED))
-        masks = _masks(labels, base)
         sources = {
             name: opened.enter_context(open_source(place, base, TRUSTED, gaps_allowed=True, labels=True))
             for name, place in (masks or {"": labels}).items()
@@ -96,7 +98,7 @@ def look_at(
                 "are they the wrong way round? The images come first"
             )
         return Fingerprint(
-            name=_name(raw),
+            name=name,
             raw=raw,
             labels=masks or labels,
             shape_zyx=image.shape_zyx,

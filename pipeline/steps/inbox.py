@@ -15,7 +15,7 @@ from pipeline.volume.sources import TRUSTED, open_source
 
 @dataclass(frozen=True)
 class Found:
-    """A volume without a run. `name` is made of its path, and fit to name a Workflow."""
+    """A volume without a run. `name` is made of its path, and fit to name a Workflow; a cut stands behind `input`."""
 
     name: str
     input: str
@@ -30,13 +30,16 @@ class Look:
     left_alone: dict[str, str]
 
 
-def inbox(folder: str, runs: str, *, settled_seconds: float = 300.0, outputs: Path | None = None) -> Look:
+def inbox(
+    folder: str, runs: str, *, settled_seconds: float = 300.0, cut: str = "", outputs: Path | None = None
+) -> Look:
     """The volumes of a folder that have no run, in the order of their names.
 
     Args:
         folder: each of its entries is a volume: a file, or a folder of slices; hidden ones are none.
         runs: the folder in which a volume has its run, under its own name.
         settled_seconds: a volume of which a file has changed since is still being copied: the next look finds it.
+        cut: level and box that are to be segmented of each, as they stand behind a location; empty: all of it.
         outputs: directory for the value that the workflow goes on with: ``volumes``, a JSON list.
 
     Raises:
@@ -50,10 +53,10 @@ def inbox(folder: str, runs: str, *, settled_seconds: float = 300.0, outputs: Pa
         run = Path(runs) / entry.name
         if entry.name.startswith("."):
             continue
-        if reason := _no_work(entry, run, settled_seconds):
+        if reason := _no_work(entry, run, settled_seconds, cut):
             left_alone[entry.name] = reason
         else:
-            found.append(Found(_workflow_name(entry), str(entry), str(run)))
+            found.append(Found(_workflow_name(entry), f"{entry}{cut}", str(run)))
     if outputs:
         outputs.mkdir(parents=True, exist_ok=True)
         (outputs / "volumes").write_text(f"[{', '.join(map(_as_json, found))}]", encoding="utf-8")
@@ -68,14 +71,14 @@ def _as_json(found: Found) -> str:
     return f"{{{', '.join(f'{json.dumps(key)}: {text}' for key, text in texts.items())}}}"
 
 
-def _no_work(entry: Path, run: Path, settled_seconds: float) -> str:
+def _no_work(entry: Path, run: Path, settled_seconds: float, cut: str) -> str:
     """Why an entry is left alone; empty where it is not."""
     if run.exists():
         return f"it has the run {run}"
     if time.time() - _last_change(entry) < settled_seconds:
         return f"it has changed in the last {settled_seconds:g} s"
     try:
-        with open_source(str(entry), entry.parent, TRUSTED):
+        with open_source(f"{entry}{cut}", entry.parent, TRUSTED):
             return ""
     except DataError as error:
         return str(error)

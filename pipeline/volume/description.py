@@ -137,6 +137,7 @@ def inspect(
     unpack: bool = False,
     labels: bool = False,
     room_bytes: int | None = None,
+    cut: str = "",
 ) -> dict[str, Any]:
     """What `describe` finds, as a confined process answers it.
 
@@ -145,15 +146,16 @@ def inspect(
         policy: as `Policy.as_json` gives it. formats: the registry's, as `format_names` gives them.
         archive: that archive. unpack: whether it is to be. labels: as `describe` takes it.
         room_bytes: what it may take of the disk when it is unpacked.
+        cut: what is taken of the volume, as it stands behind a location; empty: all of it.
     """
     register_named(formats)
     allowed = Policy.of_json(policy)
     if archive is None:
-        found = describe(place, Path("/"), allowed, labels=labels)
+        found = describe(place + cut, Path("/"), allowed, labels=labels)
     else:
         if unpack:
             extract(Path(archive), Path(place), allowed, room_bytes)
-        inside = describe(only_volume(Path(place), Path(archive).name), Path(place), allowed.inside)
+        inside = describe(only_volume(Path(place), Path(archive).name) + cut, Path(place), allowed.inside)
         found = replace(inside, kind=f"archive of one {inside.kind}")
     return found.as_answer()
 

@@ -56,21 +56,22 @@ class Found:
     grey_values: GreyValues | None = None
 
 
-def inspect_upload(path_or_url: str | Path, policy: Policy, room_bytes: int | None = None) -> Found:
+def inspect_upload(path_or_url: str | Path, policy: Policy, room_bytes: int | None = None, cut: str = "") -> Found:
     """Look at a file, a folder or an ``s3://`` URL; an archive in an upload's folder is unpacked there, to `UNPACKED`.
 
     room_bytes: what an archive may take of the disk when it is unpacked; all that is free, if nothing is said.
+    cut: what is taken of the volume, as it stands behind a location; empty: all of it.
 
     Raises InputError (DataError) saying what is wrong in the user's words, StorageError when the disk is full.
     """
     text = str(path_or_url)
     place = local_directory(text)
     if place is None:
-        return _found(text.rstrip("/").rsplit("/", 1)[-1], _inspect(text, text, policy, remote=True))
+        return _found(text.rstrip("/").rsplit("/", 1)[-1], _inspect(text, text, policy, remote=True, cut=cut))
     if not place.exists():
         raise InputError(f"{place.name}: there is no such file or folder; check how it is spelt")
     try:
-        return _found(place.name, _look_at(place, policy, room_bytes))
+        return _found(place.name, _look_at(place, policy, room_bytes, cut))
     except DataError as error:
         raise DataError(_without_folders(str(error), place)) from error
 
@@ -113,22 +114,22 @@ def _below(url: str, allowed: str) -> bool:
     return wanted[:2] == place[:2] and inside and ".." not in unquote(wanted.path).split("/")
 
 
-def _look_at(place: Path, policy: Policy, room_bytes: int | None) -> Description:
+def _look_at(place: Path, policy: Policy, room_bytes: int | None, cut: str) -> Description:
     if place.is_file():
         refuse_other_kinds(place.name)
         refuse_unreadable(place)
         if (place.parent / FACTS).is_file() and place.suffix.lower() in PackedSource.suffixes:
-            return _look_into(place, policy, room_bytes)
-    return _inspect(place.name, str(place), policy, readable=[place])
+            return _look_into(place, policy, room_bytes, cut)
+    return _inspect(place.name, str(place), policy, readable=[place], cut=cut)
 
 
-def _look_into(archive: Path, policy: Policy, room_bytes: int | None) -> Description:
+def _look_into(archive: Path, policy: Policy, room_bytes: int | None, cut: str) -> Description:
     """Describe what is in an archive, which is unpacked once: a folder that is there is whole."""
     folder, staged = archive.with_name(UNPACKED), archive.with_name(f".{UNPACKED}")
     with (archive.parent / FACTS).open("rb") as lock:
         lock_file(lock)  # a page that is loaded anew meanwhile waits, and finds it done
         if folder.exists():
-            return _inspect(archive.name, str(folder), policy, readable=[folder], archive=str(archive))
+            return _inspect(archive.name, str(folder), policy, [folder], archive=str(archive), cut=cut)
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir()
         try:
@@ -141,6 +142,7 @@ def _look_into(archive: Path, policy: Policy, room_bytes: int | None) -> Descrip
                 archive=str(archive),
                 unpack=True,
                 room_bytes=room_bytes,
+                cut=cut,
             )
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)
@@ -157,13 +159,14 @@ def _inspect(
     *,
     writable: Sequence[Path] = (),
     remote: bool = False,
+    cut: str,
     **arguments: Any,
 ) -> Description:
     """Look at a place in a process that can read nothing else."""
     formats = format_names()
     answer = confined.run(
         "pipeline.volume.description:inspect",
-        {"place": place, "policy": policy.as_json(), "formats": formats, **arguments},
+        {"place": place, "policy": policy.as_json(), "formats": formats, "cut": cut, **arguments},
         what=name,
         readable=readable,
         writable=writable,
@@ -171,7 +174,7 @@ def _inspect(
         remote=remote,
     )
     found = Description.of_answer(answer, name)
-    if not lies_within(found.location, place):
+    if not (found.location.endswith(cut) and lies_within(found.location.removesuffix(cut), place)):
         raise DataError(f"{name}: cannot be read; the process that looked at it named another place")
     return found
 

@@ -45,7 +45,7 @@ ENDED: tuple[State, ...] = ("done", "failed", "cancelled")
 Moment = Annotated[float, Field(ge=0, le=1e11)]
 """Seconds since 1970, within what calendars know."""
 Count = Annotated[int, Field(ge=0)]
-_HARMLESS = re.compile(r"[\w./:@%+=,~ ()#-]*")
+_HARMLESS = re.compile(r"[\w./:@%+=,~ ()#\[\]-]*")
 """What the place of a volume may consist of: nothing that a template, a shell or YAML would read as its own."""
 logger = logging.getLogger(__name__)
 

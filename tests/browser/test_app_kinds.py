@@ -103,10 +103,20 @@ def test_a_path_and_a_url_are_read_where_they_lie(server: AppServer, lab: Path, 
     create_image(store, geometry=geometry, dtype="uint8", name="volume", **grid).write(geometry.block, RAW)
     _name(page, server.url, f"{bucket}/stacks/volume.zarr")
     expect(page.get_by_text(SIZE)).to_be_visible(timeout=LOOKING_MS)
+    page.get_by_text("Only a part of it").click()
+    _take_part(page, "0:9,0:64,0:96")
+    expect(page.get_by_role("alert").filter(has_text="the box ends at")).to_be_visible(timeout=LOOKING_MS)
+    _take_part(page, "0:4,16:80,0:96")
+    expect(page.get_by_text("4 slices of 96 × 64")).to_be_visible(timeout=LOOKING_MS)
     start(page)
     wait_for_result(page)
     assert colours(page.locator("canvas")) > 1
     _lose_a_slice(page)
+
+
+def _take_part(page: Page, box: str) -> None:
+    page.get_by_role("textbox", name="Box").fill(box)
+    page.get_by_role("button", name="Look at this part").click()
 
 
 def _lose_a_slice(page: Page) -> None:

@@ -14,6 +14,7 @@ from tinystudy import Finished, tissue
 
 from pipeline.config.model import parse_config
 from pipeline.proposal import speed
+from pipeline.volume.sources import TRUSTED, open_source
 
 Vemseg = Callable[..., Finished]
 
@@ -128,3 +129,25 @@ def test_what_it_cannot_know(pair: tuple[str, str], vemseg: Vemseg) -> None:
     ]:
         ended = vemseg("init", *words)
         assert (ended.code, told in ended.text, "Traceback" in ended.text) == (2, True, False), ended.text
+
+
+def test_a_part_is_proposed_as_one(pair: tuple[str, str], vemseg: Vemseg) -> None:
+    box = "1:5,0:64,8:120"
+    made = vemseg("init", *pair, *SIZE, "--minutes", "2", "--box", box)
+    assert made.code == 0, made.text
+    config = parse_config("\n".join(line for line in made.text.splitlines() if not line.startswith("vemseg")), "study")
+    (capture,) = config.data.captures
+    assert (capture.name, capture.raw, capture.labels) == ("cell", f"cell/images[{box}]", f"cell/mito_labels[{box}]")
+    with open_source(capture.raw, Path(), TRUSTED) as source:
+        assert source.shape_zyx == (4, 64, 112)
+
+
+@pytest.mark.parametrize("words", [("--box", "1:2"), ("--box", "0:9,0:64,0:120"), ("--level", "1"), ("--level", "x")])
+def test_a_part_that_is_not_there_is_refused(pair: tuple[str, str], vemseg: Vemseg, words: tuple[str, str]) -> None:
+    assert vemseg("init", *pair, *SIZE, *words).code == 2
+
+
+def test_a_part_is_of_one_stack(pair: tuple[str, str], vemseg: Vemseg) -> None:
+    ended = vemseg("init", *pair, "--test", *pair, *SIZE, "--box", "1:5,0:64,8:120")
+    assert ended.code == 2
+    assert "for one stack" in ended.text

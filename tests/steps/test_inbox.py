@@ -70,3 +70,12 @@ def test_two_volumes_never_share_a_name(tmp_path: Path) -> None:
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         inbox(str(tmp_path / "nowhere"), str(tmp_path))
+
+
+def test_of_each_volume_the_same_part_is_taken(tmp_path: Path) -> None:
+    settled_slice(tmp_path / "large.tif")
+    write_tiff(tmp_path / "small.tif", np.zeros((4, 4), np.uint8))
+    look = inbox(str(tmp_path), "runs", settled_seconds=0, cut="[0:1,0:8,2:8]")
+    (found,) = look.found
+    assert (found.input, found.run) == (f"{tmp_path / 'large.tif'}[0:1,0:8,2:8]", "runs/large.tif")
+    assert "box" in look.left_alone["small.tif"]

@@ -24,7 +24,7 @@ from pipeline.volume.omezarr import create_image
 from pipeline.volume.pyramid import build_pyramid
 from pipeline.volume.sources import STRANGER, TRUSTED, open_source
 from pipeline.volume.sources.base import Location
-from pipeline.volume.sources.cut import with_cut
+from pipeline.volume.sources.cut import cut_text
 from pipeline.volume.stores import Store
 
 RAW, _ = tissue((8, 96, 96), seed=2)
@@ -95,7 +95,7 @@ def test_a_part_that_is_not_there_is_refused(folder: Path, location: str) -> Non
 @pytest.mark.parametrize("box", ["0:1", "a:b,0:1,0:1", "-1:3,0:1,0:1", "0:1,0:1,0:1um", "0-1,0-1,0-1"])
 def test_a_box_that_is_none_is_refused(box: str) -> None:
     with pytest.raises(InputError):
-        with_cut("stack.tif", None, box)
+        cut_text(0, box)
 
 
 @pytest.mark.parametrize("name", ["stack[1].tif", "a[b]", "x[level]", "s3://bucket/a[1]", "cells [0:1]"])
@@ -113,10 +113,15 @@ def test_another_box_is_another_input(folder: Path, tmp_path: Path) -> None:
     assert len({str(each) for each in seen}) == 3
 
 
+@pytest.mark.parametrize("giver", ["trusted", "untrusted"])
 def test_a_box_is_segmented_where_it_lies(
-    folder: Path, finished: Run, vemseg: Callable[..., Finished], tmp_path: Path
+    folder: Path, finished: Run, vemseg: Callable[..., Finished], tmp_path: Path, giver: str
 ) -> None:
-    words = ("--input", folder / "image.zarr", "--run", tmp_path / "run", "--box", "2:6,16:80,0:64")
+    """Also one that stands behind the place, as the application gives it."""
+    box = "2:6,16:80,0:64"
+    words = ["--input", folder / "image.zarr", "--box", box, "--run", tmp_path / "run"]
+    if giver == "untrusted":
+        words = ["--input", f"{folder}/image.zarr[{box}]", "--input-is", giver, "--run", tmp_path / "run"]
     ended = vemseg("prepare", "--model", finished.model_store("multilabel").url, *words)
     assert ended.code == 0, ended.text
     image = Run.open(tmp_path / "run").image("volume")

@@ -27,9 +27,13 @@ from pipeline.errors import InputError, StorageError
 from pipeline.formats import file_size
 from pipeline.volume.description import PREVIEW_PIXELS
 from pipeline.volume.omezarr import Geometry, create_image
+from pipeline.volume.sources import open_source
+from pipeline.volume.sources.cut import cut_text
 from pipeline.volume.sources.policy import STRANGER
 from pipeline.volume.stores import Store
+from pipeline.webapp.catalogue import ModelCard
 from pipeline.webapp.intake import UNPACKED, inspect_upload, lies_within, permitted
+from pipeline.webapp.jobs import JobStore
 from pipeline.webapp.settings import Settings
 from pipeline.webapp.uploads import OutOfStepError, TooLargeError, UnknownUploadError, Uploads
 
@@ -278,6 +282,26 @@ def test_of_several_datasets_the_largest_is_taken(make_settings: MakeSettings) -
     found = look(settings, uploaded(settings, file.getvalue(), "stack.h5"))
     assert (found.shape_zyx, found.kind) == (GREY.shape, "HDF5 dataset /volumes/raw")
     assert len(found.notes) == 1
+
+
+@pytest.mark.parametrize("kind", ["zip of PNG slices", "TIFF", "HDF5", "zipped OME-Zarr"])
+def test_a_part_is_described_and_ordered_as_one(
+    kind: str, make_settings: MakeSettings, model: ModelCard, tmp_path: Path
+) -> None:
+    name, make, _ = GOOD[kind]
+    settings = make_settings()
+    upload = uploaded(settings, make(tmp_path), name)
+    look(settings, upload)
+    cut = cut_text(0, "1:3,0:10,2:20")
+    found = inspect_upload(upload.path, settings.policy, cut=cut)
+    assert (found.name, found.shape_zyx) == (name, (2, 10, 18))
+    assert found.preview is not None
+    np.testing.assert_array_equal(found.preview.shape, (10, 18))
+    job = JobStore(settings).create("anna", found, model, voxel_size_nm=(40, 8, 8), upload=upload)
+    with open_source(job.input, Path()) as source:
+        np.testing.assert_array_equal(source.read(0, 2), GREY[1:3, :10, 2:20])
+    with pytest.raises(InputError, match="box"):
+        inspect_upload(job.input.removesuffix(cut), settings.policy, cut="[0:99,0:10,2:20]")
 
 
 def test_a_preview_is_thinned(make_settings: MakeSettings) -> None:

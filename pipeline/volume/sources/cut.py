@@ -65,14 +65,17 @@ def box_of(text: str) -> Cut:
     """The cut that a box is. Raises InputError where it cannot be read."""
     if not _BOX.fullmatch(text):
         raise InputError(
-            f"--box {text}: write it as z0:z1,y0:y1,x0:x1 in voxels, such as 0:20,100:400,100:400, or with nm "
+            f"box {text}: write it as z0:z1,y0:y1,x0:x1 in voxels, such as 0:20,100:400,100:400, or with nm "
             "behind it in nanometres"
         )
     return Cut.split(f"[{text}]")[1]
 
 
-def with_cut(location: str, level: int | None, box: str | None) -> str:
-    """A location with a level and a box behind it. Raises InputError for a box that cannot be read."""
+def cut_text(level: int, box: str) -> str:
+    """What stands behind a location of which a level (0: the finest) and a box (empty: all) are taken.
+
+    Raises InputError for a box that cannot be read.
+    """
     if box:
         box_of(box)
-    return location + (f"[level {level}]" if level else "") + (f"[{box}]" if box else "")
+    return (f"[level {level}]" if level else "") + (f"[{box}]" if box else "")

@@ -6,6 +6,7 @@ import streamlit as st
 
 from pipeline.formats import file_size
 from pipeline.volume.geometry import ZyxNm
+from pipeline.volume.sources.cut import Cut, cut_text
 from pipeline.webapp import services
 from pipeline.webapp.intake import Found, inspect_upload, permitted
 from pipeline.webapp.jobs import is_voxel_size
@@ -29,7 +30,9 @@ def show() -> None:
         return
     with explained():
         found, upload = _given()
-        _segment(found, upload, _describe(found))
+        voxel_size_nm = _describe(found)
+        _ask_for_part(upload)
+        _segment(found, upload, voxel_size_nm)
     st.button("Use another file", icon=":material/undo:", on_click=_forget, type="tertiary")
 
 
@@ -60,16 +63,38 @@ def _ask_for_location() -> None:
 
 def _given() -> tuple[Found, Upload | None]:
     """What the user gave, looked at once."""
-    shared = services.current()
     location: str | None = st.session_state.get("location")
-    upload = None if location else shared.uploads.get(owner(), st.query_params["upload"])
-    place = str(upload.path) if upload else location or ""
-    if st.session_state.get("looked_at") != place:
-        with st.spinner("Looking at your file"):
-            room = shared.uploads.room_to_unpack_bytes(upload) if upload else None
-            st.session_state["found"] = inspect_upload(place, shared.settings.policy, room)
-        st.session_state["looked_at"] = place
+    upload = None if location else services.current().uploads.get(owner(), st.query_params["upload"])
+    if st.session_state.get("looked_at") != _place(upload):
+        _look(upload, "")
     return st.session_state["found"], upload
+
+
+def _place(upload: Upload | None) -> str:
+    return str(upload.path) if upload else str(st.session_state["location"])
+
+
+def _look(upload: Upload | None, cut: str) -> None:
+    """Look at what the user gave, or at the part of it that a cut takes."""
+    shared = services.current()
+    with st.spinner("Looking at your file"):
+        room = shared.uploads.room_to_unpack_bytes(upload) if upload else None
+        st.session_state["found"] = inspect_upload(_place(upload), shared.settings.policy, room, cut)
+    st.session_state["looked_at"] = _place(upload)
+
+
+def _ask_for_part(upload: Upload | None) -> None:
+    with st.expander("Only a part of it"), st.form("part", border=False):
+        box = st.text_input(
+            "Box, z0:z1,y0:y1,x0:x1",
+            placeholder="0:50,1000:2000,1000:2000",
+            help="Voxels, or nanometres with nm behind them; a stop is not included. Empty: all of it.",
+        )
+        level = st.number_input("Level of a pyramid", 0, 20, 0, help="0 is the finest.")
+        if st.form_submit_button("Look at this part"):
+            with explained():
+                _look(upload, cut_text(int(level), box.strip()))
+                st.rerun()
 
 
 def _forget() -> None:
@@ -89,6 +114,8 @@ def _describe(found: Found) -> ZyxNm | None:
     with words:
         st.subheader(plain(found.name))
         rows = {name: plain(text) for name, text in found.rows.items()}
+        if part := Cut.split(found.location)[1].text:
+            rows["Part"] = part
         rows["Size"] = size_zyx(found.shape_zyx)
         rows["Voxel size"] = voxel_nm(stated_nm) if stated_nm else "the file does not say"
         st.table(rows, border="horizontal")
