@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.scoring.confusion import BinaryConfusion, Confusion, ConfusionMatrix
+from pipeline.scoring.scores import divide
 from pipeline.scoring.tables import AVERAGES
 
 FEWEST_BLOCKS = 6
@@ -147,12 +148,6 @@ def _with_averages(scores: NDArray[np.float64], support: NDArray[np.float64]) ->
     macro = divide(values.sum(-1), defined.sum(-1))
     weighted = divide((weights * values).sum(-1), weights.sum(-1))
     return np.concatenate([scores, macro[..., None], weighted[..., None]], axis=-1)
-
-
-def divide(part: NDArray[np.float64], whole: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
-    """The quotient, NaN for a whole of zero."""
-    quotient: NDArray[np.float64] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
-    return quotient
 
 
 def _interval(estimate: float, drawn: NDArray[np.float64], blocks: int, confidence: float) -> Interval:

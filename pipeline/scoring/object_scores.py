@@ -29,14 +29,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DataError
-from pipeline.scoring.bootstrap import FEWEST_BLOCKS, divide
 from pipeline.scoring.overlaps import Counts, Overlaps
-from pipeline.scoring.scores import ratio
+from pipeline.scoring.scores import divide, ratio
 
 TWENTIETHS = range(10, 20)
 """Thresholds of IoU: .5, .55 ... .95."""
 RESAMPLES = 2000
 CONFIDENCE = 0.95
+FEWEST_OBJECTS = 6
+"""Matches, missed and invented ones; of fewer, resamples are few as well, and their interval says nothing."""
 _SEED = 16
 
 Floats = NDArray[np.float64]
@@ -153,7 +154,7 @@ class ObjectCounts:
         """
         events = np.array([*self.matched, *self._unmatched])
         total = int(events.sum())
-        if total < FEWEST_BLOCKS:
+        if total < FEWEST_OBJECTS:
             return {}
         drawn = np.random.default_rng(_SEED).multinomial(total, events / total, RESAMPLES)
         return {name: _middle(values) for name, values in self._shares(drawn.astype(np.float64)).items()}

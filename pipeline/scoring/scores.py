@@ -23,6 +23,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 MEASURES = ("f1", "iou", "precision", "recall")
 """The names of the scores, in the order in which a table shows them."""
 
@@ -110,3 +113,9 @@ def average(classes: Sequence[ClassScores], weight: Callable[[ClassScores], int]
 def ratio(part: int, whole: int) -> float | None:
     """Return part / whole, None for a whole of zero."""
     return part / whole if whole else None
+
+
+def divide(part: NDArray[np.float64], whole: NDArray[np.float64] | NDArray[np.int64]) -> NDArray[np.float64]:
+    """The quotient, NaN for a whole of zero."""
+    quotient: NDArray[np.float64] = np.divide(part, whole, out=np.full(part.shape, np.nan), where=whole != 0)
+    return quotient

@@ -1,7 +1,8 @@
 """The table of scores: binary and multilabel side by side, as CSV, JSON, Markdown and for the terminal.
 
 A row a class, then the macro and the weighted average; the weighted F1 is the headline. Either side may be
-absent, and the binary side may hold only some of the classes. All formats are made from one `ScoreTable`;
+absent, and the binary side may hold only some of the classes. Where objects are told apart, their scores stand beside
+those of voxels. All formats are made from one `ScoreTable`;
 its JSON keeps the counts behind the scores, so that it can be read back and merged.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich import box
@@ -18,7 +19,9 @@ from rich.table import Table
 
 from pipeline.errors import DataError, InputError
 from pipeline.formats import csv_table, decimals, markdown_table, percent_number
+from pipeline.scoring import object_scores, object_tables
 from pipeline.scoring.confusion import ClasswiseConfusion, Confusion, confusion_from_json
+from pipeline.scoring.object_scores import ObjectScores
 from pipeline.scoring.scores import MEASURES, ClassScores, Measures, Scores
 
 AVERAGES = ("macro", "weighted")
@@ -71,6 +74,8 @@ class ScoreTable:
 
     multilabel: Confusion | None
     binary: ClasswiseConfusion | None
+    objects: Mapping[str, ObjectScores] = field(default_factory=dict)
+    """Scores of objects, by class; only of classes whose objects are told apart, by the multilabel network."""
 
     def __post_init__(self) -> None:
         if self.multilabel is None and self.binary is None:
@@ -140,6 +145,11 @@ def score_table(multilabel: Confusion | None, binary: ClasswiseConfusion | None)
     return ScoreTable(multilabel, binary)
 
 
+def with_objects(table: ScoreTable, objects: Mapping[str, ObjectScores]) -> ScoreTable:
+    """The table with scores of objects, by class."""
+    return replace(table, objects=objects)
+
+
 def to_json(table: ScoreTable) -> str:
     """Return headline, rows and notes in full precision, and the counts that they come from."""
     data = {
@@ -147,6 +157,7 @@ def to_json(table: ScoreTable) -> str:
         "accuracy": {side: scores.accuracy for side, scores in table.sides.items()},
         "rows": [_row_json(row) for row in table.rows],
         "notes": table.notes,
+        **({"objects": {name: scores.to_json() for name, scores in table.objects.items()}} if table.objects else {}),
         "confusion": {
             "binary": None if table.binary is None else table.binary.to_json(),
             "multilabel": None if table.multilabel is None else table.multilabel.to_json(),
@@ -158,25 +169,32 @@ def to_json(table: ScoreTable) -> str:
 def from_json(text: str) -> ScoreTable:
     """Return the table whose `to_json` is `text`, from its counts; DataError when it is something else."""
     try:
-        counts = json.loads(text)["confusion"]
+        told = json.loads(text)
+        counts = told["confusion"]
         multilabel = counts["multilabel"] and confusion_from_json(counts["multilabel"])
         binary = counts["binary"] and confusion_from_json(counts["binary"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        objects = {name: object_scores.from_json(scores) for name, scores in told.get("objects", {}).items()}
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"this is not a table of scores ({error}); evaluate again") from error
     if binary is not None and not isinstance(binary, ClasswiseConfusion):
         raise DataError("the binary scores of this table are not counted class by class; evaluate again")
-    return ScoreTable(multilabel, binary)
+    return ScoreTable(multilabel, binary, objects)
 
 
 def to_csv(table: ScoreTable) -> str:
-    """Return one line a row in full precision; an undefined score is empty."""
+    """Return one line a row in full precision, with columns of their own for objects; an undefined score is empty."""
     columns = _columns(table)
+    of_objects = object_tables.csv_columns() if table.objects else []
+
+    def cells(row: Row) -> list[Any]:
+        voxels = [row.kind, row.name, row.share, row.support, *(row.value(measure, side) for measure, side in columns)]
+        if not of_objects:
+            return voxels
+        return voxels + object_tables.csv_cells(None if row.is_average else table.objects.get(row.name))
+
     return csv_table(
-        ["row", "name", "share", "support_voxels", *(f"{measure}_{side}" for measure, side in columns)],
-        (
-            [row.kind, row.name, row.share, row.support, *(row.value(measure, side) for measure, side in columns)]
-            for row in table.rows
-        ),
+        ["row", "name", "share", "support_voxels", *(f"{measure}_{side}" for measure, side in columns), *of_objects],
+        map(cells, table.rows),
     )
 
 
@@ -188,7 +206,8 @@ def to_markdown(table: ScoreTable) -> str:
         titles, ([row.markdown_title, percent_number(row.share), *_texts(row, columns)] for row in table.rows)
     )
     notes = "\n".join(f"- {note}" for note in table.notes)
-    return "\n\n".join([f"**{headline(table)}**", shown, *([notes] if notes else [])]) + "\n"
+    objects = [object_tables.to_markdown(table.objects)] if table.objects else []
+    return "\n\n".join([f"**{headline(table)}**", shown, *([notes] if notes else []), *objects]) + "\n"
 
 
 def to_rich(table: ScoreTable, measures: Sequence[str] = ("f1", "iou")) -> Table:

@@ -14,7 +14,9 @@ from rich.console import Console
 
 from pipeline.errors import DataError, InputError
 from pipeline.formats import decimals
+from pipeline.scoring import object_tables
 from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, ConfusionMatrix
+from pipeline.scoring.object_scores import ObjectCounts
 from pipeline.scoring.scores import MEASURES
 from pipeline.scoring.tables import (
     ScoreTable,
@@ -24,6 +26,7 @@ from pipeline.scoring.tables import (
     to_json,
     to_markdown,
     to_rich,
+    with_objects,
 )
 
 NAMES = ("cytosol", "synapses", "endoplasmic reticulum", "odd | [bold]name")
@@ -192,3 +195,33 @@ def test_a_table_of_nothing_or_of_foreign_classes_is_refused():
 def test_json_that_is_no_table_is_refused(text):
     with pytest.raises(DataError):
         from_json(text)
+
+
+def test_scores_of_objects_stand_beside_those_of_voxels() -> None:
+    matched, iou_sum = (0, 1, 0, 2, 0, 3, 0, 2, 1, 0), (0, 0.56, 0, 1.3, 0, 2.3, 0, 1.74, 0.92, 0)
+    objects = {"b": ObjectCounts(12, 14, 3, 0, matched, iou_sum, 9, 0.1, 0.25, (4, 5, 6)).scores()}
+    counts = ConfusionMatrix(("a", "b"))
+    counts.update(np.array([1, 1, 2]), np.array([1, 2, 2]))
+    plain = score_table(counts, None)
+    table = with_objects(plain, objects)
+    assert from_json(to_json(table)).objects == objects
+    assert "objects" not in json.loads(to_json(plain))
+    a, b, *averages = csv.DictReader(io.StringIO(to_csv(table)))
+    assert [row["objects_ap_50"] for row in (a, *averages)] == [""] * 3
+    assert float(b["objects_ap_50"]) == pytest.approx(9 / 17)
+    assert float(b["objects_recall_low"]) < 9 / 12 < float(b["objects_recall_high"])
+    assert b["objects_vi_merge_bits"] == "0.25"
+    assert b["objects_vi_merge_bits_low"] == ""
+    assert set(to_csv(plain).splitlines()[0].split(",")) < set(b)
+    shown = to_markdown(table)
+    assert "| b | 12 | 14 | " in shown
+    assert ".750 [.468, .911]" in shown
+    assert "3 of 12 true and 0 of 14 predicted objects touch what is not scored" in shown
+    assert shown.startswith(to_markdown(plain).rstrip())
+
+
+def test_every_score_of_objects_has_a_title_and_a_meaning() -> None:
+    assert set(object_tables.TITLES) == set(object_tables.MEANINGS)
+    shown = ObjectCounts(0, 0, 0, 0, (0,) * 10, (0,) * 10, 0, None, None, (0, 0, 0)).scores()
+    assert set(object_tables.TITLES) < set(shown.values)
+    assert object_tables.cell(shown, "ap") == "–"
