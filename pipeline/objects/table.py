@@ -17,17 +17,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from numpy.typing import NDArray
 
-from pipeline.objects.measure import (
-    CROSSINGS,
-    CUT,
-    POSITIONS,
-    PRODUCTS,
-    SQUARES,
-    VOXELS,
-    Contacts,
-    Measured,
-    ObjectSums,
-)
+from pipeline.objects.sums import CROSSINGS, CUT, POSITIONS, PRODUCTS, SQUARES, VOXELS, Contacts, Measured, ObjectSums
 from pipeline.objects.surface import Lines
 from pipeline.volume.geometry import Geometry
 
@@ -53,14 +43,13 @@ def _along(name: str, unit: str, kind: str, meaning: str) -> list[Column]:
 
 
 OBJECT_COLUMNS = (
+    Column("capture", "string", "name of the capture"),
     Column("class", "string", "name of the class"),
     Column("id", "uint64", "the object's value in the volume of objects of its class"),
     Column("voxels", "int64", "voxels of the object"),
     Column("volume_nm3", "double", "voxels × volume of a voxel"),
-    Column(
-        "surface_nm2", "double", "Crofton's estimate from lines in 13 directions; with the cut at the volume's face"
-    ),
-    Column("cut_nm2", "double", "area of the cut at the volume's face, above 0 where it touches it"),
+    Column("surface_nm2", "double", "Crofton's estimate from lines in 13 directions, the cut included"),
+    Column("cut_nm2", "double", "area of the cut where the volume, or what was predicted of it, ends"),
     Column("sphericity", "double", "surface of a ball of the same volume ÷ surface"),
     *_along(
         "centroid", "_voxel", "double", "mean {axis} of the centres of its voxels; the first voxel of the volume is 0"
@@ -70,7 +59,7 @@ OBJECT_COLUMNS = (
     *_along("box_stop", "_voxel", "int64", "one past the last voxel along {axis}"),
     *_along("box_start", "_nm", "double", "outer side of the first voxel along {axis}"),
     *_along("box_stop", "_nm", "double", "outer side of the last voxel along {axis}"),
-    Column("touches_face", "bool", "whether it reaches a face of the volume, where it may go on"),
+    Column("touches_face", "bool", "whether it reaches a face of the volume, or of what was predicted, and may go on"),
     Column("axis_major_nm", "double", "longest axis of the ellipsoid with the same second moments"),
     Column("axis_middle_nm", "double", "its second axis"),
     Column("axis_minor_nm", "double", "its shortest axis"),
@@ -85,6 +74,7 @@ OBJECT_COLUMNS = (
     Column("contact_nm2", "double", "area of these faces"),
 )
 CONTACT_COLUMNS = (
+    Column("capture", "string", "name of the capture"),
     Column("class", "string", "class of the first object"),
     Column("id", "uint64", "its id"),
     Column("other_class", "string", "class of the second object"),
@@ -93,22 +83,35 @@ CONTACT_COLUMNS = (
 )
 
 
-def object_table(measured: Measured, geometry: Geometry) -> Table:
+def object_table(measured: Measured, geometry: Geometry, capture: str = "volume") -> Table:
     """The table of all objects, by class in the order of `measured` and by rising id."""
     touching = _touching(measured, geometry)
-    parts = [_rows(name, sums, geometry, *touching[name]) for name, sums in measured.objects.items()]
+    parts = [_rows(capture, name, sums, geometry, *touching[name]) for name, sums in measured.objects.items()]
     return pa.concat_tables([_schema(OBJECT_COLUMNS).empty_table(), *parts])
 
 
-def contact_table(measured: Measured, geometry: Geometry) -> Table:
+def contact_table(measured: Measured, geometry: Geometry, capture: str = "volume") -> Table:
     """The table of all pairs of objects that touch, each once."""
     parts = [
         _arrow(
-            CONTACT_COLUMNS, [[one] * len(c.ids), c.ids[:, 0], [other] * len(c.ids), c.ids[:, 1], _area(c, geometry)]
+            CONTACT_COLUMNS,
+            [
+                [capture] * len(c.ids),
+                [one] * len(c.ids),
+                c.ids[:, 0],
+                [other] * len(c.ids),
+                c.ids[:, 1],
+                _area(c, geometry),
+            ],
         )
         for (one, other), c in measured.contacts.items()
     ]
     return pa.concat_tables([_schema(CONTACT_COLUMNS).empty_table(), *parts])
+
+
+def joined(tables: Sequence[Table]) -> Table:
+    """The tables of several captures as one."""
+    return pa.concat_tables(tables)
 
 
 def to_csv(table: Table) -> bytes:
@@ -130,7 +133,9 @@ def from_parquet(data: bytes) -> Table:
     return pa.parquet.read_table(io.BytesIO(data))
 
 
-def _rows(name: str, sums: ObjectSums, geometry: Geometry, contacts: NDArray[np.int64], contact_nm2: Floats) -> Table:
+def _rows(
+    capture: str, name: str, sums: ObjectSums, geometry: Geometry, contacts: NDArray[np.int64], contact_nm2: Floats
+) -> Table:
     size = np.array(geometry.voxel_size_nm)
     voxels = sums.totals[:, VOXELS][:, 0]
     volume = voxels * prod(geometry.voxel_size_nm)
@@ -141,6 +146,7 @@ def _rows(name: str, sums: ObjectSums, geometry: Geometry, contacts: NDArray[np.
     return _arrow(
         OBJECT_COLUMNS,
         [
+            [capture] * len(voxels),
             [name] * len(voxels),
             sums.ids[:, 0],
             voxels,

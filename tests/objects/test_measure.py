@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from math import inf, pi
 
@@ -13,7 +14,8 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 from skimage.measure import regionprops
 
-from pipeline.objects.measure import CROSSINGS, Contacts, Measured, Measuring, ObjectSums, total
+from pipeline.objects.measure import Measuring
+from pipeline.objects.sums import CROSSINGS, Contacts, Measured, ObjectSums, packed, total, unpacked
 from pipeline.objects.surface import SIGNS, Lines
 from pipeline.objects.table import object_table
 from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm, tile
@@ -41,7 +43,7 @@ def measuring(
     shape = next(iter(ids.values())).shape
     reads = {name: partial(read_from, values) for name, values in ids.items()}
     near = None if membrane is None else partial(read_from, membrane)
-    return Measuring(Geometry(shape, size_nm), reads, near, limit_nm)
+    return Measuring(Geometry(shape, size_nm), reads, near, limit_nm=limit_nm)
 
 
 def assert_same(one: Measured, other: Measured) -> None:
@@ -65,6 +67,7 @@ def test_any_tiling_in_any_order_gives_the_same(shape, block_zyx, size_nm, seed,
     assert_same(measure.measure_all(blocks), whole)
     halves = [measure.measure_all(blocks[start::3]) for start in range(3)]
     assert_same(halves[2] + (halves[0] + halves[1]), whole)
+    assert_same(unpacked(packed(whole), measure.nothing), whole)
 
 
 @given(arrays(np.uint8, (5, 6, 7), elements=st.integers(0, 3)), SIZES)
@@ -253,3 +256,18 @@ def test_an_object_at_the_face_of_the_volume_is_closed_by_the_cut() -> None:
         assert row["touches_face"]
         assert row["cut_nm2"] == pytest.approx(pi * radius_nm**2, rel=0.01)
         assert row["surface_nm2"] == pytest.approx(3 * pi * radius_nm**2, rel=0.04)
+
+
+def test_an_object_is_cut_where_nothing_was_predicted() -> None:
+    """Two regions side by side are one: it is where both end that an object may go on."""
+    ids = np.zeros((4, 8, 12), np.uint8)
+    ids[1:3, 2:4, 2:9] = 1
+    ids[1, 6, 4:6] = 2
+    regions = (Block((0, 0, 0), (4, 8, 5)), Block((0, 0, 5), (4, 8, 9)))
+    measure = replace(measuring((50.0, 8.0, 8.0), cells=ids), regions=regions)
+    for block_zyx in ((4, 8, 12), (3, 2, 5)):
+        measured = measure.measure_all(tile(measure.geometry.block, block_zyx))
+        one, two = object_table(measured, measure.geometry).to_pylist()
+        assert one["cut_nm2"] == 2 * 2 * 50 * 8
+        assert one["touches_face"]
+        assert not two["touches_face"]

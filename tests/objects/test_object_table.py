@@ -13,7 +13,8 @@ import pyarrow.parquet
 import pytest
 
 from pipeline.objects import table
-from pipeline.objects.measure import Measured, Measuring
+from pipeline.objects.measure import Measuring
+from pipeline.objects.sums import Measured
 from pipeline.volume.geometry import Block, Geometry
 
 LARGE = [2**53, 2**53 + 1, 2**64 - 1]
@@ -73,10 +74,11 @@ def test_csv_keeps_ids_and_names(measured: Measured) -> None:
 
 
 def test_contacts_name_both_objects(measured: Measured) -> None:
-    found = table.contact_table(measured, GEOMETRY)
+    found = table.contact_table(measured, GEOMETRY, "cortex")
     assert found.schema.names == [column.name for column in table.CONTACT_COLUMNS]
     assert found.to_pylist() == [
         {
+            "capture": "cortex",
             "class": "mitochondria",
             "id": LARGE[0],
             "other_class": "mitochondria",
@@ -84,6 +86,7 @@ def test_contacts_name_both_objects(measured: Measured) -> None:
             "area_nm2": 50 * 8,
         },
         {
+            "capture": "cortex",
             "class": "mitochondria",
             "id": LARGE[2],
             "other_class": 'vesicles, "dense"',
@@ -94,7 +97,7 @@ def test_contacts_name_both_objects(measured: Measured) -> None:
 
 
 def test_every_column_says_what_it_means_and_its_unit() -> None:
-    unitless = {"class", "id", "other_class", "other_id", "sphericity", "contacts", "voxels", "touches_face"}
+    unitless = {"capture", "class", "id", "other_class", "other_id", "sphericity", "contacts", "voxels", "touches_face"}
     for column in (*table.OBJECT_COLUMNS, *table.CONTACT_COLUMNS):
         assert column.meaning
         assert (
