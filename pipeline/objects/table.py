@@ -1,41 +1,20 @@
-"""The table of objects: a row an object, a column a measure, with its unit in its name.
-
-A table is Arrow's: its types are kept in Parquet, ids stay whole numbers of 64 bits, and what is not defined is null.
-"""
+"""The tables of objects and of their contacts, out of sums."""
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from math import pi, prod
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from numpy.typing import NDArray
 
+from pipeline.objects.columns import Column, Table, arrow_table, empty_table, joined
 from pipeline.objects.sums import CROSSINGS, CUT, POSITIONS, PRODUCTS, SQUARES, VOXELS, Contacts, Measured, ObjectSums
 from pipeline.objects.surface import Lines
 from pipeline.volume.geometry import Geometry
 
 Floats = NDArray[np.float64]
-Table = Any
-"""pyarrow.Table: pyarrow has no types."""
 MOMENT_LIMIT = 2.0**62
 """Where extent² × voxels of an object is larger, its axes are not told: their sums might not fit into 64 bits."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of a table."""
-
-    name: str
-    kind: str
-    """Arrow's name of its type."""
-    meaning: str
 
 
 def _along(name: str, unit: str, kind: str, meaning: str) -> list[Column]:
@@ -87,13 +66,13 @@ def object_table(measured: Measured, geometry: Geometry, capture: str = "volume"
     """The table of all objects, by class in the order of `measured` and by rising id."""
     touching = _touching(measured, geometry)
     parts = [_rows(capture, name, sums, geometry, *touching[name]) for name, sums in measured.objects.items()]
-    return pa.concat_tables([_schema(OBJECT_COLUMNS).empty_table(), *parts])
+    return joined([empty_table(OBJECT_COLUMNS), *parts])
 
 
 def contact_table(measured: Measured, geometry: Geometry, capture: str = "volume") -> Table:
     """The table of all pairs of objects that touch, each once."""
     parts = [
-        _arrow(
+        arrow_table(
             CONTACT_COLUMNS,
             [
                 [capture] * len(c.ids),
@@ -106,31 +85,7 @@ def contact_table(measured: Measured, geometry: Geometry, capture: str = "volume
         )
         for (one, other), c in measured.contacts.items()
     ]
-    return pa.concat_tables([_schema(CONTACT_COLUMNS).empty_table(), *parts])
-
-
-def joined(tables: Sequence[Table]) -> Table:
-    """The tables of several captures as one."""
-    return pa.concat_tables(tables)
-
-
-def to_csv(table: Table) -> bytes:
-    """Lines with commas between the cells; what is not defined is empty."""
-    file = io.BytesIO()
-    pa.csv.write_csv(table, file, pa.csv.WriteOptions(quoting_style="needed"))
-    return file.getvalue()
-
-
-def to_parquet(table: Table) -> bytes:
-    """A file of Parquet."""
-    file = io.BytesIO()
-    pa.parquet.write_table(table, file, compression="zstd")
-    return file.getvalue()
-
-
-def from_parquet(data: bytes) -> Table:
-    """The table of a file of Parquet."""
-    return pa.parquet.read_table(io.BytesIO(data))
+    return joined([empty_table(CONTACT_COLUMNS), *parts])
 
 
 def _rows(
@@ -143,7 +98,7 @@ def _rows(
     cut = sums.totals[:, CUT]
     centroid, axes, direction = _moments(sums, size)
     translation = np.array(geometry.translation_nm)
-    return _arrow(
+    return arrow_table(
         OBJECT_COLUMNS,
         [
             [capture] * len(voxels),
@@ -216,17 +171,3 @@ def _area(contacts: Contacts, geometry: Geometry) -> Floats:
 def _face_nm2(geometry: Geometry) -> Floats:
     """Area of the faces of a voxel across z, y and x."""
     return np.array([prod(geometry.voxel_size_nm) / length for length in geometry.voxel_size_nm])
-
-
-def _arrow(columns: Sequence[Column], values: Iterable[Any]) -> Table:
-    return pa.table(
-        [
-            pa.array(cells, column.kind, from_pandas=column.kind == "double")
-            for column, cells in zip(columns, values, strict=True)
-        ],
-        schema=_schema(columns),
-    )
-
-
-def _schema(columns: Sequence[Column]) -> Any:
-    return pa.schema([pa.field(c.name, pa.type_for_alias(c.kind), metadata={"meaning": c.meaning}) for c in columns])

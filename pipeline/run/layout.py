@@ -173,6 +173,12 @@ class Run:
         found = MULTILABEL in self.plan.targets
         return {number: member.name for number, member in self.config.classes.instances.items() if found}
 
+    @property
+    def membrane(self) -> int | None:
+        """The id of the class that distances of objects are taken to: the first that is called so."""
+        names = enumerate(self.config.classes.names, 1)
+        return next((number for number, name in names if "membrane" in name.lower()), None)
+
     def objects(self, class_name: str, capture: str) -> Volume:
         """The ids of the objects of a class, from 1 in the order of their first voxels; 0 where there is none."""
         return open_labels(self.capture_store(capture), objects_name(class_name))

@@ -22,6 +22,7 @@ from pipeline.nn.description import WEIGHTS, refuse_changed
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.run.layout import NATIVE, SMALLEST_OBJECTS, Run, predicted_name
 from pipeline.run.markers import Marker
+from pipeline.run.phases import SEPARATION
 from pipeline.run.plan import CapturePlan
 from pipeline.run.works import (
     DOWNSAMPLED,
@@ -49,6 +50,7 @@ SCHEMA = {
     "model": 3,
     "predictions": 2,
     "objects": 1,
+    "measured": 1,
     "coarse": 1,
     "network": 1,
     "boosted": 1,
@@ -479,11 +481,11 @@ def joining(run: Run, phase: str) -> list[CaptureWork]:
 
 
 def objects(run: Run) -> list[str]:
-    """Digests of all that is told apart; nothing where no class has objects.
+    """Digests of all that is told apart and measured; nothing where no class has objects.
 
     Raises RunConflictError when they are not told apart yet.
     """
-    works = separation(run, "number") if run.instances else []
+    works = separation(run, SEPARATION[-1]) if run.instances else []
     missing = [work for work in works if not work.marker.done]
     if missing:
         raise RunConflictError(
@@ -495,6 +497,8 @@ def objects(run: Run) -> list[str]:
 
 def _separation(run: Run, phase: str, capture: CapturePlan) -> Iterator[ShardWork]:
     made_from = _objects_digest(run, capture)
+    if phase == "measure":
+        made_from = digest("measured", made_from, run.membrane, run.plan.capture(capture.name).voxel_size_nm)
     return shard_works(
         run.segmentation(MULTILABEL, capture.name),
         capture,

@@ -16,10 +16,13 @@ from pipeline.run import provenance
 from pipeline.run.events import Reporter
 from pipeline.run.layout import CONFUSION, Run
 from pipeline.run.metrics import StepMetrics
+from pipeline.run.objects import object_overlaps
 from pipeline.run.plan import CapturePlan
 from pipeline.run.views import Ids, View, views, views_to_draw
 from pipeline.scoring import tables
 from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, Confusion, ConfusionMatrix, confusion_block
+from pipeline.scoring.object_scores import ObjectScores, object_counts
+from pipeline.scoring.overlaps import disjoint
 from pipeline.volume.geometry import Block, tile
 from pipeline.volume.omezarr import create_labels
 from pipeline.volume.pyramid import build_pyramid
@@ -73,7 +76,7 @@ def _score(run: Run, report: Reporter) -> tables.ScoreTable:
     for number, view in enumerate(asked):
         report.progress(number, len(asked), f"scoring {view.name}")
         counted[view.name] = _count(run, view, report.metrics)
-    table = _table(run, asked, counted)
+    table = tables.with_objects(_table(run, asked, counted), _objects(run, report))
     for side, scores in table.sides.items():
         for average in tables.AVERAGES:
             report.metrics.f1(getattr(scores, average).f1, network=side, average=average)
@@ -141,6 +144,21 @@ def _table(run: Run, views: Sequence[View], counted: dict[str, Counted]) -> tabl
     if overlapping:
         joint = ClasswiseConfusion(overlapping)
     return tables.score_table(joint, ClasswiseConfusion(binary) if binary else None)
+
+
+def _objects(run: Run, report: Reporter) -> dict[str, ObjectScores]:
+    """Score the objects of each class whose objects are told apart, and write what is known of every one."""
+    if not run.instances:
+        return {}
+    from pipeline.run.objecttables import write_matches, write_measured  # Arrow is slow to import
+
+    overlaps = {}
+    for name in run.instances.values():
+        report.say(f"objects of {name}")
+        overlaps[name] = [object_overlaps(run, name, capture) for capture in run.plan.captures]
+    write_measured(run)
+    write_matches(run, overlaps)
+    return {name: object_counts(disjoint(found)).scores() for name, found in overlaps.items()}
 
 
 def _write_tables(run: Run, table: tables.ScoreTable) -> None:

@@ -41,6 +41,10 @@ def _write(run: Run) -> None:
             shares += _shares(run, target, capture.name, segmentation)
             _write_preview(run, target, capture.name, segmentation)
     write_shares(run.evaluation_store, shares)
+    if run.instances:
+        from pipeline.run.objecttables import write_measured  # Arrow is slow to import
+
+        write_measured(run)
 
 
 def _brought_back(run: Run, target: str) -> Volume:

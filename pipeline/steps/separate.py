@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,18 +17,19 @@ from pipeline.errors import ConfigError, RunConflictError
 from pipeline.objects.growing import Reach
 from pipeline.objects.partition import GrownTable, Numbered, grow_shard, number_cores, number_objects
 from pipeline.objects.pieces import find_pieces, packed, unpacked
+from pipeline.objects.sums import Measured
+from pipeline.objects.sums import packed as packed_sums
 from pipeline.run.events import Reporter
 from pipeline.run.layout import PARTS, PIECES, SMALLEST_OBJECTS, Run
+from pipeline.run.objects import MEASURED, measuring
 from pipeline.run.phases import JOINS, SEPARATION
 from pipeline.run.plan import CapturePlan
 from pipeline.run.provenance import CaptureWork, joining, separation
 from pipeline.run.shards import Write, fill
+from pipeline.run.shardtables import Arrays, load_table, save_table
 from pipeline.run.works import ShardWork
-from pipeline.volume.geometry import Block, Zyx, tile
+from pipeline.volume.geometry import Block, tile
 from pipeline.volume.omezarr import Volume, open_image
-from pipeline.volume.stores import Store
-
-Arrays = Mapping[str, NDArray[Any]]
 
 
 def separate(run_url: str, *, phase: str | None = None, worker: int = 0, workers: int = 1) -> None:
@@ -102,12 +102,23 @@ def _number(run: Run, report: Reporter, todo: Sequence[ShardWork]) -> Iterator[W
     for work in todo:
         with metrics.seconds("read"):
             parts = _between(run, work.capture, PARTS).read(work.shard)
-            told = _load(run, work.capture, "join-objects", work.shard.start_zyx)
+            told = load_table(run, work.capture.name, "join-objects", work.shard.start_zyx)
         metrics.voxels(work.shard.voxels)
         yield partial(_write_objects, run, work, parts, Numbered(told["classes"], told["numbers"]))
 
 
-_FILLED = {"cores": _find_cores, "grow": _grow, "number": _number}
+def _measure(run: Run, report: Reporter, todo: Sequence[ShardWork]) -> Iterator[Write]:
+    """Every object that reaches into a shard must have its number by then, in the shards around as well."""
+    metrics = report.metrics
+    _refuse_unfilled(run, "number")
+    for work in todo:
+        with metrics.seconds("compute"):
+            found = measuring(run, work.capture).measure(work.shard)
+        metrics.voxels(work.shard.voxels)
+        yield partial(_write_measured, run, work, found)
+
+
+_FILLED = {"cores": _find_cores, "grow": _grow, "number": _number, "measure": _measure}
 
 
 def _cores_around(
@@ -118,7 +129,7 @@ def _cores_around(
     for part in tile(block, volume.shard_zyx):
         z, y, x = (edge - edge % side for edge, side in zip(part.start_zyx, volume.shard_zyx, strict=True))
         try:
-            numbers = _load(run, capture, "join-cores", (z, y, x))["numbers"]
+            numbers = load_table(run, capture.name, "join-cores", (z, y, x))["numbers"]
         except FileNotFoundError:
             continue
         yield part, volume.read(part), numbers
@@ -126,7 +137,7 @@ def _cores_around(
 
 def _write(run: Run, work: ShardWork, name: str, values: NDArray[Any], table: Arrays) -> dict[str, Any]:
     _between(run, work.capture, name).write(work.shard, values)
-    _save(run, work.capture, name, work.shard.start_zyx, table)
+    save_table(run, work.capture.name, name, work.shard.start_zyx, table)
     return {}
 
 
@@ -137,18 +148,16 @@ def _write_objects(run: Run, work: ShardWork, parts: NDArray[np.uint32], numbere
     return {}
 
 
+def _write_measured(run: Run, work: ShardWork, found: Measured) -> dict[str, Any]:
+    save_table(run, work.capture.name, MEASURED, work.shard.start_zyx, packed_sums(found))
+    return {}
+
+
 # --- phases that join what shards have found
 
 
 def _join(run: Run, phase: str, report: Reporter) -> None:
-    before = SEPARATION[SEPARATION.index(phase) - 1]
-    shards = separation(run, before)
-    missing = [work.marker for work in shards if not work.marker.intact]
-    if missing:
-        raise RunConflictError(
-            f"{len(missing)} of {len(shards)} shards have not been through the phase {before} of telling objects "
-            f"apart, the first being {missing[0].key}; run `vemseg separate --run ... --phase {before}` first"
-        )
+    shards = _refuse_unfilled(run, SEPARATION[SEPARATION.index(phase) - 1])
     for work in joining(run, phase):
         if work.marker.intact:
             report.say(f"{work.capture.name} is done")
@@ -159,16 +168,18 @@ def _join(run: Run, phase: str, report: Reporter) -> None:
 
 
 def _join_cores(run: Run, work: CaptureWork, shards: Sequence[ShardWork]) -> None:
-    tables = ((each.shard, unpacked(_load(run, work.capture, PIECES, each.shard.start_zyx))) for each in shards)
+    tables = (
+        (each.shard, unpacked(load_table(run, work.capture.name, PIECES, each.shard.start_zyx))) for each in shards
+    )
     for each, numbers in zip(shards, number_cores(tables), strict=True):
-        _save(run, work.capture, "join-cores", each.shard.start_zyx, {"numbers": numbers})
+        save_table(run, work.capture.name, "join-cores", each.shard.start_zyx, {"numbers": numbers})
 
 
 def _join_objects(run: Run, work: CaptureWork, shards: Sequence[ShardWork]) -> None:
-    tables = ((each.shard, _grown(_load(run, work.capture, PARTS, each.shard.start_zyx))) for each in shards)
+    tables = ((each.shard, _grown(load_table(run, work.capture.name, PARTS, each.shard.start_zyx))) for each in shards)
     for each, numbered in zip(shards, number_objects(tables, _smallest_voxels(run, work.capture)), strict=True):
         arrays: Arrays = {"classes": numbered.classes, "numbers": numbered.numbers}
-        _save(run, work.capture, "join-objects", each.shard.start_zyx, arrays)
+        save_table(run, work.capture.name, "join-objects", each.shard.start_zyx, arrays)
 
 
 _joined = {"join-cores": _join_cores, "join-objects": _join_objects}
@@ -190,6 +201,18 @@ def _smallest_voxels(run: Run, capture: CapturePlan) -> dict[int, int]:
     return {class_id: round(told.get(name, 0.0) / voxel_nm3) for class_id, name in run.instances.items()}
 
 
+def _refuse_unfilled(run: Run, phase: str) -> list[ShardWork]:
+    """The shards of a phase, all of them done."""
+    shards = separation(run, phase)
+    missing = [work.marker for work in shards if not work.marker.intact]
+    if missing:
+        raise RunConflictError(
+            f"{len(missing)} of {len(shards)} shards have not been through the phase {phase} of telling objects "
+            f"apart, the first being {missing[0].key}; run `vemseg separate --run ... --phase {phase}` first"
+        )
+    return shards
+
+
 def _refuse_missing(run: Run, phase: str) -> None:
     for work in joining(run, phase):
         if not work.marker.done:
@@ -204,22 +227,3 @@ def _refuse_missing(run: Run, phase: str) -> None:
 
 def _between(run: Run, capture: CapturePlan, name: str) -> Volume:
     return open_image(run.separation_store(capture.name).child(name))
-
-
-def _save(run: Run, capture: CapturePlan, name: str, start_zyx: Zyx, arrays: Arrays) -> None:
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **dict(arrays))
-    _tables(run, capture, name).write(_key(start_zyx), file.getvalue())
-
-
-def _load(run: Run, capture: CapturePlan, name: str, start_zyx: Zyx) -> Arrays:
-    with np.load(io.BytesIO(_tables(run, capture, name).read(_key(start_zyx))), allow_pickle=False) as file:
-        return dict(file)
-
-
-def _tables(run: Run, capture: CapturePlan, name: str) -> Store:
-    return run.separation_store(capture.name).child("tables", name)
-
-
-def _key(start_zyx: Zyx) -> str:
-    return f"{'_'.join(str(edge) for edge in start_zyx)}.npz"

@@ -43,7 +43,7 @@ def test_no_workflow_has_more_pods_than_it_may(
         pods_per_workflow=300,
     )
     here = 0 if spread.groups else infer * targets
-    separate = 3 * spread.separate_workers + 2 if separates else 0
+    separate = 4 * spread.separate_workers + 2 if separates else 0
     assert spread.augment_workers + 2 * methods * spread.boost_workers + separate + here <= 300
     assert (spread.separate_workers > 0) == separates
     assert (spread.augment_workers > 0) == (augment > 0)

@@ -26,14 +26,17 @@ from tinystudy import BOOSTING, VOXEL_SIZE_NM, place, run_chain, tissue, whole, 
 from pipeline.nn.checkpoint import unpack
 from pipeline.objects.cores import find_cores
 from pipeline.objects.growing import Reach
+from pipeline.objects.measure import Measuring
 from pipeline.objects.partition import separate
 from pipeline.objects.pieces import pieces_as_objects
+from pipeline.objects.table import object_table
 from pipeline.run.layout import Run
 from pipeline.run.provenance import SCHEMA
 from pipeline.steps.boosting.finish import finish as finish_boosting
 from pipeline.steps.finish import finish
 from pipeline.steps.report import report
 from pipeline.steps.resample import resample
+from pipeline.volume.geometry import Geometry
 from pipeline.volume.omezarr import open_image
 from pipeline.volume.stores import Store
 
@@ -106,6 +109,21 @@ def objects(_: Run, __: Path) -> Any:
     return [int(pieces.max()), int(cores.sum()), np.bincount(ids.ravel().astype(int)).tolist()]
 
 
+def measured(_: Run, __: Path) -> Any:
+    """Of labelled pieces, and the distances to a class of the labels."""
+    labels = tissue()[1]
+    bright = labels == 3
+    pieces = np.concatenate([numbers for _, numbers in pieces_as_objects(lambda _: bright, bright.shape, bright.shape)])
+    geometry = Geometry(bright.shape, (40.0, 8.0, 8.0))
+    measuring = Measuring(
+        geometry,
+        {"bright": lambda block: pieces[block.slices].astype(np.uint32)},
+        lambda block: (labels[block.slices] == 1).astype(np.uint8),
+    )
+    table = object_table(measuring.measure(geometry.block), geometry)
+    return [[row[name] for name in table.schema.names if name != "id"] for row in table.slice(0, 5).to_pylist()]
+
+
 RESULTS: dict[str, Callable[[Run, Path], Any]] = {
     "capture": lambda run, _: [statistics(whole(run.image("tiny"))), statistics(whole(run.truth("tiny")))],
     "plan": lambda run, _: run.plan.model_dump(mode="json", exclude={"captures"}),
@@ -115,6 +133,7 @@ RESULTS: dict[str, Callable[[Run, Path], Any]] = {
     "model": lambda run, _: weights(run.model_store("multilabel")),
     "predictions": lambda run, _: statistics(whole(run.segmentation("multilabel", "tiny"))),
     "objects": objects,
+    "measured": measured,
     "coarse": lambda run, _: statistics(whole(run.variant("downsampled", "tiny"))),
     "network": lambda run, _: weights(run.model_store("super-resolution").child("tiny")),
     "boosted": lambda run, _: {
