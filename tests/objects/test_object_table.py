@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from pipeline.objects import table
+from pipeline.objects import columns, table
 from pipeline.objects.measure import Measuring
 from pipeline.objects.sums import Measured
+from pipeline.scoring.object_matches import MATCH_COLUMNS
+from pipeline.scoring.object_tables import TITLES
 from pipeline.volume.geometry import Block, Geometry
 
 LARGE = [2**53, 2**53 + 1, 2**64 - 1]
@@ -52,12 +56,12 @@ def test_positions_are_in_voxels_and_in_the_space_of_the_volume(measured: Measur
 
 def test_parquet_keeps_ids_and_what_is_not_defined(measured: Measured) -> None:
     written = table.object_table(measured, GEOMETRY)
-    read = pa.parquet.read_table(io.BytesIO(table.to_parquet(written)))
+    read = pa.parquet.read_table(io.BytesIO(columns.to_parquet(written)))
     assert read.equals(written)
-    assert table.from_parquet(table.to_parquet(written)).equals(written)
+    assert columns.from_parquet(columns.to_parquet(written)).equals(written)
     assert read.schema.field("id").type == pa.uint64()
     assert read["id"].to_pylist() == [*LARGE, LARGE[2]]
-    frame = pd.read_parquet(io.BytesIO(table.to_parquet(written)))
+    frame = pd.read_parquet(io.BytesIO(columns.to_parquet(written)))
     assert frame["id"].dtype == np.uint64
     assert frame["id"].tolist() == [*LARGE, LARGE[2]]
     assert frame["membrane_distance_nm"].isna().all()
@@ -65,7 +69,7 @@ def test_parquet_keeps_ids_and_what_is_not_defined(measured: Measured) -> None:
 
 def test_csv_keeps_ids_and_names(measured: Measured) -> None:
     written = table.object_table(measured, GEOMETRY)
-    rows = list(csv.DictReader(io.StringIO(table.to_csv(written).decode())))
+    rows = list(csv.DictReader(io.StringIO(columns.to_csv(written).decode())))
     assert list(rows[0]) == [column.name for column in table.OBJECT_COLUMNS]
     assert [int(row["id"]) for row in rows] == [*LARGE, LARGE[2]]
     assert rows[3]["class"] == 'vesicles, "dense"'
@@ -105,3 +109,12 @@ def test_every_column_says_what_it_means_and_its_unit() -> None:
             or column.name.endswith(("_nm", "_nm2", "_nm3", "_voxel"))
             or (column.name.startswith("direction_"))
         )
+
+
+def test_the_documentation_names_every_column() -> None:
+    page = (Path(__file__).parents[2] / "docs/objects.md").read_text(encoding="utf-8")
+    for column in (*table.OBJECT_COLUMNS, *table.CONTACT_COLUMNS, *MATCH_COLUMNS):
+        name = re.sub(r"_[yx](?=_|$)", "_z", column.name)
+        assert f"`{name}`" in page or name in ("state", "cut"), name
+    for score in TITLES:
+        assert f"`{score}`" in page or score == "ap_75", score
