@@ -13,6 +13,7 @@ from PIL import UnidentifiedImageError
 from pipeline import __version__
 from pipeline.errors import DataError
 from pipeline.figures.report.contents import (
+    ClassObjects,
     ClassRegions,
     ClassVolume,
     Contents,
@@ -45,7 +46,7 @@ GO_ON_SEGMENTING = "vemseg run segment -p model=… -p input=… -p run=RUN"
 GO_ON_BOOSTING = "vemseg run boost -p input=… -p run=RUN"
 LOOK = "vemseg verify RUN"
 PARTS: tuple[Part, ...] = ("train", "validation", "test")
-TABLES = ("scores", "ablation", "shares")
+TABLES = ("scores", "ablation", "shares", "objects", "contacts", "object_matches")
 MOST_PREVIEWS = 24
 """More would make the page large; the others are named only."""
 PREVIEW_PX = 1400
@@ -82,7 +83,7 @@ def report(run_url: str, *, unless_current: bool = False) -> str:
 def _marker(run: Run) -> Marker:
     """Of all that the page shows but times, which change even when nothing is done again."""
     keys = ["config.yaml", "plan.json", f"evaluation/{SCORES}", f"evaluation/{ABLATION}"]
-    keys += [f"evaluation/{SHARES_CSV}", *(f"evaluation/{key}" for key in _preview_keys(run))]
+    keys += [f"evaluation/{SHARES_CSV}", "evaluation/objects.csv", *(f"evaluation/{key}" for key in _preview_keys(run))]
     keys += [f"models/{target}/{name}" for target in run.plan.targets for name in ("history.json", "model.json")]
     # Names and sizes of renders: their contents would take longer to read than the page to make.
     renders = run.evaluation_store.child(RENDERS).states() if _has_renders(run) else ()
@@ -94,7 +95,8 @@ def _contents(run: Run, reporter: Reporter) -> Contents:
     table = run.scores
     targets = tuple(_target(run, state) for state in target_states(run))
     regions, no_regions = ((), "") if table is None else _regions(run, table, reporter)
-    lacking = tuple(_lacking(run, targets, no_regions))
+    objects = _objects(run, table)
+    lacking = tuple(_lacking(run, targets, no_regions, objects))
     workers, own = worklog.read_workers(run.store), run.volume_as_it_came
     return Contents(
         name=run.config.name,
@@ -109,6 +111,7 @@ def _contents(run: Run, reporter: Reporter) -> Contents:
         scores=table,
         scores_outdated=table is not None and not is_scored(run),
         regions=regions,
+        objects=objects,
         ablation=_ablation(run),
         links=tuple(_links(run.evaluation_store)),
         lacking=lacking,
@@ -168,6 +171,15 @@ def _regions(run: Run, table: ScoreTable, reporter: Reporter) -> tuple[tuple[Cla
     except DataError as error:
         reporter.say(f"no regions: {error}")
         return (), str(error)
+
+
+def _objects(run: Run, table: ScoreTable | None) -> tuple[ClassObjects, ...]:
+    """Nothing where no objects are told apart, or before that is done."""
+    if not run.store.exists("evaluation/objects.parquet") or not run.instances:
+        return ()
+    from pipeline.figures.report.objects import class_objects  # Arrow is slow to import
+
+    return class_objects(run, table.objects if table else {})
 
 
 def _planned(run: Run) -> Mapping[str, str]:
@@ -250,9 +262,14 @@ def _preview(evaluation: Store, path: PurePosixPath, title: str) -> Picture | No
         return None
 
 
-def _lacking(run: Run, networks: Sequence[TargetFacts], no_regions: str) -> Iterator[Lacking]:
+def _lacking(
+    run: Run, networks: Sequence[TargetFacts], no_regions: str, objects: Sequence[ClassObjects]
+) -> Iterator[Lacking]:
     """What cannot be shown, in the order of the page."""
     kind = _kind(run)
+    if run.instances and not objects:
+        go_on = GO_ON if kind == "study" else GO_ON_SEGMENTING
+        yield Lacking("objects", "objects are not told apart and measured yet.", go_on)
     if kind != "study":
         yield from _lacking_of_volume(run, kind, networks)
         return

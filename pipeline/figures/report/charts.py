@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, floor, log10
 
+import numpy as np
 from markupsafe import Markup
 
 from pipeline.figures import chartdata
 from pipeline.figures.chartdata import Points
 from pipeline.figures.markup import css_length, element, html_table
-from pipeline.figures.report.contents import TargetFacts
-from pipeline.formats import ABSENT, decimals, signed
+from pipeline.figures.report.contents import ClassObjects, TargetFacts
+from pipeline.formats import ABSENT, decimals, signed, volume_um3, whole
 from pipeline.run.worklog import Work
 from pipeline.scoring.ablation import NATIVE, Ablation, Comparison
 from pipeline.scoring.ablation_tables import interval_text
@@ -26,6 +27,7 @@ from pipeline.scoring.bootstrap import Difference, Interval
 WIDTH, LEFT, RIGHT, HEIGHT = 300.0, 34.0, 10.0, 194.0
 F1_TOP, F1_HEIGHT = 12.0, 92.0
 LOSS_TOP, LOSS_HEIGHT = 130.0, 44.0
+BINS, BINS_HEIGHT = 24, 92.0
 STRIP_PX = 14
 WHISKER_PX = 26
 """That of a line of text: so the zero line of one row meets that of the next."""
@@ -55,6 +57,16 @@ class CurveChart:
     """The chart of one target, what it says, and its numbers as a table."""
 
     target: str
+    chart: Markup
+    sentence: str
+    table: Markup
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How large the objects of one class are: the chart, what it says, and its numbers as a table."""
+
+    name: str
     chart: Markup
     sentence: str
     table: Markup
@@ -129,6 +141,11 @@ def training_curves(targets: Sequence[TargetFacts]) -> list[CurveChart]:
     drawn = [(target, chartdata.curve(target.name, target.history)) for target in targets if target.history]
     highest_loss = max((float(curve.loss[:, 1].max()) for _, curve in drawn if len(curve.loss)), default=0.0) or 1.0
     return [_curve_chart(target, curve, highest_loss) for target, curve in drawn]
+
+
+def size_histograms(objects: Sequence[ClassObjects]) -> list[Histogram]:
+    """Return a chart for each class that has objects: bins of equal width on a scale of logarithms."""
+    return [_histogram(one) for one in objects if len(one.volumes_um3)]
 
 
 def effects(ablation: Ablation) -> list[EffectGroup]:
@@ -254,6 +271,46 @@ def _curve_chart(target: TargetFacts, curve: chartdata.Curve, highest_loss: floa
         ("step", "loss", "validation F1"), map(_numbers, target.history), caption=target.name, text_columns=0
     )
     return CurveChart(target.name, chart, sentence, numbers)
+
+
+def _histogram(objects: ClassObjects) -> Histogram:
+    volumes = objects.volumes_um3
+    edges = np.geomspace(volumes.min() * 0.999, volumes.max() * 1.001, min(BINS, max(2, len(volumes))) + 1)
+    counts = np.histogram(volumes, edges)[0].tolist()
+    axis = Range(log10(edges[0]), log10(edges[-1]))
+    plot = _Plot(F1_TOP, BINS_HEIGHT, max(counts), 1.0)
+    width = (WIDTH - LEFT - RIGHT) / len(counts)
+    bars = [
+        element("rect", class_="bar multilabel", x=LEFT + number * width, width=max(1.0, width - 1), y=plot.y(count),
+                height=BINS_HEIGHT + F1_TOP - plot.y(count))
+        for number, count in enumerate(counts)
+    ]  # fmt: skip
+    bottom = F1_TOP + BINS_HEIGHT
+    ticks = [
+        element("text", volume_um3(value), x=plot.x(axis.place(log10(value))), y=bottom + 14, text_anchor="middle")
+        for value in _round_volumes(axis)
+    ]
+    median, total = float(np.median(volumes)), float(volumes.sum())
+    sentence = f"{whole(len(volumes))} objects, median {volume_um3(median)} µm³, together {volume_um3(total)} µm³"
+    parts = [
+        *plot.ticks([(0.0, "0"), (float(max(counts)), whole(max(counts)))]),
+        *bars,
+        *ticks,
+        element("text", "volume, µm³", x=WIDTH - RIGHT, y=bottom + 28, text_anchor="end", class_="label"),
+    ]
+    attributes = {"viewBox": f"0 0 {WIDTH:g} {bottom + 34:g}", "role": "img"}
+    chart = element("svg", *parts, class_="plot", aria_label=f"Volumes of {objects.name}: {sentence}", **attributes)
+    rows = [
+        (f"{volume_um3(low)} to {volume_um3(high)}", whole(count))
+        for low, high, count in zip(edges[:-1].tolist(), edges[1:].tolist(), counts, strict=True)
+    ]
+    return Histogram(objects.name, chart, sentence, html_table(("volume, µm³", "objects"), rows, caption=objects.name))
+
+
+def _round_volumes(axis: Range) -> list[float]:
+    """Powers of ten on a scale of logarithms, or its ends where it has fewer than two."""
+    powers = [10.0**power for power in range(ceil(axis.low), floor(axis.high) + 1)]
+    return powers if len(powers) > 1 else [10.0**axis.low, 10.0**axis.high]
 
 
 def _best(plot: _Plot, curve: chartdata.Curve) -> list[Markup]:

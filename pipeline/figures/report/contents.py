@@ -9,12 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from pipeline.figures.chartdata import History
 from pipeline.figures.report.pictures import Picture
 from pipeline.run.plan import CapturePlan
 from pipeline.run.worklog import Machine, Work
 from pipeline.scoring.ablation import Ablation
 from pipeline.scoring.confusion import BinaryConfusion
+from pipeline.scoring.object_scores import ObjectScores
 from pipeline.scoring.tables import ScoreTable
 from pipeline.volume.geometry import Geometry
 from pipeline.volume.split import Part
@@ -87,6 +91,36 @@ class ClassRegions:
 
 
 @dataclass(frozen=True)
+class ObjectView:
+    """One object, pictured."""
+
+    standing: str
+    """Why it is shown: worst, largest or typical."""
+    words: str
+    place: Place
+    width_nm: float
+    pictures: tuple[tuple[str, Picture], ...]
+    """Each with what stands above it."""
+
+
+@dataclass(frozen=True)
+class ClassObjects:
+    """The objects of one class."""
+
+    name: str
+    color: str
+    volumes_um3: NDArray[np.float64]
+    """Of every object."""
+    cut: int
+    """How many reach the end of what was predicted."""
+    touching: int
+    """How many share a face with another object."""
+    scores: ObjectScores | None
+    """Against the truth; None where there is none."""
+    views: tuple[ObjectView, ...]
+
+
+@dataclass(frozen=True)
 class ClassVolume:
     """How much of a segmented volume is of a class."""
 
@@ -139,6 +173,7 @@ class Contents:
     scores: ScoreTable | None = None
     scores_outdated: bool = False
     regions: tuple[ClassRegions, ...] = ()
+    objects: tuple[ClassObjects, ...] = ()
     ablation: Ablation | None = None
     links: tuple[Link, ...] = ()
     lacking: tuple[Lacking, ...] = ()

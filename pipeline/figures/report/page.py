@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
@@ -20,7 +21,7 @@ from pipeline.figures.report import charts
 from pipeline.figures.report.contents import Contents, Kind, Lacking
 from pipeline.figures.report.findings import findings, headline
 from pipeline.figures.report.pictures import LOOKS
-from pipeline.scoring import ablation_tables
+from pipeline.scoring import ablation_tables, object_tables
 from pipeline.scoring.ablation import SIDE, Ablation
 from pipeline.scoring.confusion import ClasswiseConfusion, ConfusionMatrix
 from pipeline.scoring.tables import MEASURE_MEANINGS, MEASURE_TITLES
@@ -31,15 +32,16 @@ TITLES = {
     "scores": "Scores",
     "confusion": "What is taken for what",
     "regions": "Where it errs",
+    "objects": "Objects",
     "training": "Training",
     "boosting": "Super-resolution",
     "renders": "In three dimensions",
     "run": "The run",
 }
-OF_A_STUDY = ("scores", "confusion", "regions", "training", "boosting", "renders", "run")
+OF_A_STUDY = ("scores", "confusion", "objects", "regions", "training", "boosting", "renders", "run")
 SECTIONS: Mapping[Kind, tuple[str, ...]] = {
     "study": OF_A_STUDY,
-    "segmentation": ("classes", "previews", "run"),
+    "segmentation": ("classes", "objects", "previews", "run"),
     "boosting": ("previews", "run"),
 }
 """Of the page of each kind of run, in their order."""
@@ -64,7 +66,11 @@ def render(contents: Contents) -> str:
     matrix = table.multilabel if table and isinstance(table.multilabel, ConfusionMatrix) else None
     return _template().render(
         contents=contents,
-        sections=[Section(anchor, TITLES[anchor], lacking.get(anchor)) for anchor in SECTIONS[contents.kind]],
+        sections=[
+            Section(anchor, TITLES[anchor], lacking.get(anchor))
+            for anchor in SECTIONS[contents.kind]
+            if anchor != "objects" or contents.objects or anchor in lacking
+        ],
         headline=headline(contents),
         findings=findings(table, ablation),
         colors=contents.colors,
@@ -74,6 +80,10 @@ def render(contents: Contents) -> str:
         ],
         matrix=chartdata.matrix(matrix) if matrix else None,
         tallies=_tallies(contents),
+        object_scores=_object_scores(contents),
+        object_notes=object_tables.notes(table.objects) if table else [],
+        object_sizes=_object_sizes(contents),
+        histograms=charts.size_histograms(contents.objects),
         curves=charts.training_curves(contents.targets),
         effects=charts.effects(ablation) if ablation else [],
         effect_ticks=charts.effect_ticks(ablation) if ablation else [],
@@ -144,6 +154,38 @@ def _tally(colors: Mapping[str, str], counts: ClasswiseConfusion, caption: str) 
         for name, one in counts.by_class.items()
     ]
     return html_table(("class", "voxels", "found", "missed", "invented"), rows, caption=caption)
+
+
+def _object_scores(contents: Contents) -> Markup:
+    """Nothing where no objects were compared with a truth."""
+    compared = [(one.name, one.scores) for one in contents.objects if one.scores]
+    if not compared:
+        return Markup("")
+    rows: list[tuple[str | Markup, ...]] = [
+        ("true objects", *(formats.whole(scores.counts.true) for _, scores in compared)),
+        ("predicted objects", *(formats.whole(scores.counts.predicted) for _, scores in compared)),
+    ]
+    for name, title in object_tables.TITLES.items():
+        meaning = element("span", object_tables.MEANINGS[name], class_="note")
+        head = Markup(" ").join([escape(title), meaning])
+        rows.append((head, *(object_tables.cell(scores, name) for _, scores in compared)))
+    titles = ("score", *(_named(name, contents.colors) for name, _ in compared))
+    return html_table(titles, rows, caption="Scores of objects, of the multilabel network")
+
+
+def _object_sizes(contents: Contents) -> Markup:
+    rows = [
+        (
+            _named(one.name, contents.colors),
+            formats.whole(len(one.volumes_um3)),
+            formats.volume_um3(float(np.median(one.volumes_um3))) if len(one.volumes_um3) else formats.ABSENT,
+            formats.whole(one.cut),
+            formats.whole(one.touching),
+        )
+        for one in contents.objects
+    ]
+    titles = ("class", "objects", "median volume, µm³", "cut by the end of the volume", "touch another")
+    return html_table(titles, rows, caption="Every object of what was predicted")
 
 
 def _qualities(ablation: Ablation) -> Markup:
