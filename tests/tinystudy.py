@@ -32,6 +32,7 @@ from pipeline.steps.boosting.degrade import degrade
 from pipeline.steps.boosting.train import train as train_zssr
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.infer import infer
+from pipeline.steps.merge import merge
 from pipeline.steps.plan import plan
 from pipeline.steps.train import train
 from pipeline.volume.omezarr import Volume
@@ -124,6 +125,9 @@ def run_chain(config: Path, run_url: str | Path, *, workers: int = 1, update: bo
         train(url, target=target)
         for worker in range(workers):
             infer(url, target=target, worker=worker, workers=workers)
+    if Run.open(url).config.inference.merged:
+        for worker in range(workers):
+            merge(url, worker=worker, workers=workers)
     if decided.boosting:
         boost(url, decided.boosting.methods, workers=workers)
     if score:

@@ -151,6 +151,15 @@ def separate(
     step(run_url, phase=phase, worker=worker, workers=workers)
 
 
+@app.command(rich_help_panel=STEPS, epilog="vemseg merge --run runs/mine --worker 0 --workers 4")
+def merge(run_url: RunUrl, worker: Worker = 0, workers: Workers = 1) -> None:
+    """Merge what all networks say of this worker's shards into one segmentation."""
+    from pipeline.steps.merge import merge as step
+
+    check_worker(worker, workers)
+    step(run_url, worker=worker, workers=workers)
+
+
 @app.command(rich_help_panel=STEPS, epilog="vemseg evaluate --run runs/mine")
 def evaluate(run_url: RunUrl) -> None:
     """Score the predictions: tables, confusion volumes, figures."""

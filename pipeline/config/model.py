@@ -35,6 +35,8 @@ from pipeline.volume.split import Part
 from pipeline.volume.treatments import Treatment
 
 MULTILABEL = "multilabel"
+MERGED = "merged"
+"""What all networks say together."""
 SCHEMA_ID = "urn:vemseg:study"
 SCHEMA_LINE = "# yaml-language-server: $schema=study.schema.json"
 """For editors that find the schema beside the file: `vemseg config schema > study.schema.json`."""
@@ -268,6 +270,8 @@ class Classes(Section):
         _refuse_doubles("class", self.names)
         if MULTILABEL in self.names:
             raise ValueError(f"a class cannot be called {MULTILABEL!r}: that is the name of the joint network")
+        if MERGED in self.names:
+            raise ValueError(f"a class cannot be called {MERGED!r}: that is what all networks say together")
         if self.exclusive and len(self.members) < 2:
             raise ValueError("one exclusive class leaves nothing to tell apart: add a class or set exclusive: false")
         _refuse_doubles("label id", [*(id_ for member in self.members for id_ in member.ids), *self.ignore_ids])
@@ -413,6 +417,11 @@ class Inference(Section):
     probabilities: bool = False
     """Store class probabilities (uint8, 255 = certain) too; they are calibrated: of the voxels with 128 about half are
     of the class."""
+    merged: bool = False
+    """Merge what all networks say into one segmentation, by weights found on the validation part; needs `targets: all`.
+    Probabilities are stored for it."""
+    doubt: bool = False
+    """Store how likely the merged segmentation is wrong in each voxel too (uint8, 255 = surely)."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """bfloat16 is faster where the hardware has it; float32 is exact to rounding whatever the block."""
     workers: Size = 2
@@ -422,6 +431,11 @@ class Inference(Section):
     reach_nm: Annotated[float, Field(gt=0.0)] | None = None
     """Where objects are told apart: how far, inside its class, a voxel may lie from the core of its object; left out:
     150 nm."""
+
+    @property
+    def stores_probabilities(self) -> bool:
+        """Whether they are asked for, or needed."""
+        return self.probabilities or self.merged
 
     @field_validator("mirror_axes")
     @classmethod
@@ -587,6 +601,17 @@ class Config(Section):
             return data
         counted = [{**member, "ids": [number]} for number, member in enumerate(members, 1)]
         return {**data, "classes": {**data["classes"], "members": counted}}
+
+    @model_validator(mode="after")
+    def _networks_can_be_merged(self) -> Self:
+        if self.inference.merged and self.training.targets != "all":
+            raise SettingError(
+                "inference.merged",
+                f"there is nothing to merge: training.targets is {self.training.targets!r}; make it 'all'",
+            )
+        if self.inference.doubt and not self.inference.merged:
+            raise SettingError("inference.doubt", "doubt is in the merged segmentation: set inference.merged, too")
+        return self
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:

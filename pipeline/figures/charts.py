@@ -99,7 +99,7 @@ def training_figure(histories: Mapping[str, chartdata.History]) -> Figure:
 
 
 def f1_figure(table: ScoreTable) -> Figure:
-    """Return bars of the F1 of every class and of the averages, binary beside multilabel."""
+    """Return bars of the F1 of every class and of the averages, side beside side."""
     rows, sides = table.rows, list(table.sides)
     labels = [plain(row.name) for row in rows]
     figure, axes, middles = _bar_axes(labels, [row.is_average for row in rows], 1.1, 0.42)
@@ -113,7 +113,7 @@ def f1_figure(table: ScoreTable) -> Figure:
     axes.set_xlim(0, 1.08)
     axes.set_xticks(np.linspace(0, 1, 6))
     _dress(axes, "F1 on the test region", "x")
-    axes.legend(ncols=2, **_ABOVE)
+    axes.legend(ncols=len(sides), **_ABOVE)
     return figure
 
 

@@ -21,7 +21,7 @@ BLACK, WHITE = "#000000", "#ffffff"
 VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY = "#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"
 LINE_COLORS = (BLACK, VERMILION, BLUE, GREEN, PURPLE, ORANGE, SKY)
 """Less Okabe and Ito's yellow, which is too faint for a line on white."""
-SIDE_COLORS = {"binary": ORANGE, "multilabel": BLUE}
+SIDE_COLORS = {"binary": ORANGE, "multilabel": BLUE, "merged": GREEN}
 MISSED, INVENTED, CONFUSED, NOT_PREDICTED = VERMILION, BLUE, PURPLE, BLACK
 
 GRID = "#dddddd"

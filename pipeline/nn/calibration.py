@@ -13,6 +13,7 @@ the prior bring the logits to those under which what was labelled is likeliest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -134,20 +135,29 @@ def confidence(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> Confide
     few = judged.thinned(_FITTED_VOXELS)
     if not few.truth.any():
         return Confidence.as_it_is(len(prior_C))
-    scale, share = torch.ones(1, requires_grad=True), torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.LBFGS([scale, share], max_iter=_MOST_ITERATIONS, line_search_fn="strong_wolfe")
+    terms_CN = (few.logits, prior_C[:, None].expand_as(few.logits))
+    scale, share = likeliest(terms_CN, (1.0, 0.0), few.truth, target)
+    return Confidence(scale, tuple((share * prior_C).tolist()))
+
+
+def likeliest(terms_CN: Sequence[Tensor], start: Sequence[float], truth_CN: Tensor, target: Target) -> list[float]:
+    """The weights of terms whose sum are the logits under which the truth is likeliest; `start`, where none are.
+
+    None are where the truth becomes ever likelier the larger the weights are, or the first of them is not above 0.
+    """
+    weights = torch.tensor(start, requires_grad=True)
+    optimizer = torch.optim.LBFGS([weights], max_iter=_MOST_ITERATIONS, line_search_fn="strong_wolfe")
 
     def improbability() -> Tensor:
         optimizer.zero_grad()
-        found = _improbability(scale * few.logits + share * prior_C[:, None], few.truth, target)
+        logits_CN = sum((weight * term_CN for weight, term_CN in zip(weights, terms_CN, strict=True)), torch.zeros(()))
+        found = _improbability(logits_CN, truth_CN, target)
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
     optimizer.step(improbability)  # type: ignore[no-untyped-call]
-    fitted = float(scale.detach())
-    if not (np.isfinite(fitted) and fitted > 0 and bool(share.isfinite())):
-        return Confidence.as_it_is(len(prior_C))
-    return Confidence(fitted, tuple((float(share.detach()) * prior_C).tolist()))
+    found = weights.detach()
+    return [float(weight) for weight in (found if found.isfinite().all() and found[0] > 0 else start)]
 
 
 def _improbability(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> Tensor:

@@ -25,6 +25,7 @@ from pipeline.volume.geometry import Geometry, zyx
 from pipeline.volume.split import PART_IDS
 
 INGESTED_VOXELS_PER_S = 5e6
+MERGED_VOXELS_PER_S = 3e6
 PROCESS_GB = 0.6
 """Of a process with its libraries."""
 TENSORS_A_CONVOLUTION = 4
@@ -117,15 +118,20 @@ def estimate(
         boosting = Step("boosting", ("boost-train", ""), 1, START_S + boosting_s(voxels["test"]), PROCESS_GB)
         steps.append(boosting)
         chains.append(boosting.seconds + len(decision.boosting.methods) * (NETWORK_START_S + predicting_s))
+    merging_s = START_S + asked / MERGED_VOXELS_PER_S / decision.infer_workers if inference.merged else 0.0
+    if inference.merged:
+        steps.append(Step("merging all networks", ("merge", ""), decision.infer_workers, merging_s, PROCESS_GB))
     drawn_s = drawing_s(voxels["test"], renders=config.evaluation.renders)
     steps += [
         Step("scoring and drawing", ("evaluate", ""), 1, START_S + drawn_s, PROCESS_GB + 16 * voxels["test"] / 1e9),
         Step("writing the report", ("report", ""), 1, REPORT_S, PROCESS_GB),
     ]
-    seconds = (
-        RUNNER_S + steps[0].seconds + max(max(chains), sum(chains) / jobs) + sum(step.seconds for step in steps[-2:])
-    )
+    seconds = RUNNER_S + steps[0].seconds + max(max(chains), sum(chains) / jobs) + merging_s
+    seconds += sum(step.seconds for step in steps[-2:])
     predictions = len(targets) + (len(decision.boosting.methods) if decision.boosting else 0)
+    if inference.stores_probabilities:
+        predictions += len(config.classes.members) + len(targets) - (MULTILABEL in targets)
+    predictions += inference.merged + inference.doubt
     stored = PYRAMID * (3 * every + predictions * asked)
     return Estimate(tuple(steps), seconds, stored / 1e9)
 

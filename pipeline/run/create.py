@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.config.model import MULTILABEL
+from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.nn.zssr.grids import Scaling
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.run import provenance
 from pipeline.run.fanout import fan_out
 from pipeline.run.layout import (
     CORES,
+    DOUBT,
     NATIVE,
     PARTS,
     PIECES,
@@ -59,16 +60,20 @@ def write_plan(run: Run, config: str, plan: RunPlan, outputs: Path | None, pods_
     written = Run(run.store)
     _create_arrays(written)
     if outputs:
-        write_outputs(outputs, plan, pods_per_workflow, separates=bool(written.instances))
+        merges, separates = written.config.inference.merged, bool(written.instances)
+        write_outputs(outputs, plan, pods_per_workflow, merges=merges, separates=separates)
 
 
-def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int, *, separates: bool = False) -> None:
+def write_outputs(
+    directory: Path, plan: RunPlan, pods_per_workflow: int, *, merges: bool = False, separates: bool = False
+) -> None:
     """Write one file an output parameter.
 
     targets         a JSON list of names; `target` is the first of them
     augment-workers how many pods fill the pool
     infer-workers   how many pods predict each target; a worker is told its number and this one
     infer-here      how many of them are pods of this workflow: all, or none
+    merge-workers   how many pods merge what the networks say; 0 where that is not asked for
     infer-groups    where none are: the workers of each nested workflow, a JSON list of {"first": n, "count": n}
     separate-workers  how many pods tell objects apart in each phase; 0 where no class has any
     boosting        true where the run boosts anything
@@ -84,6 +89,7 @@ def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int, *, sep
         targets=len(plan.targets),
         boost_workers=boosting.workers if boosting else 0,
         boost_methods=len(methods),
+        merges=merges,
         separates=separates,
         pods_per_workflow=pods_per_workflow,
     )
@@ -92,6 +98,7 @@ def write_outputs(directory: Path, plan: RunPlan, pods_per_workflow: int, *, sep
         "target": plan.targets[0] if plan.targets else "",
         "augment-workers": str(spread.augment_workers),
         "infer-workers": str(plan.infer_workers),
+        "merge-workers": str(spread.merge_workers),
         "infer-here": str(0 if spread.groups else plan.infer_workers),
         "infer-groups": json.dumps([{"first": first, "count": count} for first, count in spread.groups]),
         "separate-workers": str(spread.separate_workers),
@@ -117,11 +124,11 @@ def _create_arrays(run: Run) -> None:
         _create(run, made, pool.create, ("augment",), [run.pool_store], shared=())
     boosting = run.plan.boosting
     for capture in run.plan.captures:
-        for target in run.plan.targets:
+        for target in run.segmentations:
             _create_predictions(run, capture, target, NATIVE)
         if run.instances:
             _create_objects(run, capture)
-        _list_labels(run, capture, NATIVE, run.plan.targets)
+        _list_labels(run, capture, NATIVE, run.segmentations)
         if boosting is None:
             continue
         image = run.image(capture.name)
@@ -139,23 +146,25 @@ def _create_predictions(run: Run, capture: CapturePlan, target: str, variant: st
     native = run.image(capture.name)
     geometry = native.geometry
     image, name = run.segmentation_place(target, capture.name, variant)
-    scores = run.probabilities_store(target, capture.name)
+    scores = run.certainty_store(target, capture.name)
     shard = fit(run.config.inference.shard_zyx, capture.shape_zyx)
     classes = target_classes(run.config, target)
-    probabilities = run.config.inference.probabilities and variant == NATIVE
+    settings = run.config.inference
+    certainty = variant == NATIVE and (settings.doubt if target == MERGED else settings.stores_probabilities)
     # Where other voxels are asked for, those of an earlier model must not stay beside them.
     asked = ends(predicted_regions(run, capture, variant))
     names = [(value, label) for value, label, _ in classes]
-    layout = [asdict(geometry), shard, names, run.config.classes.exclusive, probabilities, asked]
+    layout = [asdict(geometry), shard, names, run.config.classes.exclusive, certainty, asked]
     made = provenance.prediction_arrays(run, capture.name, target, variant, layout)
     grid = {"chunk_zyx": chunk_within(shard), "shard_zyx": shard}
-    overlapping = target == MULTILABEL and not run.config.classes.exclusive
+    overlapping = target in (MULTILABEL, MERGED) and not run.config.classes.exclusive
     dtype = np.uint32 if overlapping else np.uint8
-    channels = run.config.classes.names if target == MULTILABEL else (target,)
+    channels = None if target == MERGED else run.config.classes.names if target == MULTILABEL else (target,)
+    title = DOUBT if target == MERGED else target
 
     def create(mend: bool) -> None:
-        if probabilities:
-            create_image(scores, geometry=geometry, dtype=np.uint8, name=target, channels=channels, mend=mend, **grid)
+        if certainty:
+            create_image(scores, geometry=geometry, dtype=np.uint8, name=title, channels=channels, mend=mend, **grid)
         create_labels(
             image,
             name,
@@ -169,7 +178,8 @@ def _create_predictions(run: Run, capture: CapturePlan, target: str, variant: st
         )
 
     # The last three wrote the coarser levels, which go with the arrays, or scored them.
-    former = (f"infer/{predicted_name(target, variant)}/{capture.name}", "evaluate", "finish", "compare")
+    written_by = "merge" if target == MERGED else f"infer/{predicted_name(target, variant)}"
+    former = (f"{written_by}/{capture.name}", "evaluate", "finish", "compare")
     stores = [image.child("labels", name), *([scores] if variant == NATIVE else [])]
     _create(run, made, create, former, stores, shared=stores)
 

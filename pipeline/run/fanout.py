@@ -17,10 +17,11 @@ PODS_PER_WORKFLOW = 300
 
 @dataclass(frozen=True)
 class FanOut:
-    """How many pods of the run's own workflow augment, boost by each method, and tell objects apart in each phase;
-    `groups` as of `worker_groups`."""
+    """How many pods of the run's own workflow augment, merge, boost by each method, and tell objects apart in each
+    phase; `groups` as of `worker_groups`."""
 
     augment_workers: int
+    merge_workers: int
     boost_workers: int
     separate_workers: int
     groups: list[tuple[int, int]]
@@ -33,22 +34,24 @@ def fan_out(
     targets: int,
     boost_workers: int,
     boost_methods: int,
+    merges: bool,
     separates: bool,
     pods_per_workflow: int,
 ) -> FanOut:
     """Spread the workers that are wanted: `infer_workers` a target, `boost_workers` a method.
 
     Augmentation and boosting take a third of the workflow each at most. A worker that boosts is two pods: what one has
-    boosted, another segments. Where objects are told apart (`separates`), that takes a sixth at most, of as many
-    workers as the inference has in each of its phases.
+    boosted, another segments. Merging, where it is asked for (`merges`), takes a twelfth at most. Where objects are
+    told apart (`separates`), that takes a sixth at most, of as many workers as the inference has in each of its phases.
     """
     third = max(1, pods_per_workflow // 3)
     augment = min(augment_workers, third)
     boost = min(boost_workers, max(1, third // (2 * boost_methods))) if boost_methods else 0
+    merge = min(infer_workers, max(1, third // 4)) if merges else 0
     filled, joins = len(SEPARATION) - len(JOINS), len(JOINS)
     separate = min(infer_workers, max(1, (third // 2 - joins) // filled)) if separates else 0
-    taken = augment + 2 * boost_methods * boost + (filled * separate + joins if separates else 0)
-    return FanOut(augment, boost, separate, worker_groups(infer_workers, targets, pods_per_workflow, taken))
+    taken = augment + merge + 2 * boost_methods * boost + (filled * separate + joins if separates else 0)
+    return FanOut(augment, merge, boost, separate, worker_groups(infer_workers, targets, pods_per_workflow, taken))
 
 
 def worker_groups(workers: int, targets: int, pods_per_workflow: int, taken: int = 0) -> list[tuple[int, int]]:

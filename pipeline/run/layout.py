@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pipeline.config.model import MULTILABEL, Classes, Config, parse_config
+from pipeline.config.model import MERGED, MULTILABEL, Classes, Config, parse_config
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.run.events import Reporter
 from pipeline.run.plan import CapturePlan, RunPlan
@@ -40,6 +40,9 @@ OWN_GRID = "input"
 SUMMARY_JSON = "summary.json"
 TRAINING_STATE = "last/state.safetensors"
 """Beside a model that is not done yet."""
+OPINION = "validation.safetensors"
+"""Beside a model: what it says of the validation part."""
+DOUBT = "doubt"
 NATIVE = "native"
 """The variant of a capture that was taken in; the others are made of it."""
 REST_COLOR = "#404040"
@@ -84,6 +87,11 @@ class Run:
     def class_map(self) -> ClassMap:
         """How label files name the classes, and how they are stored."""
         return class_map(self.config)
+
+    @property
+    def segmentations(self) -> tuple[str, ...]:
+        """What says of voxels which class they are: the networks and, where asked for, all of them together."""
+        return (*self.plan.targets, *((MERGED,) if self.config.inference.merged else ()))
 
     @property
     def scores(self) -> ScoreTable | None:
@@ -201,11 +209,10 @@ class Run:
         return self.store.child("separation", capture)
 
     def predicted_volumes(self, target: str, capture: str) -> list[Volume]:
-        """All that a target's inference writes for a capture: class ids and, where asked for, probabilities."""
+        """All that is predicted of a target in a capture: class ids and, where asked for, probabilities or doubt."""
         segmentation = self.segmentation(target, capture)
-        if not self.config.inference.probabilities:
-            return [segmentation]
-        return [segmentation, self.probabilities(target, capture)]
+        beside = {MERGED: self.config.inference.doubt}.get(target, self.config.inference.stores_probabilities)
+        return [segmentation, open_image(self.certainty_store(target, capture))] if beside else [segmentation]
 
     def found_objects(self, target: str, capture: str) -> dict[str, Volume]:
         """The ids of the objects of each class that a target's network tells them apart of."""
@@ -215,6 +222,18 @@ class Run:
     def probabilities(self, target: str, capture: str) -> Volume:
         """The predicted class probabilities (class, z, y, x), 255 = certain; only where they were asked for."""
         return open_image(self.probabilities_store(target, capture))
+
+    def doubt(self, capture: str) -> Volume:
+        """How likely the merged segmentation is wrong (z, y, x), 255 = surely; only where it was asked for."""
+        return open_image(self.certainty_store(MERGED, capture))
+
+    def certainty_store(self, target: str, capture: str) -> Store:
+        """Where it lies how certain a prediction is: the probabilities of a network, the doubt in what is merged."""
+        return (
+            self.store.child(f"{DOUBT}.zarr", capture)
+            if target == MERGED
+            else self.probabilities_store(target, capture)
+        )
 
     def refuse_other_targets(self, target: str) -> None:
         """Raise ConfigError for a target that the run does not have."""
@@ -289,7 +308,7 @@ def target_classes(config: Config, target: str) -> list[tuple[int, str, str]]:
 def classes_of_target(classes: Classes, target: str) -> list[tuple[int, str, str]]:
     """The same, where only the classes are known: of a trained model."""
     members = classes.members
-    if target == MULTILABEL:
+    if target in (MULTILABEL, MERGED):
         values = range(1, len(members) + 1) if classes.exclusive else (1 << k | 1 for k in range(1, 32))
         return [(value, member.name, member.color) for value, member in zip(values, members, strict=False)]
     member = members[classes.names.index(target)]

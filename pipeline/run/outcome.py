@@ -75,12 +75,12 @@ def _of_run(run: Run, capture: str | None) -> Outcome:
     name = capture or next(predicted, captures[0])
     if name not in captures:
         raise ConfigError(f"{run.store.url} has no capture {name!r}; it has {', '.join(captures)}")
-    labels = {segmentation_name(target): run.segmentation(target, name) for target in run.plan.targets}
+    labels = {segmentation_name(target): run.segmentation(target, name) for target in run.segmentations}
     if run.plan.networks:
         labels |= {each: open_labels(run.capture_store(name), each) for each in (TRUTH, SPLIT)}
     if SEGMENTATION not in labels and run.plan.targets:  # of one class alone
         labels = {SEGMENTATION: labels.pop(segmentation_name(run.plan.targets[0])), **labels}
-    asked = run.config.inference.probabilities and run.plan.targets
+    asked = run.config.inference.stores_probabilities and run.plan.targets
     probabilities = run.probabilities(run.plan.targets[0], name) if asked else None
     return Outcome(name, run.image(name), labels, probabilities, run, captures)
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline.config.model import MULTILABEL, Capture, Classes
+from pipeline.config.model import MERGED, MULTILABEL, Capture, Classes
 from pipeline.config.settings import Section
 from pipeline.errors import CheckpointError, RunConflictError
 from pipeline.nn.description import WEIGHTS, refuse_changed
@@ -47,10 +47,12 @@ SCHEMA = {
     "split": 2,
     "arrays": 1,
     "pool": 1,
-    "model": 3,
+    "model": 4,
     "predictions": 2,
     "objects": 1,
     "measured": 1,
+    "merging": 1,
+    "merged": 1,
     "coarse": 1,
     "network": 1,
     "boosted": 1,
@@ -68,7 +70,7 @@ that were made before, and so is what depends on it. `tests/run/test_golden.py` 
 
 # The plan says more of the first two, the last is about what is made of predictions, the others leave every voxel as it
 # is.
-_LEAVES_PREDICTIONS = {"region", "block_zyx", "shard_zyx", "workers", "memory_gb", "reach_nm"}
+_LEAVES_PREDICTIONS = {"region", "block_zyx", "shard_zyx", "workers", "memory_gb", "reach_nm", "merged", "doubt"}
 
 
 def digest(kind: str, *things: Any) -> str:
@@ -393,6 +395,7 @@ def predicted(run: Run, target: str, variant: str = NATIVE) -> list[ShardWork]:
     """
     network = model_digest(run, target)
     settings = _settings(run.config.inference, without=_LEAVES_PREDICTIONS)
+    settings["probabilities"] = run.config.inference.stores_probabilities
     return [
         work for capture in run.plan.captures for work in _predicted(run, target, variant, capture, network, settings)
     ]
@@ -434,13 +437,13 @@ def refuse_unpredicted(works: Sequence[ShardWork]) -> None:
 
 
 def refuse_damaged(run: Run, targets: Sequence[str] | None = None, variant: str = NATIVE) -> None:
-    """Raise RunConflictError when a predicted shard is not what was written; of all targets, if none are named."""
-    for target in run.plan.targets if targets is None else targets:
-        for work in predicted(run, target, variant):
+    """Raise RunConflictError when a predicted shard is not what was written; of all there are, if none are named."""
+    for target in run.segmentations if targets is None else targets:
+        for work in merged(run) if target == MERGED else predicted(run, target, variant):
             if not work.marker.intact:
                 raise RunConflictError(
                     f"files that {work.marker.key} in {run.store.url} lists are damaged; `vemseg verify` names "
-                    "them, and running the infer step again makes them anew"
+                    f"them, and running the {'merge' if target == MERGED else 'infer'} step again makes them anew"
                 )
 
 
@@ -521,6 +524,54 @@ def _objects_digest(run: Run, capture: CapturePlan) -> str:
     )
 
 
+# --- one segmentation out of those of all networks, by merge
+
+
+def merging(run: Run) -> Marker:
+    """How networks are weighed depends on what each of them says of the validation part.
+
+    Raises RunConflictError when a network is not trained yet.
+    """
+    return _marker(run, "merge/weights", digest("merging", [model_digest(run, target) for target in run.plan.targets]))
+
+
+def merged(run: Run) -> list[ShardWork]:
+    """All shards of the merged segmentation, in the order in which workers share them out.
+
+    They depend on the predictions of all networks, on how these are weighed, and on whether doubt is asked for. Raises
+    RunConflictError when a prediction is missing.
+    """
+    predictions = _complete_predictions(run, ((target, NATIVE) for target in run.plan.targets))
+    made_from = digest("merged", predictions, merging(run).digest, run.config.inference.doubt)
+    return [work for capture in run.plan.captures for work in _merged(run, capture, made_from)]
+
+
+def _merged(run: Run, capture: CapturePlan, made_from: str) -> Iterator[ShardWork]:
+    return shard_works(
+        run.segmentation(MERGED, capture.name),
+        capture,
+        NATIVE,
+        predicted_blocks(run, capture, NATIVE),
+        lambda place: _marker(run, f"merge/{capture.name}/{place}", made_from),
+    )
+
+
+def _complete_segmentations(run: Run) -> list[str]:
+    """Of all shards of all networks and, where asked for, of what is merged of them.
+
+    Raises RunConflictError when one of them is missing.
+    """
+    predictions = _complete_predictions(run, ((target, NATIVE) for target in run.plan.targets))
+    works = merged(run) if run.config.inference.merged else []
+    missing = [work for work in works if not work.marker.done]
+    if missing:
+        raise RunConflictError(
+            f"{len(missing)} of {len(works)} shards are not merged yet, the first being {missing[0].marker.key}; "
+            "run `vemseg merge --run ...` first"
+        )
+    return predictions + [work.marker.digest for work in works]
+
+
 # --- what is made of all predictions
 
 
@@ -529,7 +580,7 @@ def scores(run: Run) -> Marker:
 
     Raises RunConflictError when a prediction is missing.
     """
-    predictions = _complete_predictions(run, ((target, NATIVE) for target in run.plan.targets)) + objects(run)
+    predictions = _complete_segmentations(run) + objects(run)
     # The renders have a marker of their own.
     drawn = _settings(run.config.evaluation, without={"renders"})
     return _marker(run, "evaluate/scores", digest("scores", predictions, run.config.classes, drawn))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -73,12 +73,18 @@ class TrainedFiles:
         facts |= {"made_from": self.marker.digest, "threads": torch.get_num_threads()}
         self.store.write(TRAINING_STATE, pack(tensors, facts))
 
-    def finish(self, weights: bytes, description: dict[str, Any], **files: bytes) -> None:
-        """Write the network and what is told of it, then mark the training as done and let go of its state."""
+    def finish(self, weights: bytes, description: dict[str, Any], files: Mapping[str, bytes] | None = None) -> None:
+        """Write the network and what is told of it, then mark the training as done and let go of its state.
+
+        Args:
+            weights: ``model.safetensors``.
+            description: what ``model.json`` is to say.
+            files: what else there is of it, by name.
+        """
         with self.marker.making() as facts:
             self.store.write("model.safetensors", weights)
-            for name, data in files.items():
-                self.store.write(f"{name}.json", data)
+            for name, data in (files or {}).items():
+                self.store.write(name, data)
             self.store.write_json("model.json", sealed(description))
             facts["weights_sha256"] = description["weights_sha256"]
         self.store.delete(TRAINING_STATE)

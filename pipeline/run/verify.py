@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pipeline.config.model import MULTILABEL
+from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.errors import InputError, RunConflictError
 from pipeline.nn.zssr.methods import METHODS, learning
 from pipeline.run import provenance
-from pipeline.run.layout import NATIVE, OBJECTS, OWN_GRID, Run, segmentation_name
+from pipeline.run.layout import DOUBT, NATIVE, OBJECTS, OWN_GRID, Run, segmentation_name
 from pipeline.run.markers import MARKERS, Marker, Output, damage_of, is_of_earlier_version, outputs_of, read_marker
 from pipeline.run.phases import JOINS, SEPARATION
 from pipeline.run.pool import Pool
@@ -29,6 +29,7 @@ STEPS = {
     "train": "train",
     "infer": "infer",
     "separate": "separate",
+    "merge": "merge",
     "evaluate": "evaluate",
     "render": "render",
     "report": "report",
@@ -210,6 +211,10 @@ def _homes(mark: str) -> tuple[str, ...]:
             return f"separation/{second}/", f"volume.zarr/{second}/labels/{OBJECTS}-"
         case "plan", _, "separation":
             return f"separation/{first}/", f"volume.zarr/{first}/labels/{OBJECTS}-"
+        case "merge", "weights", _:
+            return (f"models/{MERGED}/",)
+        case "merge", _, _:
+            return _homes_of_predictions(MERGED, first)
         case "plan", _, "predictions":
             return _homes_of_predictions(name, first)
         case "plan", _, "labels":
@@ -240,7 +245,8 @@ def _homes_of_predictions(name: str, capture: str) -> tuple[str, ...]:
     is_boosted = variant in METHODS
     image = f"boosted.zarr/{variant}/{capture}" if is_boosted else f"volume.zarr/{capture}"
     labels = segmentation_name(target if is_boosted else name)
-    return f"{image}/labels/{labels}/", f"predictions/{name}/{capture}/", f"probabilities.zarr/{name}/{capture}/"
+    certainty = (f"{DOUBT}.zarr/{capture}/",) if name == MERGED else (f"probabilities.zarr/{name}/{capture}/",)
+    return f"{image}/labels/{labels}/", f"predictions/{name}/{capture}/", *certainty
 
 
 def _unasked(store: Store, marks: Iterable[str], under: str) -> Iterator[Damage]:
@@ -300,6 +306,8 @@ def _expected(run: Run) -> Iterator[Marker]:
         for phase in SEPARATION:
             works = provenance.joining if phase in JOINS else provenance.separation
             groups.append(partial(_works, works, run, phase))
+    if run.config.inference.merged:
+        groups += [lambda: [provenance.merging(run)], partial(_works, provenance.merged, run)]
     boosting = run.plan.boosting
     if boosting and boosting.downsampled:
         groups.append(partial(_works, provenance.coarse, run))
@@ -338,7 +346,7 @@ def _arrays(run: Run) -> Iterator[Marker]:
     if run.plan.networks and run.config.augmentation.source == "pool":
         yield provenance.pool_arrays(run, None)
     for capture in run.plan.captures:
-        predicted = [(target, NATIVE) for target in run.plan.targets]
+        predicted = [(target, NATIVE) for target in run.segmentations]
         predicted += [(MULTILABEL, variant) for variant in methods if run.plan.targets]
         if run.instances:
             yield provenance.object_arrays(run, capture.name, None)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.model import MULTILABEL
+from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.errors import DataError
 from pipeline.run.layout import REST_COLOR, Run, class_map, rest_of
 from pipeline.run.plan import CapturePlan
@@ -35,7 +35,7 @@ class View:
 
 def views(run: Run) -> list[View]:
     """All questions, target by target."""
-    return [view for target in run.plan.targets for view in _views(run, target)]
+    return [view for target in run.segmentations for view in _views(run, target)]
 
 
 def views_to_draw(run: Run) -> list[View]:
@@ -65,9 +65,10 @@ def refuse_incomplete(run: Run, view: View, capture: CapturePlan, voxels: Mappin
 def _views(run: Run, target: str) -> list[View]:
     classes = class_map(run.config)
     exclusive = classes.exclusive
-    if target == MULTILABEL and exclusive:
+    together = target in (MULTILABEL, MERGED)
+    if together and exclusive:
         return [View(target, target, classes.names, classes.colors, classes.names, _same, _same)]
-    if target != MULTILABEL:
+    if not together:
         return [_one_vs_rest(target, target, classes.names.index(target) + 1, classes.colors, exclusive, bits=False)]
     return [
         _one_vs_rest(f"{target}_{name}", target, index + 1, classes.colors, exclusive, bits=True)
@@ -82,7 +83,7 @@ def _one_vs_rest(name: str, target: str, class_id: int, colors: Sequence[str], e
     def of_bits(ids: Ids) -> Ids:
         return one_vs_rest_ids(ids, class_id)
 
-    label = name.removeprefix(f"{MULTILABEL}_")
+    label = name.removeprefix(f"{target}_") if bits else name
     colors_of_two = (colors[class_id - 1], REST_COLOR)
     return View(
         name=name,

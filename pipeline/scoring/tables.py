@@ -1,6 +1,6 @@
-"""The table of scores: binary and multilabel side by side, as CSV, JSON, Markdown and for the terminal.
+"""The table of scores: binary, multilabel and merged side by side, as CSV, JSON, Markdown and for the terminal.
 
-A row a class, then the macro and the weighted average; the weighted F1 is the headline. Either side may be
+A row a class, then the macro and the weighted average; the weighted F1 is the headline. Any side may be
 absent, and the binary side may hold only some of the classes. Where objects are told apart, their scores stand beside
 those of voxels. All formats are made from one `ScoreTable`;
 its JSON keeps the counts behind the scores, so that it can be read back and merged.
@@ -45,7 +45,7 @@ class Row:
     support: int | None
     """Labelled test voxels of the class."""
     sides: Mapping[str, Measures | None]
-    """By side ("binary", "multilabel"); None for a class that the side does not hold."""
+    """By side ("binary", "multilabel", "merged"); None for a class that the side does not hold."""
 
     @property
     def kind(self) -> str:
@@ -70,10 +70,11 @@ class Row:
 
 @dataclass(frozen=True)
 class ScoreTable:
-    """Counts of the multilabel network and of the binary ones, with the rows made from them."""
+    """Counts of the multilabel network, the binary ones and what is merged of both, with the rows made from them."""
 
     multilabel: Confusion | None
     binary: ClasswiseConfusion | None
+    merged: Confusion | None = None
     objects: Mapping[str, ObjectScores] = field(default_factory=dict)
     """Scores of objects, by class; only of classes whose objects are told apart, by the multilabel network."""
 
@@ -93,7 +94,7 @@ class ScoreTable:
     @property
     def sides(self) -> dict[str, Scores]:
         """Scores by side, in the order of the columns; only the sides that are there."""
-        pairs = (("binary", self.binary), ("multilabel", self.multilabel))
+        pairs = (("binary", self.binary), ("multilabel", self.multilabel), ("merged", self.merged))
         return {side: counts.scores() for side, counts in pairs if counts is not None}
 
     @property
@@ -118,7 +119,7 @@ class ScoreTable:
             held = ", ".join(c.name for c in scores.classes)
             notes.append(
                 f"{side}: averages over {len(scores.classes)} of {len(self.class_names)} classes ({held}); "
-                "not to be compared with the other side's"
+                "not to be compared with the other sides'"
             )
         if scores.undefined:
             notes.append(
@@ -133,8 +134,10 @@ class ScoreTable:
         return notes
 
 
-def score_table(multilabel: Confusion | None, binary: ClasswiseConfusion | None) -> ScoreTable:
-    """Return the table of the two sides; the binary classes are put in the order of the multilabel ones.
+def score_table(
+    multilabel: Confusion | None, binary: ClasswiseConfusion | None, merged: Confusion | None = None
+) -> ScoreTable:
+    """Return the table of the sides; the binary classes are put in the order of the multilabel ones.
 
     Raises InputError when both are None or a binary class is none of the multilabel ones.
     """
@@ -142,7 +145,7 @@ def score_table(multilabel: Confusion | None, binary: ClasswiseConfusion | None)
         order = [n for n in multilabel.class_names if n in binary.by_class]
         rest = [n for n in binary.by_class if n not in multilabel.class_names]
         binary = ClasswiseConfusion({name: binary.by_class[name] for name in order + rest})
-    return ScoreTable(multilabel, binary)
+    return ScoreTable(multilabel, binary, merged)
 
 
 def with_objects(table: ScoreTable, objects: Mapping[str, ObjectScores]) -> ScoreTable:
@@ -161,6 +164,7 @@ def to_json(table: ScoreTable) -> str:
         "confusion": {
             "binary": None if table.binary is None else table.binary.to_json(),
             "multilabel": None if table.multilabel is None else table.multilabel.to_json(),
+            **({} if table.merged is None else {"merged": table.merged.to_json()}),
         },
     }
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
@@ -172,13 +176,14 @@ def from_json(text: str) -> ScoreTable:
         told = json.loads(text)
         counts = told["confusion"]
         multilabel = counts["multilabel"] and confusion_from_json(counts["multilabel"])
+        merged = counts.get("merged") and confusion_from_json(counts["merged"])
         binary = counts["binary"] and confusion_from_json(counts["binary"])
         objects = {name: object_scores.from_json(scores) for name, scores in told.get("objects", {}).items()}
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"this is not a table of scores ({error}); evaluate again") from error
     if binary is not None and not isinstance(binary, ClasswiseConfusion):
         raise DataError("the binary scores of this table are not counted class by class; evaluate again")
-    return ScoreTable(multilabel, binary, objects)
+    return ScoreTable(multilabel, binary, merged, objects)
 
 
 def to_csv(table: ScoreTable) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.config.model import MULTILABEL
+from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.figures.palette import confusion_labels
 from pipeline.figures.slices import choose_slices
 from pipeline.run import provenance
@@ -82,7 +82,7 @@ def _score(run: Run, report: Reporter) -> tables.ScoreTable:
             report.metrics.f1(getattr(scores, average).f1, network=side, average=average)
     _write_tables(run, table)
     _write_figures(run, counted, table, report)
-    for target in run.plan.targets:
+    for target in run.segmentations:
         for capture in run.plan.captures:
             for volume in run.predicted_volumes(target, capture.name):
                 build_pyramid(volume, run.image(capture.name).chunk_zyx)
@@ -131,19 +131,20 @@ def _compared(run: Run, view: View, capture: CapturePlan, shard: Block) -> Itera
 
 
 def _table(run: Run, views: Sequence[View], counted: dict[str, Counted]) -> tables.ScoreTable:
-    joint: Confusion | None = None
+    joint: dict[str, Confusion] = {}
     binary: dict[str, BinaryConfusion] = {}
-    overlapping: dict[str, BinaryConfusion] = {}
+    overlapping: dict[str, dict[str, BinaryConfusion]] = {}
     for view in views:
         matrix = counted[view.name].matrix
-        if view.target == MULTILABEL and run.config.classes.exclusive:
-            joint = matrix
+        together = view.target in (MULTILABEL, MERGED)
+        if together and run.config.classes.exclusive:
+            joint[view.target] = matrix
             continue
         one = matrix.one_vs_rest().by_class[view.classes[0]]
-        (overlapping if view.target == MULTILABEL else binary)[view.classes[0]] = one
-    if overlapping:
-        joint = ClasswiseConfusion(overlapping)
-    return tables.score_table(joint, ClasswiseConfusion(binary) if binary else None)
+        (overlapping.setdefault(view.target, {}) if together else binary)[view.classes[0]] = one
+    joint |= {target: ClasswiseConfusion(classes) for target, classes in overlapping.items()}
+    alone = ClasswiseConfusion(binary) if binary else None
+    return tables.score_table(joint.get(MULTILABEL), alone, joint.get(MERGED))
 
 
 def _objects(run: Run, report: Reporter) -> dict[str, ObjectScores]:

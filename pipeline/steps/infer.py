@@ -40,6 +40,7 @@ def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[Shar
     """Each shard's ids, probabilities (class, z, y, x) where asked for, and cores; 0 outside what is predicted."""
     from pipeline.nn.blockwise import BlockPredictor, read_blocks
     from pipeline.nn.device import keep_freed_memory, pick_device
+    from pipeline.nn.merging import as_bytes
     from pipeline.nn.model import load_model
 
     keep_freed_memory()
@@ -74,14 +75,14 @@ def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[Shar
                         if cores is not None:
                             cores[inside] = target.core_classes(logits_CZYX, decided_ZYX).cpu().numpy()
                         if probabilities is not None:
-                            scaled = target.probabilities(model.confidence(target.class_logits(logits_CZYX))) * 255
-                            probabilities[(slice(None), *inside)] = scaled.round().byte().cpu().numpy()
+                            said = as_bytes(target.probabilities(model.confidence(target.class_logits(logits_CZYX))))
+                            probabilities[(slice(None), *inside)] = said.cpu().numpy()
                 metrics.voxels(block.core.voxels)
             yield partial(_write, run, target_name, work, ids, probabilities, cores)
 
 
 def _empty_probabilities(run: Run, target: Target, work: ShardWork) -> NDArray[np.uint8] | None:
-    if not run.config.inference.probabilities or work.variant != NATIVE:
+    if not run.config.inference.stores_probabilities or work.variant != NATIVE:
         return None
     return np.zeros((len(target.class_ids), *work.shard.shape_zyx), np.uint8)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.config.settings import settings_of
 from pipeline.run.events import Reporter
-from pipeline.run.layout import Run
+from pipeline.run.layout import OPINION, Run
 from pipeline.run.markers import Marker
 from pipeline.run.pool import Pool
 from pipeline.run.provenance import model, steps_of
@@ -137,6 +137,7 @@ def _finish(
 ) -> None:
     """Keep the best network, calibrated."""
     from pipeline.nn.calibration import confidence, share_of_prior, shift_logits
+    from pipeline.nn.merging import Opinion
     from pipeline.nn.model import Model
     from pipeline.nn.targets import class_prior_logits
     from pipeline.run.samples import normalisation
@@ -166,4 +167,5 @@ def _finish(
     weights = trained.weights_file()
     # Sorted, since a training that was resumed has its rows from a state whose keys were.
     history = json.dumps(trainer.progress.history, indent=1, sort_keys=True, allow_nan=False).encode()
-    files.finish(weights, trained.json_file(weights), history=history)
+    opinion = Opinion.of(judged.shifted(offsets_C), trained.confidence, prior_C, target)
+    files.finish(weights, trained.json_file(weights), {"history.json": history, OPINION: opinion.file()})

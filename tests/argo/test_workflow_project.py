@@ -38,6 +38,7 @@ for argument; do
     echo "${INFER_GROUPS:-[]}" > "$folder/infer-groups"
     echo membrane > "$folder/target"
     echo ${SEPARATE_WORKERS:-0} > "$folder/separate-workers"
+    echo ${MERGE_WORKERS:-0} > "$folder/merge-workers"
     echo ${BOOSTING:-false} > "$folder/boosting"
     echo "${BOOST_METHODS:-[]}" > "$folder/boost-methods"
     echo ${BOOST_LEARNS:-false} > "$folder/boost-learns"
@@ -105,6 +106,19 @@ def test_study_boosts_by_each_method(notes: Path, tmp_path: Path, monkeypatch: p
             predicted = f"infer --run=runs/a --target=multilabel --variant={method} --worker={worker} --workers=2"
             assert lines.index(applied) < lines.index(predicted) < lines.index("boost compare --run=runs/a")
     assert lines.index("boost compare --run=runs/a") < lines.index("report --unless-current runs/a")
+
+
+def test_networks_are_merged_between_the_last_prediction_and_the_scores(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MERGE_WORKERS", "2")
+    parameters = {"config": "study.yaml", "run": "runs/a"}
+    assert run(load(WORKFLOWS / "study.yaml"), parameters, state_dir=tmp_path / "state", jobs=1).phase == "Succeeded"
+    lines = notes.read_text().splitlines()
+    merged = [f"merge --run=runs/a --worker={worker} --workers=2" for worker in range(2)]
+    first = lines.index(merged[0])
+    assert max(n for n, line in enumerate(lines) if line.startswith("infer ")) < first
+    assert lines[first : first + 3] == [*merged, "evaluate --run=runs/a"]
 
 
 @pytest.mark.parametrize(("name", "after"), [("study", "evaluate"), ("segment", "finish")])

@@ -28,10 +28,16 @@ def test_groups_hold_every_worker_once(workers: int, targets: int, limit: int) -
 
 
 @given(
-    st.integers(0, 5000), st.integers(1, 500), st.integers(1, 20), st.integers(1, 500), st.integers(0, 3), st.booleans()
+    st.integers(0, 5000),
+    st.integers(1, 500),
+    st.integers(1, 20),
+    st.integers(1, 500),
+    st.integers(0, 3),
+    st.booleans(),
+    st.booleans(),
 )
 def test_no_workflow_has_more_pods_than_it_may(
-    augment: int, infer: int, targets: int, boost: int, methods: int, separates: bool
+    augment: int, infer: int, targets: int, boost: int, methods: int, merges: bool, separates: bool
 ) -> None:
     spread = fan_out(
         augment_workers=augment,
@@ -39,13 +45,15 @@ def test_no_workflow_has_more_pods_than_it_may(
         targets=targets,
         boost_workers=boost,
         boost_methods=methods,
+        merges=merges,
         separates=separates,
         pods_per_workflow=300,
     )
     here = 0 if spread.groups else infer * targets
     separate = 4 * spread.separate_workers + 2 if separates else 0
-    assert spread.augment_workers + 2 * methods * spread.boost_workers + separate + here <= 300
+    assert spread.augment_workers + spread.merge_workers + 2 * methods * spread.boost_workers + separate + here <= 300
     assert (spread.separate_workers > 0) == separates
+    assert (spread.merge_workers > 0) == merges
     assert (spread.augment_workers > 0) == (augment > 0)
     assert (spread.boost_workers > 0) == (methods > 0)
 

@@ -14,16 +14,21 @@ import json
 import os
 import re
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import zarr
 from numpy.typing import NDArray
 from tinystudy import BOOSTING, VOXEL_SIZE_NM, place, run_chain, tissue, whole, write_study, write_tiff
 
+from pipeline.nn.calibration import Confidence, JudgedVoxels
 from pipeline.nn.checkpoint import unpack
+from pipeline.nn.merging import Merging, Opinion, as_bytes, merging
+from pipeline.nn.targets import Target, prior_logits
 from pipeline.objects.cores import find_cores
 from pipeline.objects.growing import Reach
 from pipeline.objects.measure import Measuring
@@ -124,6 +129,28 @@ def measured(_: Run, __: Path) -> Any:
     return [[row[name] for name in table.schema.names if name != "id"] for row in table.slice(0, 5).to_pylist()]
 
 
+def opinions() -> tuple[Opinion, torch.Tensor, Target]:
+    """What two networks say of labels, each with a noise of its own: no training has a say in it."""
+    target, truth = Target("multilabel", (1, 2, 3), True), torch.from_numpy(tissue()[1].ravel().astype(np.int64)) - 1
+    rng, is_class = np.random.default_rng(0), torch.nn.functional.one_hot(truth, 3).T
+    joint, alone = (2 * is_class + torch.from_numpy(rng.normal(size=is_class.shape)).float() for _ in range(2))
+    region = torch.arange(len(truth)) * 10 // len(truth)
+    prior = prior_logits([0.5, 0.35, 0.15], target)
+    judged = JudgedVoxels(joint, is_class.bool(), region)
+    return Opinion.of(judged, Confidence.as_it_is(3), prior, target), as_bytes((alone - 1).sigmoid()), target
+
+
+def merging_weights(_: Run, __: Path) -> Any:
+    return asdict(merging(*opinions()))
+
+
+def merged(_: Run, __: Path) -> Any:
+    joint, alone, target = opinions()
+    weights = Merging(0.8, 0.6, (0.7, 1.0, 1.9), (0.1, 0.1, 0.2))
+    ids, doubt = weights.decide(weights.logits(joint.said, alone, target)[:, None, None], target)
+    return [statistics(ids.numpy()), statistics(as_bytes(doubt).numpy())]
+
+
 RESULTS: dict[str, Callable[[Run, Path], Any]] = {
     "capture": lambda run, _: [statistics(whole(run.image("tiny"))), statistics(whole(run.truth("tiny")))],
     "plan": lambda run, _: run.plan.model_dump(mode="json", exclude={"captures"}),
@@ -134,6 +161,8 @@ RESULTS: dict[str, Callable[[Run, Path], Any]] = {
     "predictions": lambda run, _: statistics(whole(run.segmentation("multilabel", "tiny"))),
     "objects": objects,
     "measured": measured,
+    "merging": merging_weights,
+    "merged": merged,
     "coarse": lambda run, _: statistics(whole(run.variant("downsampled", "tiny"))),
     "network": lambda run, _: weights(run.model_store("super-resolution").child("tiny")),
     "boosted": lambda run, _: {

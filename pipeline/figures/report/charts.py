@@ -180,7 +180,7 @@ def timeline(work: Sequence[Work]) -> Timeline | None:
 
 
 def bar(value: float | None, side: str) -> Markup:
-    """Return a bar for a score from 0 to 1 of a side: binary or multilabel."""
+    """Return a bar for a score from 0 to 1 of a side: binary, multilabel or merged."""
     filled = element("rect", class_=f"bar {side}", width=css_length(value or 0.0), height=STRIP_PX, rx=2)
     return _strip(_track(), filled)
 

@@ -135,6 +135,7 @@ def _tallies(contents: Contents) -> list[tuple[str, Markup]]:
     titles = (
         ("multilabel", table.multilabel, "Classes that may overlap"),
         ("binary", table.binary, "One network a class"),
+        ("merged", table.merged, "All networks together"),
     )
     what = "found, missed and invented, in per cent of the class in the truth"
     return [
