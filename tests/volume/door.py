@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import imagecodecs
 import mrcfile
 import nibabel
 import nrrd as pynrrd
@@ -1333,18 +1334,113 @@ refused("NumPy, in Fortran's order", "C order", npy(np.asfortranarray(A)))
 refused("NumPy, cut off", "truncated", lambda folder: cut(folder, npy(A)))
 
 
-# --- what is known, and not read
+# --- webKnossos
 
 
-def webknossos(inner: str) -> Write:
+def wkw(
+    data: np.ndarray = A,
+    first: Sequence[int] = (3, 9, 21),
+    kind: int = 2,
+    layers: Sequence[str] = ("color",),
+    magnification: Any = (1, 1, 1),
+    scale: Any = None,
+    **others: Any,
+) -> Write:
+    """By the specification: cubes of 32 voxels, in blocks of 16; beyond its box a layer holds 77.
+
+    first: z, y, x. magnification: as it is stated, x, y, z. others: of the properties of a layer.
+    """
+
     def make(folder: Path) -> str:
-        (folder / "color/1/z0/y0").mkdir(parents=True)
-        (folder / "color/1/header.wkw").write_bytes(b"WKW\x01")
-        (folder / "color/1/z0/y0/x0.wkw").write_bytes(b"WKW\x01")
-        return inner
+        stops = [start + side for start, side in zip(first, data.shape, strict=True)]
+        whole = np.full([-(-stop // 32) * 32 for stop in stops], 77, data.dtype)
+        whole[tuple(slice(*ends) for ends in zip(first, stops, strict=True))] = data
+        for layer in layers:
+            write_cubes(folder / "ds" / layer / "1", whole, kind)
+        box = {"topLeft": list(first[::-1]), **dict(zip(("depth", "height", "width"), data.shape, strict=True))}
+        mags = {"mags": [{"mag": magnification, "path": f"./{layers[0]}/1"}]}
+        listed = [{"name": layer, "dataFormat": "wkw", "boundingBox": box, **mags, **others} for layer in layers]
+        properties = {"scale": scale or list(SIZE_NM[::-1]), "dataLayers": listed}
+        (folder / "ds/datasource-properties.json").write_text(json.dumps(properties))
+        return "ds"
 
     return make
 
 
-for inner in (".", "color", "color/1", "color/1/z0/y0/x0.wkw"):
-    refused(f"webKnossos {inner}", "WKW is not read", webknossos(inner))
+def write_cubes(folder: Path, data: np.ndarray, kind: int, side: int = 16) -> None:
+    folder.mkdir(parents=True)
+    number = ["u1", "u2", "u4", "u8", "f4", "f8", "i1", "i2", "i4", "i8"].index(data.dtype.str[1:]) + 1
+    head = b"WKW" + bytes([1, 1 << 4 | side.bit_length() - 1, kind, number, data.itemsize])
+    (folder / "header.wkw").write_bytes(head + struct.pack("<Q", 0))
+    for z, y, x in np.ndindex(*(length // (2 * side) for length in data.shape)):
+        cube = data[tuple(slice(2 * side * at, 2 * side * (at + 1)) for at in (z, y, x))]
+        places = [(0, 0, 0), (0, 0, 1), (0, 1, 0), (0, 1, 1), (1, 0, 0), (1, 0, 1), (1, 1, 0), (1, 1, 1)]
+        blocks = [cube[tuple(slice(side * at, side * (at + 1)) for at in place)].tobytes() for place in places]
+        table = b""
+        if kind != 1:
+            blocks = [bytes(imagecodecs.lz4_encode(block)) for block in blocks]
+            ends = 16 + 8 * len(blocks) + np.cumsum([len(block) for block in blocks])
+            table = ends.astype("<u8").tobytes()
+        file = folder / f"z{z}/y{y}/x{x}.wkw"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(head + struct.pack("<Q", 16 + len(table)) + table + b"".join(blocks))
+
+
+def without_properties(write: Write, inner: str) -> Write:
+    def make(folder: Path) -> str:
+        write(folder)
+        (folder / "ds/datasource-properties.json").unlink()
+        return f"ds{inner}"
+
+    return make
+
+
+for kind, name in ((1, "raw"), (2, "LZ4"), (3, "LZ4HC")):
+    holds(f"WKW, {name}", A, wkw(kind=kind), SIZE_NM)
+for dtype in ("u2", "u4", "i1", "i2", "f4", "f8"):
+    holds(f"WKW of {dtype}", A.astype(dtype), wkw(A.astype(dtype)), SIZE_NM)
+holds("WKW, ids of 64 bits", L.astype("u8") + 2**63, wkw(L.astype("u8") + 2**63), SIZE_NM, labels=True)
+holds("WKW, at the corner", A, wkw(first=(0, 0, 0)), SIZE_NM)
+holds("WKW, a layer by its name", A, at("color", wkw(layers=("color", "segmentation"))), SIZE_NM)
+holds("WKW, a magnification by its name", A, at("color/1", wkw()), SIZE_NM)
+holds("WKW, a unit", A, wkw(scale={"factor": [0.005, 0.005, 0.01], "unit": "micrometer"}), (10, 5, 5))
+holds("WKW, of angstrom", A, wkw(scale={"factor": [50, 50, 100], "unit": "angstrom"}), (10, 5, 5))
+holds("WKW, a unit that is no length", A, wkw(scale={"factor": [5, 5, 10], "unit": "parsec"}))
+holds(
+    "WKW, of a version before",
+    A,
+    wkw(mags=None, wkwResolutions=[{"resolution": 1, "cubeLength": 32}]),
+    SIZE_NM,
+)
+holds(
+    "WKW, a coarser magnification alone",
+    A,
+    wkw(
+        magnification=[4, 4, 2],
+        boundingBox={"topLeft": [84, 36, 6], "width": 4 * A.shape[2] - 3, "height": 4 * A.shape[1], "depth": 12},
+    ),
+    (2 * SIZE_NM[0], 4 * SIZE_NM[1], 4 * SIZE_NM[2]),
+)
+holds("WKW in a zip", A, as_zip("a.zip", wkw()), SIZE_NM)
+refused("WKW, two layers", "name one layer", wkw(layers=("color", "segmentation")))
+refused("WKW, a magnification that is not there", "it has color/1", at("color/2", wkw()))
+refused("WKW, a magnification elsewhere", "outside", wkw(mags=[{"mag": [1, 1, 1], "path": "../other/1"}]))
+refused("WKW, a cube alone", "name the folder", lambda folder: f"{wkw()(folder)}/color/1/z0/y0/x0.wkw")
+for inner in ("", "/color", "/color/1"):
+    refused(f"WKW without its properties, ds{inner}", "where the volume ends", without_properties(wkw(), inner))
+
+
+def with_cube(change: Callable[[bytes], bytes], write: Write) -> Write:
+    def make(folder: Path) -> str:
+        location = write(folder)
+        file = folder / "ds/color/1/z0/y0/x0.wkw"
+        file.write_bytes(change(file.read_bytes()))
+        return location
+
+    return make
+
+
+refused("WKW, a cube cut off", "truncated", with_cube(lambda content: content[:900], wkw(kind=1)))
+refused("WKW, a packed cube cut off", "truncated|cannot be read", with_cube(lambda content: content[:900], wkw()))
+refused("WKW, a cube of another type", "stored otherwise", with_cube(lambda c: c[:6] + b"\2\2" + c[8:], wkw()))
+refused("WKW, three channels", "several channels", with_cube(lambda c: c[:7] + b"\3" + c[8:], wkw()))

@@ -25,6 +25,7 @@ from pipeline.volume.sources.chunked import FINEST, is_n5_dataset
 from pipeline.volume.sources.folder import JPEG
 from pipeline.volume.sources.policy import STRANGER, Limits, Policy
 from pipeline.volume.sources.registry import open_source, register, suffixes
+from pipeline.volume.sources.wkw import PROPERTIES
 from pipeline.volume.sources.zarr_array import MARKS
 
 # What file managers add to archives unasked.
@@ -110,7 +111,7 @@ def only_volume(root: Path, where: str) -> str:
 
 def _is_volume(folder: Path) -> bool:
     """Whether a folder is itself what is read, though there is but one folder in it: chunks, or the finest level."""
-    if any((folder / mark).is_file() for mark in (*MARKS, "info")):
+    if any((folder / mark).is_file() for mark in (*MARKS, "info", PROPERTIES)):
         return True
     return is_n5_dataset(folder) or is_n5_dataset(folder / FINEST)
 

@@ -105,21 +105,11 @@ def format_of(place: Location) -> type[Format]:
         raise DataError(f"{place.text}: no such file or folder; looked at {place.path}")
     if place.suffix in (".png", ".jpg", ".jpeg"):
         raise DataError(f"{place.text}: a single slice; name the folder that holds all of them, or a zip of it")
-    if place.path is not None and _is_webknossos(place.path):
-        raise DataError(
-            f"{place.text}: webKnossos' WKW is not read; export it as OME-Zarr or TIFF (with webKnossos' own "
-            "program: webknossos export-as-tiff)"
-        )
+    if place.suffix == ".wkw":
+        raise DataError(f"{place.text}: a cube of a webKnossos dataset; name the folder of the dataset")
     if inner := _first_volume_within(place):
         raise DataError(f"{place.text}: a folder of volumes; name one of them, such as {place.text}/{inner}")
     raise DataError(f"{place.text}: not a volume that can be read; give one of: {known_formats()}")
-
-
-def _is_webknossos(place: Path) -> bool:
-    """Whether it is a file, a dataset, a layer, or one magnification of a layer, in webKnossos' own format."""
-    if place.is_file():
-        return place.suffix.lower() == ".wkw"
-    return any(found for depth in ("", "*/", "*/*/") for found in place.glob(f"{depth}header.wkw"))
 
 
 def _first_volume_within(place: Location) -> str | None:
