@@ -104,9 +104,10 @@ def test_several_captures_of_different_sizes(tmp_path: Path) -> None:
     assert scores(run)["dark"]["support_voxels"] == total
 
 
-@pytest.fixture
-def parted(tmp_path: Path) -> Path:
-    """A study of two captures: one to train and validate on, the other, which is smaller, to score on."""
+@pytest.fixture(scope="module")
+def parted(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run of two captures: one to train and validate on, the other, which is smaller, to score on."""
+    tmp_path = tmp_path_factory.mktemp("parted")
     for name, shape in (("a", SHAPE_ZYX), ("b", (2, 40, 72))):
         raw, labels = tissue(shape, seed=shape[0])
         write_tiff(tmp_path / f"{name}_raw.tif", raw)
@@ -115,13 +116,14 @@ def parted(tmp_path: Path) -> Path:
     boxes = [("train", "a", [0, 60]), ("validation", "a", [100, 160]), ("test", "b", [0, 72])]
     regions = [{"part": part, "capture": capture, "x": x} for part, capture, x in boxes]
     boosting = BOOSTING | {"boosting": BOOSTING["boosting"] | {"methods": ["bicubic", "zssr"]}}
-    return write_study(tmp_path, {**SHORT, **boosting, "data": {"captures": captures}, "split": {"regions": regions}})
+    changes = {**SHORT, **boosting, "data": {"captures": captures}, "split": {"regions": regions}}
+    return run_chain(write_study(tmp_path, changes), tmp_path / "run")
 
 
 @pytest.mark.slow
-def test_captures_that_lack_a_part(parted: Path, tmp_path: Path) -> None:
+def test_captures_that_lack_a_part(parted: Run) -> None:
     """A stack of its own to score on: scores, figures, boosting, report and the overview are made of it alone."""
-    run = run_chain(parted, tmp_path / "run")
+    run = parted
     assert [len(capture.split().test) for capture in run.plan.captures] == [0, 1]
     _, labels = tissue((2, 40, 72), seed=2)
     support = {name: int((labels == number).sum()) for number, name in enumerate(NAMES, 1)}
@@ -136,12 +138,16 @@ def test_captures_that_lack_a_part(parted: Path, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=120)
     for piece in overview(run.store.url):
         console.print(piece)
+
+
+@pytest.mark.slow
+def test_renders_are_of_the_captures_that_have_a_test_part(parted: Run) -> None:
     try:
         require_opengl()
     except MissingLibraryError as error:
         pytest.skip(str(error))
-    render(run.store.url)
-    names = list(run.evaluation_store.list("renders"))
+    render(parted.store.url)
+    names = list(parted.evaluation_store.list("renders"))
     assert "renders/scene_multilabel_b.html" in names
     assert not any("_a." in name or "_a_" in name for name in names)
 

@@ -27,7 +27,8 @@ import zarr
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mrcfile.dtypes import HEADER_DTYPE
-from volume_formats import WRITERS
+from PIL import Image
+from volume_formats import WRITERS, slices
 
 from pipeline.errors import VemsegError
 from pipeline.volume.geometry import ZyxNm, nanometres
@@ -478,6 +479,45 @@ def png_oracle(path: Path) -> Outcome:
     return data, None
 
 
+JPEG_FIELDS = {
+    **{"JFIF version": (b"\xff\xe0", 9, ">H"), "JFIF units": (b"\xff\xe0", 11, "B")},
+    **{"JFIF x density": (b"\xff\xe0", 12, ">H"), "JFIF y density": (b"\xff\xe0", 14, ">H")},
+    **{"quantisation table": (b"\xff\xdb", 4, "B"), "quantisation": (b"\xff\xdb", 5, "B")},
+    **{"process": (b"\xff\xc0", 1, "B"), "precision": (b"\xff\xc0", 4, "B")},
+    **{"lines": (b"\xff\xc0", 5, ">H"), "samples a line": (b"\xff\xc0", 7, ">H")},
+    **{"components": (b"\xff\xc0", 9, "B"), "component": (b"\xff\xc0", 10, "B"), "sampling": (b"\xff\xc0", 11, "B")},
+    **{"table of component": (b"\xff\xc0", 12, "B"), "table of codes": (b"\xff\xc4", 4, "B")},
+    **{"components in scan": (b"\xff\xda", 4, "B"), "component in scan": (b"\xff\xda", 5, "B")},
+    **{"tables in scan": (b"\xff\xda", 6, "B"), "first coefficient": (b"\xff\xda", 7, "B")},
+    **{"last coefficient": (b"\xff\xda", 8, "B"), "approximation": (b"\xff\xda", 9, "B")},
+}
+"""The marker of a segment, where in it a field is, and its form: ITU-T T.81, annex B; JFIF 1.02."""
+
+
+def jpeg_folder(folder: Path, data: np.ndarray) -> str:
+    return slices(folder / "jpg", data, "{:03}.jpg", lambda path, page: Image.fromarray(page).save(path, quality=90))
+
+
+def jpeg_change(path: Path, field: str, value: Any) -> None:
+    """Of all slices."""
+    marker, place, form = JPEG_FIELDS[field]
+    number = int(value) if isinstance(value, int | float) and np.isfinite(value) else 1
+    for file in path.glob("*.jpg"):
+        content = bytearray(file.read_bytes())
+        struct.pack_into(form, content, content.index(marker) + place, number % 2 ** (8 * struct.calcsize(form)))
+        file.write_bytes(content)
+
+
+def jpeg_oracle(path: Path) -> Outcome:
+    """imagecodecs' reader, by libjpeg-turbo."""
+    pages = [imagecodecs.jpeg8_decode(file.read_bytes()) for file in sorted(path.glob("*.jpg"))]
+    data = np.stack(pages)
+    if data.ndim > 3:
+        assert (data == data[..., :1]).all()
+        data = data[..., 0]
+    return data, None
+
+
 def hdf5_oracle(path: Path) -> Outcome:
     """The words of vigra's axistags, of CREMI's resolution (in nm), and of HDF5's labels of dimensions."""
     with h5py.File(path, "r") as file:
@@ -599,6 +639,9 @@ HEADERS = {
         ),
     ),
     "PNG": Header("png folder", lambda _: list(PNG_FIELDS), png_change, set(), png_oracle, (5, 7, 8, 16, 12, 48), "u1"),
+    "JPEG": Header(
+        "jpeg folder", lambda _: list(JPEG_FIELDS), jpeg_change, set(), jpeg_oracle, (8, 12, 16, 17, 34, 0xC1, 63), "u1"
+    ),
     "HDF5": Header(
         "hdf5 named",
         hdf5_fields,
@@ -616,7 +659,7 @@ HEADERS = {
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_field_is_read_as_others_read_it_or_refused_or_listed(name: str, tmp_path: Path) -> None:
     header = HEADERS[name]
-    location = tmp_path / WRITERS[header.writer](tmp_path, DATA.astype(header.dtype))
+    location = tmp_path / {**WRITERS, "jpeg folder": jpeg_folder}[header.writer](tmp_path, DATA.astype(header.dtype))
     original = outcome(location)
     contents = {file: file.read_bytes() for file in (location, *location.rglob("*")) if file.is_file()}
     fields, listed = header.fields(location), not_heeded(name)

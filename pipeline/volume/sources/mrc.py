@@ -74,7 +74,10 @@ class MrcSource(RunFormat):
             self._set_half_bytes(location.path, offset, shape, dimensions)
 
     def _set_half_bytes(self, path: Path, offset: int, shape: Zyx, dimensions: Dimensions) -> None:
-        """Mode 101: two columns in each byte, the first in its low bits; each row begins with a byte of its own."""
+        """Mode 101: two columns in each byte, the first in its low bits; each row begins with a byte of its own.
+
+        As IMOD reads it (libiimod/mrcsec.c): its mrc_format.txt and MRC2014 leave the order open.
+        """
         whole, (sections, rows, columns) = self.shape_zyx, shape
         self._packed = self.shape_zyx = sections, rows, -(-columns // 2)
         self._set_run(path, np.dtype(np.uint8), offset)
