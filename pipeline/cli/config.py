@@ -11,7 +11,7 @@ app = typer.Typer(help="Write, explain and check configurations.", no_args_is_he
 
 
 @app.command(epilog="vemseg config example > study.yaml")
-def example(name: Annotated[str, typer.Argument(help="small, phantom, demo or sections")] = "small") -> None:
+def example(name: Annotated[str, typer.Argument(help="small, phantom, demo, objects or sections")] = "small") -> None:
     """Print a configuration to start from."""
     from pipeline.config.examples import example_text
 

@@ -275,12 +275,17 @@ def phantom(
     directory: Annotated[Path, typer.Argument(help="Folder to write raw.tif, labels.tif and study.yaml to")],
     shape: Annotated[str, typer.Option(help="Voxels z,y,x")] = "25,700,700",
     seed: Annotated[int, typer.Option(help="Seed of the random tissue", min=0)] = 0,
-    example: Annotated[str, typer.Option(help="Which configuration to write beside it: phantom or demo")] = "phantom",
+    example: Annotated[
+        str, typer.Option(help="Which configuration to write beside it: phantom, demo or objects")
+    ] = "phantom",
+    touching: Annotated[
+        bool, typer.Option("--touching", help="Let mitochondria and vesicles touch, and write ids of each")
+    ] = False,
 ) -> None:
     """Make a FIB-SEM-like capture with labels of the eight default classes."""
     from pipeline.steps.phantom import write_phantom
 
-    write_phantom(directory, triple(shape, "--shape", int), seed=seed, example=example)
+    write_phantom(directory, triple(shape, "--shape", int), seed=seed, example=example, touching=touching)
 
 
 @app.command(

@@ -33,7 +33,13 @@ def view(
     stores = {name: volume.store for name, volume in found.volumes.items()}
     with VolumeServer(stores, {name: volume.classes for name, volume in found.labels.items()}, port) as server:
         layers = [
-            LabelLayer(name, server.url(name), volume.classes, f"{server.url(name)}/{NAMES}", visible=number == 0)
+            LabelLayer(
+                name,
+                server.url(name),
+                volume.classes,
+                f"{server.url(name)}/{NAMES}" * bool(volume.classes),
+                visible=number == 0,
+            )
             for number, (name, volume) in enumerate(found.labels.items())
         ]
         raw = "" if found.image is None else server.url(RAW)

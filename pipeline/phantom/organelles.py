@@ -18,11 +18,16 @@ from pipeline.phantom.tissue import Ids, Kind, Tissue, squared_length
 from pipeline.volume.geometry import Zyx
 
 Hash = npt.NDArray[np.uint32]
+Numbers = npt.NDArray[np.uint32]
+"""Of objects, from 1, in (z, y, x); 0 where there is none."""
 
 _MITO_MARGIN_NM = 9.0
 _CRISTA_NM = 46.0  # from one crista to the next
 _LEAST_MITO_NM, _GREATEST_MITO_NM = 20.0, 150.0
 _MITO_APART_NM = 40.0
+_MITO_CONTACT_NM = 10.0  # how far such a one is drawn into the other
+_SHORT_MITO = 0.3  # half its length beside its radius
+_MITO_OVERLAP_NM = 30.0  # where they may touch: of two before each is cut at the other
 _MITO_SURPLUS = 1.1
 _MITO_TRIES = 400  # in vain, before a strip counts as full
 _MITO_PLACES = 14  # the more, the more of them crowd in the thickest dendrites
@@ -30,6 +35,7 @@ _MITO_PLACES = 14  # the more, the more of them crowd in the thickest dendrites
 _VESICLE_NM = 20.0
 _VESICLE_SPREAD = 0.12
 _VESICLES_APART_NM = 41.0
+_VESICLES_TOUCH_NM = 36.0  # from centre to centre
 _VESICLE_ROOM_NM = 14.0  # from the centre to the membrane
 
 _TUBULE_NM = 12.5
@@ -44,14 +50,14 @@ _RETICULUM_ROOM_NM = 7.0
 _LEAST_FIELD_SLOPE = 0.6  # of its usual value: where the field is flatter, tubules would swell into vacuoles
 
 
-def draw_mitochondria(specimen: Specimen, rng: np.random.Generator) -> None:
-    """Bent capsules along the axis of their cell, with a double membrane and cristae.
+def draw_mitochondria(specimen: Specimen, rng: np.random.Generator, *, touching: bool = False) -> Numbers:
+    """Bent capsules along the axis of their cell, with a double membrane and cristae; returns the number of each.
 
     Every strip of the view is filled with its part of the share, then all are trimmed together to meet it exactly.
     """
     hosts = specimen.of_kind(Kind.AXON, Kind.DENDRITE, Kind.BOUTON, Kind.FIBRE) & specimen.free()
     room = np.where(hosts, specimen.room_nm - np.float32(_MITO_MARGIN_NM), np.float32(-1))
-    colony = _Colony(specimen, room)
+    colony = _Colony(specimen, room, -_MITO_OVERLAP_NM if touching else _MITO_APART_NM)
     strips = specimen.strips()
     edges = np.linspace(0, room.shape[2], strips + 1).astype(int)
     for low, high in itertools.pairwise(edges):
@@ -59,19 +65,27 @@ def draw_mitochondria(specimen: Specimen, rng: np.random.Generator) -> None:
     reached = specimen.claim("mitochondria", colony.level_nm, room > 0)
     body = np.flatnonzero(specimen.is_class("mitochondria"))
     edge = np.minimum(np.float32(reached) - colony.level_nm.ravel()[body], room.ravel()[body])
+    if touching:  # each has a membrane of its own where they meet
+        half_way = np.float32(0.5) * (colony.other_nm.ravel()[body] - colony.level_nm.ravel()[body])
+        edge = np.minimum(edge, half_way)
     uneven = specimen.noise(rng, 20.0).ravel()[body]
     specimen.stain.ravel()[body] = _mitochondrial_stain(edge, colony.phase.ravel()[body], uneven)
+    return np.where(specimen.is_class("mitochondria"), colony.number, 0).astype(np.uint32)
 
 
 class _Colony:
     """The mitochondria placed so far: distance from the surface of the nearest (inside: negative), and its cristae.
 
-    `phase` counts cristae along each mitochondrion.
+    `phase` counts cristae along each mitochondrion; `number` says which is the nearest, from 1, and `other_nm` how far
+    the second nearest is.
     """
 
-    def __init__(self, specimen: Specimen, room_nm: Field) -> None:
-        self._specimen, self._room_nm = specimen, room_nm
+    def __init__(self, specimen: Specimen, room_nm: Field, apart_nm: float) -> None:
+        self._specimen, self._room_nm, self._apart_nm = specimen, room_nm, apart_nm
         self.level_nm: Field = np.full(room_nm.shape, np.inf, dtype=np.float32)
+        self.other_nm: Field = np.full(room_nm.shape, np.inf, dtype=np.float32)
+        self.number: Numbers = np.zeros(room_nm.shape, dtype=np.uint32)
+        self._count = 0
         self.phase: Field = np.zeros(room_nm.shape, dtype=np.float32)
         # No single one may use up the share of a small view.
         view_nm2 = float(specimen.frame.axes_nm[1][-1]) * float(specimen.frame.axes_nm[2][-1])
@@ -83,6 +97,8 @@ class _Colony:
         failed = 0
         while voxels > 0 and failed < _MITO_TRIES:
             gained = self._add(self._deep_place(strip, rng), rng)
+            if gained and self._apart_nm < 0:
+                gained += self._add_beside(rng)
             voxels -= gained
             failed = 0 if gained else failed + 1
 
@@ -95,11 +111,24 @@ class _Colony:
 
     def _add(self, center: Zyx, rng: np.random.Generator) -> int:
         """Add one around the voxel `center`; returns how many voxels it gained: none if it would not fit."""
-        frame = self._specimen.frame
         radius = min(0.92 * float(self._room_nm[center]), rng.uniform(0.5, 1.0) * self._largest_nm)
         if radius < _LEAST_MITO_NM:
             return 0
-        half_length = radius * rng.uniform(0.2, 2.6)
+        return self._grow(center, radius, radius * rng.uniform(0.2, 2.6), rng)
+
+    def _add_beside(self, rng: np.random.Generator) -> int:
+        """Add a short one that touches the last; returns how many voxels it gained."""
+        box, outside, cell = self._last
+        radius = (outside + np.float32(_MITO_CONTACT_NM)) / np.float32(1 + _SHORT_MITO)
+        fits = cell & (radius >= _LEAST_MITO_NM) & (radius <= np.minimum(0.92 * self._room_nm[box], self._largest_nm))
+        if not fits.any():
+            return 0
+        place = np.unravel_index(int(np.argmax(np.where(fits, radius, 0))), radius.shape)
+        z, y, x = (int(at) + side.start for at, side in zip(place, box, strict=True))
+        return self._grow((z, y, x), float(radius[place]), _SHORT_MITO * float(radius[place]), rng)
+
+    def _grow(self, center: Zyx, radius: float, half_length: float, rng: np.random.Generator) -> int:
+        frame = self._specimen.frame
         bend = np.float32(rng.uniform(-0.35, 0.35) / (half_length + radius))
         angle = rng.uniform(-0.9, 0.9)
         box = self._specimen.box(self._specimen.position_nm(center), 1.5 * (half_length + radius) + 60.0)
@@ -108,11 +137,16 @@ class _Colony:
         beyond = np.maximum(np.abs(along) - np.float32(half_length), 0)
         outside = np.sqrt(beyond * beyond + right * right + up * up) - np.float32(radius)
         cell = frame.owner[box] == frame.owner[center]
-        if np.any(cell & (outside + self.level_nm[box] < _MITO_APART_NM)):
+        if np.any(cell & (outside + self.level_nm[box] < self._apart_nm)):
             return 0
+        self._count += 1
+        self._last = box, outside, cell
         nearer = cell & (outside < self.level_nm[box])
         across = np.float32(math.cos(angle)) * along + np.float32(math.sin(angle)) * right
+        further = np.maximum(outside, self.level_nm[box])
+        np.minimum(self.other_nm[box], further, out=self.other_nm[box], where=cell)
         self.level_nm[box][nearer] = outside[nearer]
+        self.number[box][nearer] = self._count
         self.phase[box][nearer] = across[nearer] / np.float32(_CRISTA_NM)
         return int(np.count_nonzero(nearer & (outside < 0) & (self._room_nm[box] > 0)))
 
@@ -127,11 +161,13 @@ def _mitochondrial_stain(edge_nm: Field, phase: Field, uneven: Field) -> Field:
     return painted
 
 
-def draw_vesicles(specimen: Specimen, tissue: Tissue, rng: np.random.Generator) -> None:
-    """Small rings crowded in the boutons, most of them close to the synapse.
+def draw_vesicles(specimen: Specimen, tissue: Tissue, rng: np.random.Generator, *, touching: bool = False) -> Numbers:
+    """Small rings crowded in the boutons, most of them close to the synapse; returns the number of each.
 
     They are dropped at random around each synapse in turn, none into another, until the class has its share.
     """
+    apart_nm = _VESICLES_TOUCH_NM if touching else _VESICLES_APART_NM
+    numbers: Numbers = np.zeros(specimen.labels.shape, dtype=np.uint32)
     taken = np.zeros(specimen.labels.shape, dtype=np.bool_)
     missing = specimen.wanted("vesicles")
     for center in _vesicle_places(specimen, tissue, rng):
@@ -139,7 +175,8 @@ def draw_vesicles(specimen: Specimen, tissue: Tissue, rng: np.random.Generator) 
             break
         if not taken[center]:
             radius = _VESICLE_NM * rng.uniform(1 - _VESICLE_SPREAD, 1 + _VESICLE_SPREAD)
-            missing -= _add_vesicle(specimen, taken, center, radius, missing)
+            missing -= _add_vesicle(specimen, taken, center, radius, missing, apart_nm, numbers)
+    return numbers
 
 
 def _vesicle_places(specimen: Specimen, tissue: Tissue, rng: np.random.Generator) -> Iterator[tuple[int, ...]]:
@@ -168,11 +205,17 @@ def _by_distance(
 
 
 def _add_vesicle(
-    specimen: Specimen, taken: npt.NDArray[np.bool_], center: tuple[int, ...], radius_nm: float, most: int
+    specimen: Specimen,
+    taken: npt.NDArray[np.bool_],
+    center: tuple[int, ...],
+    radius_nm: float,
+    most: int,
+    apart_nm: float,
+    numbers: Numbers,
 ) -> int:
     """Draw one vesicle of at most `most` voxels and keep its surroundings free; returns how many it got."""
     place_nm = specimen.position_nm(center)
-    box = specimen.box(place_nm, _VESICLES_APART_NM)
+    box = specimen.box(place_nm, apart_nm)
     far = specimen.distance_nm(box, place_nm)
     free = specimen.free(box)
     reach = np.sort(far[free])[:most][-1]
@@ -180,7 +223,8 @@ def _add_vesicle(
     specimen.labels[box][ball] = class_id("vesicles")
     ring = np.exp(-(((far - 0.74 * radius_nm) / 5.5) ** 2))
     specimen.stain[box][ball] = (0.14 + 0.62 * ring)[ball]
-    taken[box] |= far < _VESICLES_APART_NM
+    numbers[box][ball] = numbers.max() + 1
+    taken[box] |= far < apart_nm
     return int(np.count_nonzero(ball))
 
 

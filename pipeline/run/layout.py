@@ -209,10 +209,10 @@ class Run:
         return self.store.child("separation", capture)
 
     def predicted_volumes(self, target: str, capture: str) -> list[Volume]:
-        """All that is predicted of a target in a capture: class ids and, where asked for, probabilities or doubt."""
-        segmentation = self.segmentation(target, capture)
+        """All that is made of a target's answer for a capture: class ids, objects, and what is asked for beside."""
         beside = {MERGED: self.config.inference.doubt}.get(target, self.config.inference.stores_probabilities)
-        return [segmentation, open_image(self.certainty_store(target, capture))] if beside else [segmentation]
+        certainty = [open_image(self.certainty_store(target, capture))] if beside else []
+        return [self.segmentation(target, capture), *certainty, *self.found_objects(target, capture).values()]
 
     def found_objects(self, target: str, capture: str) -> dict[str, Volume]:
         """The ids of the objects of each class that a target's network tells them apart of."""

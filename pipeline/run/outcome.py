@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.run.layout import OWN_GRID, SEGMENTATION, SPLIT, TRUTH, VOLUME, Run, segmentation_name
+from pipeline.run.layout import OWN_GRID, SEGMENTATION, SPLIT, TRUTH, VOLUME, Run, objects_name, segmentation_name
 from pipeline.run.works import predicted_regions
 from pipeline.volume.omezarr import Volume, label_names, open_image, open_labels
 from pipeline.volume.stores import Store
@@ -76,8 +76,10 @@ def _of_run(run: Run, capture: str | None) -> Outcome:
     if name not in captures:
         raise ConfigError(f"{run.store.url} has no capture {name!r}; it has {', '.join(captures)}")
     labels = {segmentation_name(target): run.segmentation(target, name) for target in run.segmentations}
+    labels |= {objects_name(each): run.objects(each, name) for each in run.instances.values()}
     if run.plan.networks:
-        labels |= {each: open_labels(run.capture_store(name), each) for each in (TRUTH, SPLIT)}
+        drawn = (TRUTH, SPLIT, *(objects_name(each, TRUTH) for each in run.instances.values()))
+        labels |= {each: open_labels(run.capture_store(name), each) for each in drawn}
     if SEGMENTATION not in labels and run.plan.targets:  # of one class alone
         labels = {SEGMENTATION: labels.pop(segmentation_name(run.plan.targets[0])), **labels}
     asked = run.config.inference.stores_probabilities and run.plan.targets
@@ -89,5 +91,6 @@ def _brought_back(run: Run) -> Outcome:
     """The result of a run that resampled its volume for the model, on the volume's own grid."""
     (target,) = run.plan.targets
     labels = {SEGMENTATION: run.segmentation(target, OWN_GRID)}
+    labels |= {objects_name(each): run.objects(each, OWN_GRID) for each in run.instances.values()}
     probabilities = run.probabilities(target, OWN_GRID) if run.config.inference.probabilities else None
     return Outcome(VOLUME, run.image(OWN_GRID), labels, probabilities, run, (VOLUME,))

@@ -31,23 +31,28 @@ def judged_voxels(run: Run, target: Target, network: UNet) -> JudgedVoxels:
 
     A region is a piece of a block; all networks of a run see the same voxels in the same order.
     """
-    device = pick_device()
-    fast = autocast_dtype(run.config.training.precision, device) == torch.bfloat16
-    predictor = BlockPredictor(network, normalisation(run), device=device, precision="bfloat16" if fast else "float32")
+    sees = predictor(run, network)
     blocks = validation_blocks(run)
     pieces = -(-_REGIONS // max(1, len(blocks)))
     logits_CN, truth_CN, region_N, regions = [], [], [], 0
-    for capture, mine in _by_capture(blocks):
+    for capture, mine in by_capture(blocks):
         truth = run.truth(capture.name)
-        for block in read_blocks(predictor, run.read_seen(capture), mine, capture.shape_zyx):
+        for block in read_blocks(sees, run.read_seen(capture), mine, capture.shape_zyx):
             labels_BZYX = torch.from_numpy(truth.read(block.core).astype(np.int64))[None]
             truth_BCZYX, labelled_BZYX = target.truth(labels_BZYX)
             region_ZYX, count = numbered_pieces(block.core, capture.voxel_size_nm, pieces)
-            logits_CN.append(target.class_logits(predictor.logits(block)).cpu()[:, labelled_BZYX[0]])
+            logits_CN.append(target.class_logits(sees.logits(block)).cpu()[:, labelled_BZYX[0]])
             truth_CN.append(truth_BCZYX[0][:, labelled_BZYX[0]])
             region_N.append(region_ZYX[labelled_BZYX[0]] + regions)
             regions += count
     return JudgedVoxels(torch.cat(logits_CN, dim=1), torch.cat(truth_CN, dim=1), torch.cat(region_N))
+
+
+def predictor(run: Run, network: UNet) -> BlockPredictor:
+    """A network as inference would use it, in the precision of the training; it is not trainable afterwards."""
+    device = pick_device()
+    fast = autocast_dtype(run.config.training.precision, device) == torch.bfloat16
+    return BlockPredictor(network, normalisation(run), device=device, precision="bfloat16" if fast else "float32")
 
 
 def validation_blocks(run: Run) -> list[tuple[CapturePlan, Block]]:
@@ -82,7 +87,8 @@ def numbered_pieces(block: Block, voxel_size_nm: ZyxNm, least: int) -> tuple[tor
     return number_ZYX, len(pieces)
 
 
-def _by_capture(blocks: list[tuple[CapturePlan, Block]]) -> Iterator[tuple[CapturePlan, list[Block]]]:
+def by_capture(blocks: list[tuple[CapturePlan, Block]]) -> Iterator[tuple[CapturePlan, list[Block]]]:
+    """The blocks of each capture."""
     for name in dict.fromkeys(capture.name for capture, _ in blocks):
         mine = [(capture, block) for capture, block in blocks if capture.name == name]
         yield mine[0][0], [block for _, block in mine]

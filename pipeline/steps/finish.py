@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from pipeline.config.model import MULTILABEL
-from pipeline.run.layout import OWN_GRID, VOLUME, Run, segmentation_name, target_classes
+from pipeline.run.layout import OWN_GRID, VOLUME, Run, objects_name, segmentation_name, target_classes
 from pipeline.run.provenance import finished_segmentation, refuse_damaged
 from pipeline.run.shares import ClassShare, write_shares
 from pipeline.volume.geometry import Block, tile
@@ -48,32 +48,40 @@ def _write(run: Run) -> None:
 
 
 def _brought_back(run: Run, target: str) -> Volume:
-    """Ids, and probabilities where there are any, on the grid of the volume as it came; returns the ids."""
+    """Ids, and what else there is, on the grid of the volume as it came; returns the ids of classes."""
     image, name = run.image(OWN_GRID), segmentation_name(target)
-    found = run.predicted_volumes(target, VOLUME)
-    if len(found) > 1:
+    if run.config.inference.stores_probabilities:
+        found = run.probabilities(target, VOLUME)
         probabilities = create_image(
             run.probabilities_store(target, OWN_GRID),
             geometry=image.geometry,
-            dtype=found[1].dtype,
+            dtype=found.dtype,
             name=target,
-            channels=found[1].channels,
+            channels=found.channels,
             chunk_zyx=image.chunk_zyx,
             shard_zyx=image.shard_zyx,
         )
-        bring_back(found[1], probabilities)
-    list_labels(image.store, [name])
-    ids = create_labels(
+        bring_back(found, probabilities)
+    objects = {objects_name(one): ids for one, ids in run.found_objects(target, VOLUME).items()}
+    list_labels(image.store, [name, *objects])
+    for label, ids in objects.items():
+        bring_back(ids, _labels_on(image, label, ids))
+    classes = run.segmentation(target, VOLUME)
+    return bring_back(classes, _labels_on(image, name, classes))
+
+
+def _labels_on(image: Volume, name: str, like: Volume) -> Volume:
+    """An empty label volume of an image."""
+    return create_labels(
         image.store,
         name,
         geometry=image.geometry,
-        dtype=found[0].dtype,
-        classes=found[0].classes,
+        dtype=like.dtype,
+        classes=like.classes,
         chunk_zyx=image.chunk_zyx,
         shard_zyx=image.shard_zyx,
         listed=False,
     )
-    return bring_back(found[0], ids)
 
 
 def _shares(run: Run, target: str, capture: str, volume: Volume) -> Iterator[ClassShare]:

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import asdict, replace
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pipeline.config.settings import settings_of
 from pipeline.run.events import Reporter
-from pipeline.run.layout import OPINION, Run
+from pipeline.run.layout import OPINION, SMALLEST_OBJECTS, Run
 from pipeline.run.markers import Marker
 from pipeline.run.pool import Pool
 from pipeline.run.provenance import model, steps_of
@@ -149,8 +150,7 @@ def _finish(
     share = share_of_prior(judged, prior_C, target) if config.training.calibrate else 0.0
     offsets_C = share * prior_C
     shift_logits(network, target, offsets_C.tolist())
-    target = replace(target, core_logits=(0.0,) * len(target.cores))
-    facts = {
+    facts: dict[str, Any] = {
         "classes": config.classes.model_dump(mode="json"),
         "voxel_size_nm": plan.captures[0].voxel_size_nm,
         "receptive_field_zyx": plan.receptive_field_zyx,
@@ -161,6 +161,12 @@ def _finish(
         "made_from": files.marker.digest,
         "grey_values": asdict(plan.grey_values) if plan.grey_values else None,
     }
+    if run.instances and not target.one_vs_rest:
+        from pipeline.run.separation import best_separation
+
+        found = best_separation(run, target, deepcopy(network))
+        target = replace(target, core_logits=found.core_logits)
+        facts |= {SMALLEST_OBJECTS: found.smallest_nm3, "validation_object_quality": found.quality}
     if begun:
         facts["learnt_on_from"] = asdict(begun)
     trained = Model(network, target, normalisation(run), confidence(judged.shifted(offsets_C), prior_C, target), facts)

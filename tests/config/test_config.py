@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -450,3 +451,57 @@ def test_the_reference_is_that_of_the_fields() -> None:
     written = (Path(__file__).parents[2] / "docs/configuration.md").read_text(encoding="utf-8")
     assert written == markdown()
     assert "`steps`" in written
+
+
+WITH_OBJECTS = """\
+data:
+  captures:
+    - {name: one, raw: raw.tif, labels: LABELS}
+classes:
+  CLASSES
+  members:
+    - {name: mitochondria, instances: true, rim_nm: 15}
+    - {name: rest, fill: true}
+TRAINING
+"""
+
+
+def with_objects(labels: str, classes: str = "exclusive: true", training: str = "") -> str:
+    return WITH_OBJECTS.replace("LABELS", labels).replace("CLASSES", classes).replace("TRAINING", training)
+
+
+@pytest.mark.parametrize(
+    ("given", "mask"),
+    [("{mask: mito.tif, objects: ids.tif}", "mito.tif"), ("{objects: ids.tif}", "ids.tif")],
+)
+def test_a_mask_may_come_with_ids_of_its_objects(given, mask):
+    config = parse_config(with_objects(f"{{mitochondria: {given}}}"), "study.yaml")
+    (capture,) = config.data.captures
+    assert capture.labels == {"mitochondria": mask}
+    assert capture.objects == {"mitochondria": "ids.tif"}
+    assert parse_config(config.to_yaml(), "again") == config
+    assert config.classes.cores == {1: 3}
+    assert config.classes.sample_ids == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (with_objects("{mitochondria: {mask: a.tif}}"), "study.yaml:3: .*write a location, or"),
+        (with_objects("{mitochondria: m.tif}, objects: {rest: ids.tif}"), "'rest', which is no class with instances"),
+        (with_objects("{mitochondria: m.tif}", "exclusive: false"), "mitochondria cannot be told apart"),
+        (
+            with_objects("{mitochondria: m.tif}", training="training: {targets: binary}"),
+            "study.yaml:9: training.targets: only the multilabel network",
+        ),
+    ],
+)
+def test_objects_that_cannot_be_told_apart_are_refused(text, says):
+    assert re.search(says, refusal(text))
+
+
+def test_without_objects_a_configuration_says_nothing_of_them():
+    """The text of a run's configuration, and all digests of its classes, are those of before there were any."""
+    text = with_objects("{mitochondria: m.tif}").replace(", instances: true, rim_nm: 15", "")
+    written = parse_config(text, "study.yaml").to_yaml()
+    assert not {"instances", "rim_nm", "objects", "reach_nm"} & set(re.findall(r"\w+", written))
