@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 from s3server import new_bucket, serving_s3
-from tinystudy import Finished, place, run_chain, write_study
+from tinystudy import INSTANCES, Finished, place, run_chain, write_study
 
 from pipeline.cli.main import main
 from pipeline.run.layout import Run
+from pipeline.steps.evaluate import evaluate
+from pipeline.steps.separate import separate
 
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
@@ -31,6 +33,16 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(study: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     """A run of the study in which everything is done; only to be read."""
     return run_chain(study, tmp_path_factory.mktemp("finished") / "run")
+
+
+@pytest.fixture(scope="session")
+def with_objects(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A run in which the objects of two classes are told apart, measured and scored; only to be read."""
+    folder = tmp_path_factory.mktemp("with-objects")
+    run = run_chain(write_study(folder, INSTANCES), folder / "run", score=False)
+    separate(run.store.url)
+    evaluate(run.store.url)
+    return run
 
 
 @pytest.fixture

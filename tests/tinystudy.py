@@ -81,6 +81,19 @@ BOOSTING: dict[str, Any] = {
 }
 """Changes that make the tiny study boost its test part."""
 
+INSTANCES: dict[str, Any] = {
+    "classes": {
+        "members": [
+            {"name": "membranes", "ids": [1]},
+            {"name": "grey", "ids": [2], "instances": True, "rim_nm": 9},
+            {"name": "bright", "ids": [3], "instances": True, "rim_nm": 12},
+        ]
+    },
+    "inference": {"region": "all", "reach_nm": 60},
+    "training": {"steps": 120},
+}
+"""Changes that make the tiny study tell the objects of two classes apart."""
+
 
 def tissue(shape_zyx: Sequence[int] = SHAPE_ZYX, seed: int = 0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Grey values and class ids 1 to 3: blobs, each class of its own brightness, with noise."""

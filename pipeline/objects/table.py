@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import pi, prod
 
 import numpy as np
@@ -60,6 +61,47 @@ CONTACT_COLUMNS = (
     Column("other_id", "uint64", "its id"),
     Column("area_nm2", "double", "area of the faces of voxels that they share"),
 )
+
+
+@dataclass(frozen=True)
+class ClassSummary:
+    """The objects of one class at a glance."""
+
+    name: str
+    volumes_nm3: Floats
+    """Of every object, in the order of the table."""
+    cut: int
+    """How many reach the end of what was predicted."""
+    touching: int
+    """How many share a face of voxels with another object."""
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.volumes_nm3)
+
+    @property
+    def median_um3(self) -> float | None:
+        """Median volume; None where there is no object."""
+        return float(np.median(self.volumes_nm3)) / 1e9 if self.count else None
+
+    @property
+    def total_um3(self) -> float:
+        """Volume of all of them."""
+        return float(self.volumes_nm3.sum()) / 1e9
+
+
+def of_class(table: Table, name: str) -> Table:
+    """The rows of one class."""
+    return table.filter([each == name for each in table["class"].to_pylist()])
+
+
+def summary(objects: Table, name: str) -> ClassSummary:
+    """What a table of objects says of a class."""
+    own = of_class(objects, name)
+    cut, contacts = (own[column].to_numpy(zero_copy_only=False) for column in ("touches_face", "contacts"))
+    volumes: Floats = own["volume_nm3"].to_numpy()
+    return ClassSummary(name, volumes, int(np.count_nonzero(cut)), int(np.count_nonzero(contacts)))
 
 
 def object_table(measured: Measured, geometry: Geometry, capture: str = "volume") -> Table:

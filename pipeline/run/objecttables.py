@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from pipeline.errors import RunConflictError
+from pipeline.errors import InputError, RunConflictError
 from pipeline.objects.columns import Table, from_parquet, joined, to_csv, to_parquet
-from pipeline.objects.table import contact_table, object_table
+from pipeline.objects.table import contact_table, object_table, of_class
 from pipeline.run.layout import Run
 from pipeline.run.objects import measured, measuring
 from pipeline.scoring.object_matches import match_table
@@ -14,6 +15,7 @@ from pipeline.scoring.overlaps import Overlaps
 
 OBJECTS, CONTACTS, MATCHES = "objects", "contacts", "object_matches"
 """Names of the tables, without their endings."""
+WRITERS = {".parquet": to_parquet, ".csv": to_csv}
 
 
 def write_measured(run: Run) -> None:
@@ -50,6 +52,30 @@ def read_table(run: Run, name: str) -> Table:
         raise RunConflictError(f"{run.store.url} holds no table of {name.replace('_', ' ')}: {cure}") from error
 
 
+def take_table(run: Run, name: str, path: Path, class_name: str | None = None) -> int:
+    """Write a table, or what it holds of one class, to a file; returns how many rows these are.
+
+    Raises:
+        InputError: the file's name ends neither in .csv nor in .parquet, or there are no objects of the class.
+        RunConflictError: the run has no such table.
+    """
+    if path.suffix not in WRITERS:
+        raise InputError(f"{path}: a table is written as {' or '.join(WRITERS)}; end the name so")
+    table = read_table(run, name)
+    if class_name is not None:
+        table = of_class(table, known_class(run, class_name))
+    path.write_bytes(WRITERS[path.suffix](table))
+    return int(table.num_rows)
+
+
+def known_class(run: Run, name: str) -> str:
+    """The name of a class whose objects are told apart; InputError where they are not."""
+    known = list(run.instances.values())
+    if name not in known:
+        raise InputError(f"no objects of {name!r} are told apart in this run, but of {', '.join(known)}")
+    return name
+
+
 def _write(run: Run, name: str, table: Table) -> None:
-    run.evaluation_store.write(f"{name}.parquet", to_parquet(table))
-    run.evaluation_store.write(f"{name}.csv", to_csv(table))
+    for ending, write in WRITERS.items():
+        run.evaluation_store.write(f"{name}{ending}", write(table))

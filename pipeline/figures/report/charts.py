@@ -19,6 +19,7 @@ from pipeline.figures.chartdata import Points
 from pipeline.figures.markup import css_length, element, html_table
 from pipeline.figures.report.contents import ClassObjects, TargetFacts
 from pipeline.formats import ABSENT, decimals, signed, volume_um3, whole
+from pipeline.objects.table import ClassSummary
 from pipeline.run.worklog import Work
 from pipeline.scoring.ablation import NATIVE, Ablation, Comparison
 from pipeline.scoring.ablation_tables import interval_text
@@ -145,7 +146,7 @@ def training_curves(targets: Sequence[TargetFacts]) -> list[CurveChart]:
 
 def size_histograms(objects: Sequence[ClassObjects]) -> list[Histogram]:
     """Return a chart for each class that has objects: bins of equal width on a scale of logarithms."""
-    return [_histogram(one) for one in objects if len(one.volumes_um3)]
+    return [_histogram(one.summary) for one in objects if one.summary.count]
 
 
 def effects(ablation: Ablation) -> list[EffectGroup]:
@@ -273,8 +274,8 @@ def _curve_chart(target: TargetFacts, curve: chartdata.Curve, highest_loss: floa
     return CurveChart(target.name, chart, sentence, numbers)
 
 
-def _histogram(objects: ClassObjects) -> Histogram:
-    volumes = objects.volumes_um3
+def _histogram(objects: ClassSummary) -> Histogram:
+    volumes = objects.volumes_nm3 / 1e9
     edges = np.geomspace(volumes.min() * 0.999, volumes.max() * 1.001, min(BINS, max(2, len(volumes))) + 1)
     counts = np.histogram(volumes, edges)[0].tolist()
     axis = Range(log10(edges[0]), log10(edges[-1]))
@@ -290,8 +291,8 @@ def _histogram(objects: ClassObjects) -> Histogram:
         element("text", volume_um3(value), x=plot.x(axis.place(log10(value))), y=bottom + 14, text_anchor="middle")
         for value in _round_volumes(axis)
     ]
-    median, total = float(np.median(volumes)), float(volumes.sum())
-    sentence = f"{whole(len(volumes))} objects, median {volume_um3(median)} µm³, together {volume_um3(total)} µm³"
+    median, total = (volume_um3(volume) for volume in (objects.median_um3 or 0.0, objects.total_um3))
+    sentence = f"{whole(objects.count)} objects, median {median} µm³, together {total} µm³"
     parts = [
         *plot.ticks([(0.0, "0"), (float(max(counts)), whole(max(counts)))]),
         *bars,

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.figures.chartdata import History
 from pipeline.figures.report.pictures import Picture
+from pipeline.objects.table import ClassSummary
 from pipeline.run.plan import CapturePlan
 from pipeline.run.worklog import Machine, Work
 from pipeline.scoring.ablation import Ablation
@@ -107,17 +105,16 @@ class ObjectView:
 class ClassObjects:
     """The objects of one class."""
 
-    name: str
     color: str
-    volumes_um3: NDArray[np.float64]
-    """Of every object."""
-    cut: int
-    """How many reach the end of what was predicted."""
-    touching: int
-    """How many share a face with another object."""
+    summary: ClassSummary
     scores: ObjectScores | None
     """Against the truth; None where there is none."""
     views: tuple[ObjectView, ...]
+
+    @property
+    def name(self) -> str:
+        """Of the class."""
+        return self.summary.name
 
 
 @dataclass(frozen=True)

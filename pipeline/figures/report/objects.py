@@ -15,6 +15,7 @@ from pipeline.figures.report.contents import ClassObjects, ObjectView, Place
 from pipeline.figures.report.pictures import Seen, draw_panels, picture
 from pipeline.formats import decimals, volume_um3, whole
 from pipeline.objects.columns import Table
+from pipeline.objects.table import of_class, summary
 from pipeline.run.layout import Run
 from pipeline.run.objecttables import MATCHES, OBJECTS, read_table
 from pipeline.scoring.object_matches import INVENTED, MISSED
@@ -40,22 +41,13 @@ def class_objects(run: Run, scores: Mapping[str, ObjectScores]) -> tuple[ClassOb
 
 
 def _of_class(run: Run, name: str, objects: Table, matches: Sequence[Row], scores: ObjectScores | None) -> ClassObjects:
-    own = objects.filter([each == name for each in objects["class"].to_pylist()])
-    volumes: NDArray[np.float64] = own["volume_nm3"].to_numpy()
-    order = np.argsort(volumes, kind="stable")
+    own, found = of_class(objects, name), summary(objects, name)
+    order = np.argsort(found.volumes_nm3, kind="stable")
     chosen = {"largest": order[-1:], "typical": order[(len(order) - 1) // 2 :][:1]}
     views = [*_worst(run, name, [row for row in matches if row["class"] == name])]
     for standing, places in chosen.items():
         views += [_pictured(run, name, standing, own.slice(place, 1).to_pylist()[0]) for place in places.tolist()]
-    return ClassObjects(
-        name=name,
-        color=_color(run, name),
-        volumes_um3=volumes / 1e9,
-        cut=int(np.count_nonzero(own["touches_face"].to_numpy(zero_copy_only=False))),
-        touching=int(np.count_nonzero(own["contacts"].to_numpy())),
-        scores=scores,
-        views=tuple(views),
-    )
+    return ClassObjects(_color(run, name), found, scores, tuple(views))
 
 
 def _worst(run: Run, name: str, matches: Sequence[Row]) -> Iterator[ObjectView]:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
@@ -178,10 +177,10 @@ def _object_sizes(contents: Contents) -> Markup:
     rows = [
         (
             _named(one.name, contents.colors),
-            formats.whole(len(one.volumes_um3)),
-            formats.volume_um3(float(np.median(one.volumes_um3))) if len(one.volumes_um3) else formats.ABSENT,
-            formats.whole(one.cut),
-            formats.whole(one.touching),
+            formats.whole(one.summary.count),
+            formats.ABSENT if one.summary.median_um3 is None else formats.volume_um3(one.summary.median_um3),
+            formats.whole(one.summary.cut),
+            formats.whole(one.summary.touching),
         )
         for one in contents.objects
     ]
