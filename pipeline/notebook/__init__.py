@@ -5,8 +5,9 @@ knows nothing of it: the displays are attached here, from above.
 """
 
 from pipeline.notebook.displays import Scene, register, scene
+from pipeline.notebook.frames import objects
 
-__all__ = ["Scene", "load_ipython_extension", "register", "scene"]
+__all__ = ["Scene", "load_ipython_extension", "objects", "register", "scene"]
 
 register()  # so that importing it is enough, too
 

@@ -24,6 +24,7 @@ from pipeline.figures.slices import grey_image, most_frequent, topmost_class
 from pipeline.formats import decimals, percent_number, sides
 from pipeline.run.layout import Run
 from pipeline.run.progress import target_states
+from pipeline.scoring import object_tables
 from pipeline.scoring.tables import ScoreTable, headline
 from pipeline.volume.coarse import coarse_labels
 from pipeline.volume.geometry import Block, ZyxNm
@@ -40,6 +41,7 @@ _LOOK = Look(
     text={"style": _CELL + "text-align:left;font-weight:normal"},
     number={"style": _NUMBER},
 )
+_OBJECT_SCORES = ("ap", "ap_50", "f1", "pq")
 _BAR = "rgba(86,180,233,.35)"
 """Sheer, so that text on it is read on a light ground and on a dark one."""
 _BOX = "display:inline-block;width:.9em;height:.9em;border:1px solid rgba(128,128,128,.8);vertical-align:-.1em;"
@@ -119,7 +121,20 @@ def scores_html(table: ScoreTable) -> str:
     ]
     titles = ["class", "share, %", *(f"F1 {side}" for side in table.sides)]
     pieces = [_heading(headline(table)), html_table(titles, rows, look=_LOOK), *map(_note, table.notes)]
-    return "".join(pieces)
+    return "".join([*pieces, *_objects_html(table)])
+
+
+def _objects_html(table: ScoreTable) -> list[Markup]:
+    """Scores of objects, a row a class; nothing where there are none."""
+    if not table.objects:
+        return []
+    rows = [
+        (name, f"{scores.counts.true:,}", f"{scores.counts.predicted:,}",
+         *(object_tables.cell(scores, score) for score in _OBJECT_SCORES))
+        for name, scores in table.objects.items()
+    ]  # fmt: skip
+    titles = ["objects", "true", "predicted", *(object_tables.TITLES[score] for score in _OBJECT_SCORES)]
+    return [html_table(titles, rows, look=_LOOK), *map(_note, object_tables.notes(table.objects))]
 
 
 def run_html(run: Run) -> str:
