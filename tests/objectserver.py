@@ -21,12 +21,12 @@ class PublicPlace:
     """What the server does and did.
 
     lists: whether it lists keys; one that does not denies what is missing, as public buckets do. failures: requests to
-    answer with 503 first.
+    answer with 503 first. ranges: whether parts of files are sent; some servers send them whole.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.url = folder, ""
-        self.lists, self.failures = True, 0
+        self.lists, self.ranges, self.failures = True, True, 0
         self.bytes_sent, self.requests = 0, 0
 
     @property
@@ -91,7 +91,7 @@ def answer(request: BaseHTTPRequestHandler, place: PublicPlace) -> None:
 
 def _send_file(request: BaseHTTPRequestHandler, place: PublicPlace, content: bytes) -> None:
     wanted = request.headers.get("Range")
-    if wanted is None:
+    if wanted is None or not place.ranges:
         _send(request, place, 200, content)
         return
     first, _, last = wanted.removeprefix("bytes=").partition("-")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
+from obstore.exceptions import BaseError, NotSupportedError, PermissionDeniedError, UnauthenticatedError
 from obstore.store import GCSStore, HTTPStore, LocalStore, S3Store
 
 from pipeline.errors import DataError, InputError, StorageError
@@ -186,6 +186,11 @@ def storage_errors(place: str) -> Iterator[None]:
     except (PermissionDeniedError, UnauthenticatedError, PermissionError) as error:
         raise InputError(
             f"{place}: access denied ({_first_line(error)}); check permissions or {_keys(place)}"
+        ) from error
+    except NotSupportedError as error:
+        raise InputError(
+            f"{place}: this server hands out no parts of files ({_first_line(error)}), which shards need; serve them "
+            "by another one, or copy them to a folder"
         ) from error
     except (BaseError, OSError) as error:
         if "NoSuchBucket" in str(error):

@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator, Iterable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+import obstore
 from zarr.storage import ObjectStore
 
 from pipeline.errors import InputError
-from pipeline.volume.objects import is_denied_as_missing, local_directory, remove_staged, storage_errors
+from pipeline.volume.objects import is_denied_as_missing, local_directory, remove_staged, storage_errors, unpacked
 from pipeline.volume.written import record, record_empty
 
 if TYPE_CHECKING:
@@ -33,11 +34,21 @@ class ObstoreZarr(ObjectStore["Client"]):
     async def get(self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None) -> Buffer | None:
         try:
             with self._errors(key):
+                if byte_range is None and self._directory is None:
+                    return await self._whole(key, prototype)
                 return await super().get(key, prototype, byte_range)
         except InputError:
             if is_denied_as_missing(self.url, key):
                 return None
             raise
+
+    async def _whole(self, key: str, prototype: BufferPrototype) -> Buffer | None:
+        try:
+            found = await obstore.get_async(self.store, key)
+        except FileNotFoundError:
+            return None
+        content = bytes(await found.bytes_async())
+        return prototype.buffer.from_bytes(unpacked(content, found.attributes, self._place(key)))
 
     async def get_partial_values(
         self, prototype: BufferPrototype, key_ranges: Iterable[tuple[str, ByteRequest | None]]

@@ -130,6 +130,14 @@ def test_a_level_by_its_own_address_has_its_size(public_place: PublicPlace, name
             assert source.voxel_size_nm == (80.0, 16.0, 16.0)
 
 
+@pytest.mark.parametrize("form", ["precomputed://{}", "{}/|neuroglancer-precomputed:", "{}/"])
+def test_an_address_as_neuroglancer_has_it(public_place: PublicPlace, form: str) -> None:
+    written(public_place, "packed")
+    for url in public_place.urls("packed"):
+        with open_source(form.format(url) + "[level 1]", Path(), TRUSTED) as source:
+            np.testing.assert_array_equal(source.read(0, 11), RAW[::2, ::2, ::2])
+
+
 def test_a_scale_by_its_key(public_place: PublicPlace) -> None:
     written(public_place, "sharded")
     with open_source(f"{public_place.urls('sharded')[0]}:/16_16_80", Path(), TRUSTED) as source:
@@ -212,6 +220,20 @@ def test_a_cut_off_shard_is_no_tissue(public_place: PublicPlace, name: str, kept
     with (
         open_source(public_place.urls(name)[2], Path(), TRUSTED) as source,
         pytest.raises((DataError, InputError, StorageError)),
+    ):
+        source.read(0, 21)
+
+
+def test_a_server_that_sends_whole_files_is_told_so(public_place: PublicPlace) -> None:
+    """As `python -m http.server` does; chunks of their own are read from it."""
+    public_place.ranges = False
+    written(public_place, "v")
+    with open_source(public_place.urls("v")[2], Path(), TRUSTED) as source:
+        np.testing.assert_array_equal(source.read(0, 21), RAW)
+    written(public_place, "sharded")
+    with (
+        open_source(public_place.urls("sharded")[2], Path(), TRUSTED) as source,
+        pytest.raises(InputError, match="parts of files"),
     ):
         source.read(0, 21)
 

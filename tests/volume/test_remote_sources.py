@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +56,15 @@ def test_only_the_chunks_that_are_asked_for_are_read(public: PublicPlace) -> Non
             before = public.bytes_sent
             np.testing.assert_array_equal(source.read_block(Block((1, 3, 5), (3, 20, 30))), RAW[1:3, 3:20, 5:30])
             assert public.bytes_sent - before <= (public.folder / "bucket/plain.zarr/0.0.0").stat().st_size
+
+
+def test_chunks_that_are_stored_packed_are_unpacked(public: PublicPlace) -> None:
+    for chunk in (public.folder / "bucket/plain.zarr").glob("*.*.*"):
+        chunk.with_name(f"{chunk.name}.gz").write_bytes(gzip.compress(chunk.read_bytes()))
+        chunk.unlink()
+    for url in public.urls("plain.zarr"):
+        with open_source(url, Path(), TRUSTED) as source:
+            np.testing.assert_array_equal(source.read(0, 8), RAW)
 
 
 def test_what_fails_for_a_moment_is_asked_again(public: PublicPlace) -> None:

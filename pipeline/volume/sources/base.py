@@ -61,7 +61,13 @@ class Location:
         return self.path.suffix.lower() if self.path is not None and self.path.is_file() else ""
 
 
+# As Neuroglancer writes the format of a place: `precomputed://gs://…`, or `gs://…/|neuroglancer-precomputed:`.
+_KIND_BEFORE = re.compile(r"(?:precomputed|n5|zarr[23]?)://(?=\w+://)")
+_KIND_BEHIND = re.compile(r"\|(?:neuroglancer-precomputed|n5|zarr[23]?):$")
+
+
 def _split_url(text: str) -> tuple[str, str]:
+    text = _KIND_BEHIND.sub("", _KIND_BEFORE.sub("", text, count=1))
     scheme, _, rest = text.partition("://")
     place, _, inner = rest.partition(":/")
     return f"{scheme}://{place}", inner
