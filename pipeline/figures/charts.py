@@ -18,15 +18,28 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 from pipeline.errors import InputError
 from pipeline.figures import chartdata
 from pipeline.figures.canvas import DPI, plain
-from pipeline.figures.palette import GRID, LIGHT_SCALE, LINE_COLORS, METHOD_STYLES, SIDE_COLORS, ink_on, rgb, shade
+from pipeline.figures.palette import (
+    BLUE,
+    GRID,
+    LIGHT_SCALE,
+    LINE_COLORS,
+    METHOD_STYLES,
+    ORANGE,
+    SIDE_COLORS,
+    ink_on,
+    rgb,
+    shade,
+)
 from pipeline.formats import amount, decimals, signed
 from pipeline.scoring.ablation import NATIVE, Ablation
 from pipeline.scoring.bootstrap import Difference, Interval
 from pipeline.scoring.confusion import ConfusionMatrix
+from pipeline.scoring.reliability import LIKELIEST, Reliability, Trust
 from pipeline.scoring.tables import ScoreTable
 
 TEXT_POINTS = 9
 SMALL_POINTS = 7
+LEAST_IN_A_BIN = 20
 _LEGEND: dict[str, Any] = {
     "fontsize": TEXT_POINTS,
     "title_fontsize": TEXT_POINTS,
@@ -115,6 +128,46 @@ def f1_figure(table: ScoreTable) -> Figure:
     _dress(axes, "F1 on the test region", "x")
     axes.legend(ncols=len(sides), **_ABOVE)
     return figure
+
+
+def reliability_figure(trust: Trust) -> Figure:
+    """Return reliability diagrams: how often the likeliest class is right, and how often each class is there.
+
+    Of the multilabel network where there is one; on the diagonal probabilities are right as often as they say. Bins
+    with hardly any voxels are left out. Raises InputError when nothing was counted.
+    """
+    if not trust.calibrations:
+        raise InputError("there are no probabilities to judge; predict the test part first")
+    network, found = next(iter(trust.calibrations.items()))
+    figure = Figure(figsize=(10.5, 4.4), dpi=DPI, layout="constrained")
+    best_axes, class_axes = figure.subplots(1, 2)
+    if LIKELIEST in found.after:
+        for what, one, style in (
+            ("as trained", found.before[LIKELIEST], {"color": ORANGE, "linestyle": "--"}),
+            ("calibrated", found.after[LIKELIEST], {"color": BLUE}),
+        ):
+            best_axes.plot(*_diagram(one), marker="o", markersize=4, label=f"{decimals(one.error)}  {what}", **style)
+        best_axes.legend(title="expected calibration error", loc="upper left", **_LEGEND)
+    lines = []
+    classes = ((name, one) for name, one in found.after.items() if name != LIKELIEST)
+    for (name, one), style in zip(classes, _line_styles(), strict=False):
+        lines += class_axes.plot(*_diagram(one), label=f"{decimals(one.error)}  {plain(name)}", linewidth=1.2, **style)
+    _dress(best_axes, f"likeliest class, {plain(network)}")
+    _dress(class_axes, f"each class, calibrated, {plain(network)}")
+    for axes in (best_axes, class_axes):
+        axes.plot([0, 1], [0, 1], color=GRID, linewidth=1, zorder=0)
+        axes.set_xlim(0, 1)
+        axes.set_ylim(0, 1)
+        axes.set_xlabel("probability", fontsize=TEXT_POINTS)
+        axes.set_ylabel("share of voxels that are of the class", fontsize=TEXT_POINTS)
+    figure.legend(handles=lines, loc="outside right upper", title="calibration error", **_LEGEND)
+    return figure
+
+
+def _diagram(one: Reliability) -> tuple[list[float], list[float]]:
+    """Mean probability and share that came true, of the bins that hold enough to tell."""
+    held = one.voxels >= LEAST_IN_A_BIN
+    return (one.said[held] / one.voxels[held]).tolist(), (one.right[held] / one.voxels[held]).tolist()
 
 
 def difference_figure(ablation: Ablation, reference: str = NATIVE) -> Figure:

@@ -56,7 +56,7 @@ SCHEMA = {
     "coarse": 1,
     "network": 1,
     "boosted": 1,
-    "scores": 1,
+    "scores": 2,
     "renders": 1,
     "ablation": 1,
     "segmentation": 1,

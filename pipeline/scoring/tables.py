@@ -22,6 +22,7 @@ from pipeline.formats import csv_table, decimals, markdown_table, percent_number
 from pipeline.scoring import object_scores, object_tables
 from pipeline.scoring.confusion import ClasswiseConfusion, Confusion, confusion_from_json
 from pipeline.scoring.object_scores import ObjectScores
+from pipeline.scoring.reliability import LIKELIEST
 from pipeline.scoring.scores import MEASURES, ClassScores, Measures, Scores
 
 AVERAGES = ("macro", "weighted")
@@ -75,6 +76,8 @@ class ScoreTable:
     multilabel: Confusion | None
     binary: ClasswiseConfusion | None
     merged: Confusion | None = None
+    trust: Mapping[str, Any] = field(default_factory=dict)
+    """How far probabilities and doubt can be believed: see `Trust.summary`."""
     objects: Mapping[str, ObjectScores] = field(default_factory=dict)
     """Scores of objects, by class; only of classes whose objects are told apart, by the multilabel network."""
 
@@ -111,7 +114,8 @@ class ScoreTable:
     @property
     def notes(self) -> list[str]:
         """What a reader must know to compare the numbers: classes that a side lacks or cannot score."""
-        return [note for side, scores in self.sides.items() for note in self._notes(side, scores)]
+        notes = [note for side, scores in self.sides.items() for note in self._notes(side, scores)]
+        return [*notes, *_trust_notes(self.trust)]
 
     def _notes(self, side: str, scores: Scores) -> list[str]:
         notes = []
@@ -135,7 +139,10 @@ class ScoreTable:
 
 
 def score_table(
-    multilabel: Confusion | None, binary: ClasswiseConfusion | None, merged: Confusion | None = None
+    multilabel: Confusion | None,
+    binary: ClasswiseConfusion | None,
+    merged: Confusion | None = None,
+    trust: Mapping[str, Any] | None = None,
 ) -> ScoreTable:
     """Return the table of the sides; the binary classes are put in the order of the multilabel ones.
 
@@ -145,7 +152,26 @@ def score_table(
         order = [n for n in multilabel.class_names if n in binary.by_class]
         rest = [n for n in binary.by_class if n not in multilabel.class_names]
         binary = ClasswiseConfusion({name: binary.by_class[name] for name in order + rest})
-    return ScoreTable(multilabel, binary, merged)
+    return ScoreTable(multilabel, binary, merged, trust or {})
+
+
+def _trust_notes(trust: Mapping[str, Any]) -> list[str]:
+    notes = []
+    for network, errors in trust.get("calibration", {}).items():
+        if LIKELIEST in errors:
+            before, after = errors[LIKELIEST]["before"], errors[LIKELIEST]["after"]
+            most = max((error["after"] or 0.0 for name, error in errors.items() if name != LIKELIEST), default=None)
+            notes.append(
+                f"{network}: probabilities of the likeliest class are off by {decimals(after)} on average "
+                f"({decimals(before)} before calibration), those of a class by {decimals(most)} at most"
+            )
+    for name, areas in trust.get("doubt", {}).items():
+        if areas["roc_area"] is not None:
+            notes.append(
+                f"{name}: area under the ROC curve {decimals(areas['roc_area'])} as a predictor of errors of what is "
+                f"merged, under the error-retention curve {areas['retention_area']:.4f}"
+            )
+    return notes
 
 
 def with_objects(table: ScoreTable, objects: Mapping[str, ObjectScores]) -> ScoreTable:
@@ -160,6 +186,7 @@ def to_json(table: ScoreTable) -> str:
         "accuracy": {side: scores.accuracy for side, scores in table.sides.items()},
         "rows": [_row_json(row) for row in table.rows],
         "notes": table.notes,
+        **({"trust": table.trust} if table.trust else {}),
         **({"objects": {name: scores.to_json() for name, scores in table.objects.items()}} if table.objects else {}),
         "confusion": {
             "binary": None if table.binary is None else table.binary.to_json(),
@@ -178,12 +205,13 @@ def from_json(text: str) -> ScoreTable:
         multilabel = counts["multilabel"] and confusion_from_json(counts["multilabel"])
         merged = counts.get("merged") and confusion_from_json(counts["merged"])
         binary = counts["binary"] and confusion_from_json(counts["binary"])
+        trust = told.get("trust", {})
         objects = {name: object_scores.from_json(scores) for name, scores in told.get("objects", {}).items()}
     except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
         raise DataError(f"this is not a table of scores ({error}); evaluate again") from error
     if binary is not None and not isinstance(binary, ClasswiseConfusion):
         raise DataError("the binary scores of this table are not counted class by class; evaluate again")
-    return ScoreTable(multilabel, binary, merged, objects)
+    return ScoreTable(multilabel, binary, merged, trust, objects)
 
 
 def to_csv(table: ScoreTable) -> str:

@@ -18,11 +18,13 @@ from pipeline.run.layout import CONFUSION, Run
 from pipeline.run.metrics import StepMetrics
 from pipeline.run.objects import object_overlaps
 from pipeline.run.plan import CapturePlan
+from pipeline.run.trust import measured_trust
 from pipeline.run.views import Ids, View, views, views_to_draw
 from pipeline.scoring import tables
 from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, Confusion, ConfusionMatrix, confusion_block
 from pipeline.scoring.object_scores import ObjectScores, object_counts
 from pipeline.scoring.overlaps import disjoint
+from pipeline.scoring.reliability import Trust
 from pipeline.volume.geometry import Block, tile
 from pipeline.volume.omezarr import create_labels
 from pipeline.volume.pyramid import build_pyramid
@@ -76,12 +78,13 @@ def _score(run: Run, report: Reporter) -> tables.ScoreTable:
     for number, view in enumerate(asked):
         report.progress(number, len(asked), f"scoring {view.name}")
         counted[view.name] = _count(run, view, report.metrics)
-    table = tables.with_objects(_table(run, asked, counted), _objects(run, report))
+    trust = measured_trust(run)
+    table = tables.with_objects(_table(run, asked, counted, trust), _objects(run, report))
     for side, scores in table.sides.items():
         for average in tables.AVERAGES:
             report.metrics.f1(getattr(scores, average).f1, network=side, average=average)
-    _write_tables(run, table)
-    _write_figures(run, counted, table, report)
+    _write_tables(run, table, trust)
+    _write_figures(run, counted, table, trust, report)
     for target in run.segmentations:
         for capture in run.plan.captures:
             for volume in run.predicted_volumes(target, capture.name):
@@ -130,7 +133,7 @@ def _compared(run: Run, view: View, capture: CapturePlan, shard: Block) -> Itera
             yield block, view.truth_ids(truth.read(block)), view.predicted_ids(predicted.read(block))
 
 
-def _table(run: Run, views: Sequence[View], counted: dict[str, Counted]) -> tables.ScoreTable:
+def _table(run: Run, views: Sequence[View], counted: dict[str, Counted], trust: Trust) -> tables.ScoreTable:
     joint: dict[str, Confusion] = {}
     binary: dict[str, BinaryConfusion] = {}
     overlapping: dict[str, dict[str, BinaryConfusion]] = {}
@@ -144,7 +147,7 @@ def _table(run: Run, views: Sequence[View], counted: dict[str, Counted]) -> tabl
         (overlapping.setdefault(view.target, {}) if together else binary)[view.classes[0]] = one
     joint |= {target: ClasswiseConfusion(classes) for target, classes in overlapping.items()}
     alone = ClasswiseConfusion(binary) if binary else None
-    return tables.score_table(joint.get(MULTILABEL), alone, joint.get(MERGED))
+    return tables.score_table(joint.get(MULTILABEL), alone, joint.get(MERGED), trust.summary())
 
 
 def _objects(run: Run, report: Reporter) -> dict[str, ObjectScores]:
@@ -162,21 +165,26 @@ def _objects(run: Run, report: Reporter) -> dict[str, ObjectScores]:
     return {name: object_counts(disjoint(found)).scores() for name, found in overlaps.items()}
 
 
-def _write_tables(run: Run, table: tables.ScoreTable) -> None:
+def _write_tables(run: Run, table: tables.ScoreTable, trust: Trust) -> None:
     store = run.evaluation_store
     store.write("scores.json", tables.to_json(table).encode())
     store.write("scores.csv", tables.to_csv(table).encode())
     store.write("scores.md", tables.to_markdown(table).encode())
+    store.write("reliability.json", json.dumps(trust.to_json()).encode())
 
 
-def _write_figures(run: Run, counted: dict[str, Counted], table: tables.ScoreTable, report: Reporter) -> None:
+def _write_figures(
+    run: Run, counted: dict[str, Counted], table: tables.ScoreTable, trust: Trust, report: Reporter
+) -> None:
     from pipeline.figures.canvas import figure_png
-    from pipeline.figures.charts import confusion_figure, f1_figure, training_figure
+    from pipeline.figures.charts import confusion_figure, f1_figure, reliability_figure, training_figure
 
     def save(name: str, figure: Figure) -> None:
         run.evaluation_store.write(f"figures/{name}.png", figure_png(figure))
 
     save("f1", f1_figure(table))
+    if trust.calibrations:
+        save("reliability", reliability_figure(trust))
     histories = {target: json.loads(run.model_store(target).read("history.json")) for target in run.plan.targets}
     save("training", training_figure(histories))
     for view in views_to_draw(run):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.config.model import MULTILABEL
 from pipeline.run.events import Reporter
 from pipeline.run.layout import NATIVE, Run, predicted_name
 from pipeline.run.provenance import predicted
@@ -42,11 +43,13 @@ def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[Shar
     from pipeline.nn.device import keep_freed_memory, pick_device
     from pipeline.nn.merging import as_bytes
     from pipeline.nn.model import load_model
+    from pipeline.run.tally import Tally
 
     keep_freed_memory()
     store, settings, metrics = run.model_store(target_name), run.config.inference, report.metrics
     model = load_model(store.read("model.safetensors"), store.read_json("model.json"), store.url)
     target = model.target
+    classes = run.config.classes.names if target_name == MULTILABEL else (target_name,)
     predictor = BlockPredictor(
         model.network,
         model.normalisation,
@@ -65,20 +68,23 @@ def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[Shar
             ids = np.zeros(work.shard.shape_zyx, volume.dtype)
             probabilities = _empty_probabilities(run, target, work)
             cores = np.zeros(work.shard.shape_zyx, np.uint8) if _finds_cores(run, target, work) else None
+            tally = Tally(run, model, work, classes)
             for _ in work.parts:
                 block = next(inputs)
                 with metrics.seconds("compute"):
                     for part, logits_CZYX in predictor.slabs(block):
                         inside = work.inside(part)
+                        classes_CZYX = target.class_logits(logits_CZYX)
+                        tally.add(inside, classes_CZYX)
                         decided_ZYX = target.decide(logits_CZYX)
                         ids[inside] = decided_ZYX.cpu().numpy()
                         if cores is not None:
                             cores[inside] = target.core_classes(logits_CZYX, decided_ZYX).cpu().numpy()
                         if probabilities is not None:
-                            said = as_bytes(target.probabilities(model.confidence(target.class_logits(logits_CZYX))))
+                            said = as_bytes(target.probabilities(model.confidence(classes_CZYX)))
                             probabilities[(slice(None), *inside)] = said.cpu().numpy()
                 metrics.voxels(block.core.voxels)
-            yield partial(_write, run, target_name, work, ids, probabilities, cores)
+            yield partial(_write, run, target_name, work, ids, probabilities, cores, tally.facts)
 
 
 def _empty_probabilities(run: Run, target: Target, work: ShardWork) -> NDArray[np.uint8] | None:
@@ -98,10 +104,11 @@ def _write(
     ids: NDArray[Any],
     probabilities: NDArray[np.uint8] | None,
     cores: NDArray[np.uint8] | None,
+    facts: dict[str, Any],
 ) -> dict[str, Any]:
     run.segmentation(target, work.capture.name, work.variant).write(work.shard, ids)
     if probabilities is not None:
         run.probabilities(target, work.capture.name).write(work.shard, probabilities)
     if cores is not None:
         run.cores(work.capture.name).write(work.shard, cores)
-    return {"voxels": sum(block.voxels for block in work.parts)}
+    return {"voxels": sum(block.voxels for block in work.parts), **facts}

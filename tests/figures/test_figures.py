@@ -22,11 +22,12 @@ from skimage import io as skimage_io
 
 from pipeline.errors import InputError
 from pipeline.figures.canvas import figure_png
-from pipeline.figures.charts import confusion_figure, f1_figure, training_figure
+from pipeline.figures.charts import confusion_figure, f1_figure, reliability_figure, training_figure
 from pipeline.figures.panels import preview_figure, slice_figure
 from pipeline.figures.slices import ERROR_COLORS, ErrorKind
 from pipeline.formats import amount, decimals
 from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, ConfusionMatrix
+from pipeline.scoring.reliability import LIKELIEST, Calibration, Reliability, Trust
 from pipeline.scoring.tables import score_table
 
 NAMES = (
@@ -333,6 +334,22 @@ def test_bars_are_as_long_as_the_f1_of_the_table():
         expected = [row.sides[side] and row.sides[side].f1 for row in scores.rows]
         assert bars[side] == [value or 0 for value in expected]
         assert {decimals(value) for value in expected} <= set(texts(axes.figure))
+
+
+def test_reliability_is_drawn_before_and_after_and_for_each_class():
+    said = np.repeat([0.05, 0.35, 0.95], 100)
+    true = np.arange(300) % 100 < np.repeat([10, 30, 90], 100)
+    off, right = Reliability.counted(np.minimum(said + 0.04, 1), true), Reliability.counted(said, true)
+    both = {LIKELIEST: right, NAMES[0]: right}
+    figure = reliability_figure(Trust({"multilabel": Calibration({**both, LIKELIEST: off}, both)}))
+    drawn = {line.get_label(): line.get_xydata() for axes in figure.axes for line in axes.get_lines()}
+    assert drawn[f"{decimals(right.error)}  calibrated"] == pytest.approx(
+        np.array([[0.05, 0.1], [0.35, 0.3], [0.95, 0.9]])
+    )
+    assert drawn[f"{decimals(off.error)}  as trained"][:, 0] == pytest.approx([0.09, 0.39, 0.99])
+    assert f"{decimals(right.error)}  {NAMES[0]}" in drawn
+    with pytest.raises(InputError, match="probabilities"):
+        reliability_figure(Trust())
 
 
 def test_a_table_of_one_side_has_one_colour():

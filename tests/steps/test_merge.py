@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.metrics import roc_auc_score
 from tinystudy import NAMES, files, markers, place, run_chain, whole, write_study
 
 from pipeline.config.model import MERGED, MULTILABEL, load_config
@@ -16,6 +17,7 @@ from pipeline.nn.merging import Merging, as_bytes
 from pipeline.run.layout import Run
 from pipeline.run.samples import target_of
 from pipeline.run.verify import verify
+from pipeline.scoring.reliability import LIKELIEST, Reliability
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.merge import merge
 
@@ -134,3 +136,24 @@ def test_nothing_is_scored_before_it_is_merged(folder: Path) -> None:
 def test_a_configuration_with_nothing_to_merge_is_refused(tmp_path: Path, changes: dict, key: str) -> None:
     with pytest.raises(ConfigError, match=key):
         load_config(write_study(tmp_path, changes))
+
+
+def test_scores_say_how_far_probabilities_and_doubt_can_be_believed(finished: Run) -> None:
+    told = json.loads(finished.evaluation_store.read("scores.json"))["trust"]
+    assert set(told["calibration"]) == set(finished.plan.targets)
+    errors = told["calibration"][MULTILABEL]
+    assert set(errors) == {LIKELIEST, *NAMES}
+    # By hand, of every voxel instead of some: from what is stored.
+    probabilities = whole(finished.probabilities(MULTILABEL, "tiny")) / 255
+    truth = whole(finished.truth("tiny"))
+    (test,) = finished.plan.captures[0].split().test
+    for number, name in enumerate(NAMES):
+        expected = Reliability.counted(probabilities[number][test.slices], truth[test.slices] == number + 1).error
+        assert errors[name]["after"] == pytest.approx(expected, abs=0.02)
+    doubt, ids = whole(finished.doubt("tiny"))[test.slices], whole(finished.segmentation(MERGED, "tiny"))[test.slices]
+    area = roc_auc_score((ids != truth[test.slices]).ravel(), doubt.ravel())
+    assert told["doubt"]["doubt"]["roc_area"] == pytest.approx(area)
+    notes = finished.scores.notes
+    assert any("calibration" in note for note in notes)
+    assert any(note.startswith("doubt: area under the ROC curve") for note in notes)
+    assert finished.evaluation_store.exists("figures/reliability.png")

@@ -41,7 +41,8 @@ def test_every_file_of_the_layout_is_there(finished: Run) -> None:
     assert {f"events/{name}.jsonl" for name in steps} <= names
     for target in TARGETS:
         model = {name for name in names if name.startswith(f"models/{target}/")}
-        assert model == {f"models/{target}/{name}" for name in ("model.safetensors", "model.json", "history.json")}
+        parts = ("model.safetensors", "model.json", "history.json", "validation.safetensors")
+        assert model == {f"models/{target}/{name}" for name in parts}
 
 
 def test_every_step_has_said_how_it_went(finished: Run) -> None:
