@@ -1,8 +1,8 @@
 """The tables of objects as data frames of pandas, in which ids stay whole numbers of 64 bits.
 
-pandas turns a column of whole numbers into floats where one is missing, which makes two ids from 2**53 on one. Its nullable
-types, which these frames have, do not. A join with a column of signed numbers is one of floats even so: join with
-``astype("UInt64")``.
+pandas turns a column of whole numbers into floats where one is missing, which makes two ids from 2**53 on one. Its
+nullable types, which these frames have, do not. A join with a column of signed numbers is one of floats even so: join
+with ``astype("UInt64")``.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def objects(run: Run, what: Literal["objects", "contacts", "matches"] = "objects
         import pandas as pd
     except ModuleNotFoundError as error:
         raise InputError(
-            "data frames need pandas (pip install pandas); without it, pyarrow.parquet.read_table reads the run's "
-            "evaluation/objects.parquet"
+            "data frames need pandas: pip install 'vemseg[notebook]'. Without it, pyarrow.parquet.read_table reads the "
+            "run's evaluation/objects.parquet"
         ) from error
     nullable = {pa.uint64(): pd.UInt64Dtype(), pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = read_table(run, TABLES[what]).to_pandas(types_mapper=nullable.get)

@@ -45,7 +45,7 @@ def test_ids_stay_what_they_are_where_some_are_missing(monkeypatch: pytest.Monke
 
 def test_without_pandas_it_says_what_to_do(with_objects: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(InputError, match=r"pip install pandas.*objects\.parquet"):
+    with pytest.raises(InputError, match=r"vemseg\[notebook\].*objects\.parquet"):
         objects(with_objects)
 
 
