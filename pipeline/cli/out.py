@@ -26,6 +26,7 @@ def view(
     """Show grey values with the classes in Neuroglancer or napari: serves them to this machine and prints how."""
     import webbrowser
 
+    from pipeline.run.layout import DOUBT
     from pipeline.run.outcome import RAW, outcome
     from pipeline.volume.viewers import NAMES, LabelLayer, VolumeServer, neuroglancer_url
 
@@ -44,7 +45,8 @@ def view(
         ]
         raw = "" if found.image is None else server.url(RAW)
         shown = found.image.shown if found.image else None
-        link = neuroglancer_url(raw, layers, found.volume(None).geometry, shown=shown)
+        doubt = "" if found.doubt is None else server.url(DOUBT)
+        link = neuroglancer_url(raw, layers, found.volume(None).geometry, shown=shown, doubt_url=doubt)
         more = [name for name in found.captures if name != found.name]
         print(f"{found.name}: {', '.join(found.volumes)}")
         if more:
@@ -76,7 +78,9 @@ def export(
     ] = None,
     what: Annotated[
         str | None,
-        typer.Option(help="segmentation (the default), raw, truth, probabilities, masks (0 and 255, a file a class)"),
+        typer.Option(
+            help="segmentation (the default), raw, truth, probabilities, doubt, masks (0 and 255, one a class)"
+        ),
     ] = None,
     box_zyx: Annotated[
         str | None,

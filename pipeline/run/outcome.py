@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pipeline.errors import ConfigError, InputError
-from pipeline.run.layout import OWN_GRID, SEGMENTATION, SPLIT, TRUTH, VOLUME, Run, objects_name, segmentation_name
+from pipeline.run.layout import (
+    DOUBT,
+    OWN_GRID,
+    SEGMENTATION,
+    SPLIT,
+    TRUTH,
+    VOLUME,
+    Run,
+    objects_name,
+    segmentation_name,
+)
 from pipeline.run.works import predicted_regions
 from pipeline.volume.omezarr import Volume, label_names, open_image, open_labels
 from pipeline.volume.stores import Store
@@ -18,8 +28,8 @@ RAW = "raw"
 class Outcome:
     """An image and its labels.
 
-    image: None where a label volume alone was named. labels: by name, what is asked for most first. source: the run,
-    where it is of one; with its captures and the one that this is.
+    image: None where a label volume alone was named. labels: by name, what is asked for most first. doubt: in what is
+    merged, where it was asked for. run: where it is of one; with its captures and the one that this is.
     """
 
     name: str
@@ -28,12 +38,13 @@ class Outcome:
     probabilities: Volume | None = None
     run: Run | None = None
     captures: tuple[str, ...] = ()
+    doubt: Volume | None = None
 
     @property
     def volumes(self) -> dict[str, Volume]:
         """All that there is, by name."""
-        image = {} if self.image is None else {RAW: self.image}
-        return {**self.labels, **image}
+        images = {RAW: self.image, DOUBT: self.doubt}
+        return {**self.labels, **{name: volume for name, volume in images.items() if volume is not None}}
 
     def volume(self, name: str | None) -> Volume:
         """The one of this name; None: the segmentation, or what there is. Raises ConfigError for another name."""
@@ -84,7 +95,8 @@ def _of_run(run: Run, capture: str | None) -> Outcome:
         labels = {SEGMENTATION: labels.pop(segmentation_name(run.plan.targets[0])), **labels}
     asked = run.config.inference.stores_probabilities and run.plan.targets
     probabilities = run.probabilities(run.plan.targets[0], name) if asked else None
-    return Outcome(name, run.image(name), labels, probabilities, run, captures)
+    doubt = run.doubt(name) if run.config.inference.doubt else None
+    return Outcome(name, run.image(name), labels, probabilities, run, captures, doubt)
 
 
 def _brought_back(run: Run) -> Outcome:

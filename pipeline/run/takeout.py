@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline import __version__
-from pipeline.config.model import MULTILABEL
+from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.errors import ConfigError
 from pipeline.formats import sides
 from pipeline.nn.description import WEIGHTS
 from pipeline.run.layout import SEGMENTATION
 from pipeline.run.outcome import Outcome, outcome
-from pipeline.run.provenance import predicted, refuse_unpredicted
+from pipeline.run.provenance import merged, predicted, refuse_unpredicted
 from pipeline.run.verify import refuse_damaged_volume
 from pipeline.volume.export.excerpt import INSIDE, Excerpt
 from pipeline.volume.export.files import FORMATS, write_file
@@ -121,9 +121,10 @@ def _volume(found: Outcome, what: str | None) -> Volume:
 
 def _refuse_incomplete(found: Outcome, volume: Volume) -> None:
     if found.run is not None:
-        for target in found.run.plan.targets:
-            if volume.store.url == found.run.segmentation(target, found.name).store.url:
-                refuse_unpredicted([work for work in predicted(found.run, target) if work.capture.name == found.name])
+        for target in found.run.segmentations:
+            if volume.store.url in [each.store.url for each in found.run.predicted_volumes(target, found.name)]:
+                works = merged(found.run) if target == MERGED else predicted(found.run, target)
+                refuse_unpredicted([work for work in works if work.capture.name == found.name])
     refuse_damaged_volume(volume.store)
 
 
@@ -159,6 +160,10 @@ def _explained(found: Outcome, volume: Volume, excerpt: Excerpt, names: list[str
         kind = "sums of the bits of all classes of a voxel" if excerpt.dtype.itemsize > 2 else "one class a voxel"
         lines += [f"Values ({kind}):", "  0  nothing predicted here, or not labelled"]
         lines += [f"  {value}  {name}  ({color})" for value, name, color in excerpt.classes]
+    elif found.doubt is not None and volume.store.url == found.doubt.store.url:
+        lines += [
+            "Values: how likely the merged segmentation is wrong, 255 being surely; 0, too, where nothing is predicted."
+        ]
     else:
         lines += ["Values: grey values, as they were taken in."]
     lines += ["", f"From: {volume.store.readable_place}"]

@@ -48,6 +48,7 @@ def neuroglancer_url(
     geometry: Geometry,
     *,
     shown: tuple[float, float] | None = None,
+    doubt_url: str = "",
     viewer: str = VIEWER,
 ) -> str:
     """An address that opens an image and its labels in Neuroglancer, at URLs that the browser can reach.
@@ -60,6 +61,7 @@ def neuroglancer_url(
         labels: in their order.
         geometry: of the image.
         shown: grey values to show as black and as white; None leaves them to the viewer.
+        doubt_url: of an image whose brightness is laid over the others in red, once it is switched on; empty: none.
         viewer: address of the viewer itself.
     """
     image: dict[str, Any] = {"type": "image", "name": "raw", "source": _source(raw_url)}
@@ -68,7 +70,7 @@ def neuroglancer_url(
     state = {
         "dimensions": {axis: [nm * 1e-9, "m"] for axis, nm in zip("zyx", geometry.voxel_size_nm, strict=True)},
         "position": [edge / 2 for edge in geometry.shape_zyx],
-        "layers": [*([image] if raw_url else []), *map(_label_layer, labels)],
+        "layers": [*([image] if raw_url else []), *map(_label_layer, labels), *_doubt_layers(doubt_url)],
         "layout": "4panel",
     }
     return f"{viewer}#!{quote(json.dumps(state, separators=(',', ':')), safe='')}"
@@ -80,6 +82,13 @@ def segment_names(classes: Sequence[LabelClass]) -> bytes:
     names = {"ids": [str(value) for value, _, _ in classes]}
     inline = {**names, "properties": [{"id": "label", "type": "label", "values": values}]}
     return json.dumps({"@type": "neuroglancer_segment_properties", "inline": inline}).encode()
+
+
+def _doubt_layers(url: str) -> list[dict[str, Any]]:
+    if not url:
+        return []
+    shader = "void main() { emitRGBA(vec4(1.0, 0.2, 0.1, toNormalized(getDataValue()))); }"
+    return [{"type": "image", "name": "doubt", "source": _source(url), "shader": shader, "visible": False}]
 
 
 def _label_layer(layer: LabelLayer) -> dict[str, Any]:

@@ -177,6 +177,10 @@ def test_the_address_for_neuroglancer_holds_colours_and_contrast(finished: Run) 
     assert raw["shaderControls"] == {"normalized": {"range": [3.0, 9.0]}}
     assert labels["segmentColors"] == {"1": "#5b6b7b"}
     assert labels["source"][1] == "precomputed://http://127.0.0.1:1/a/names"
+    with_doubt = neuroglancer_url("", layers, finished.image("tiny").geometry, doubt_url="http://127.0.0.1:1/doubt")
+    _, doubt = json.loads(unquote(urlsplit(with_doubt).fragment.removeprefix("!")))["layers"]
+    assert (doubt["type"], doubt["source"], doubt["visible"]) == ("image", "http://127.0.0.1:1/doubt/|zarr3:", False)
+    assert "toNormalized(getDataValue())" in doubt["shader"]
 
 
 def test_a_run_is_enough_to_export(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from sklearn.metrics import roc_auc_score
 from tinystudy import NAMES, files, markers, place, run_chain, whole, write_study
@@ -16,6 +17,7 @@ from pipeline.errors import ConfigError, RunConflictError
 from pipeline.nn.merging import Merging, as_bytes
 from pipeline.run.layout import Run
 from pipeline.run.samples import target_of
+from pipeline.run.takeout import take_out
 from pipeline.run.verify import verify
 from pipeline.scoring.reliability import LIKELIEST, Reliability
 from pipeline.steps.evaluate import evaluate
@@ -157,3 +159,12 @@ def test_scores_say_how_far_probabilities_and_doubt_can_be_believed(finished: Ru
     assert any("calibration" in note for note in notes)
     assert any(note.startswith("doubt: area under the ROC curve") for note in notes)
     assert finished.evaluation_store.exists("figures/reliability.png")
+
+
+@pytest.mark.parametrize("what", ["segmentation-merged", "doubt"])
+def test_it_can_be_taken_out_as_a_file_that_says_what_it_holds(finished: Run, tmp_path: Path, what: str) -> None:
+    list(take_out(finished.store.url, tmp_path / "out.tif", what=what))
+    volume = finished.doubt("tiny") if what == "doubt" else finished.segmentation(MERGED, "tiny")
+    assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), whole(volume))
+    note = (tmp_path / "out.tif.README.txt").read_text()
+    assert ("how likely" in note) == (what == "doubt")
