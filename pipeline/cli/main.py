@@ -197,6 +197,9 @@ def prepare(
     keep_model_grid: Annotated[
         bool, typer.Option(help="Leave a result that was resampled for the model at the model's voxel size")
     ] = False,
+    probabilities: Annotated[
+        bool, typer.Option(help="Keep how sure the network is of each class, too (vemseg suggest)")
+    ] = False,
     workers: Workers = 2,
     outputs: Outputs = None,
     pods_per_workflow: PodsPerWorkflow = PODS_PER_WORKFLOW,
@@ -209,6 +212,7 @@ def prepare(
     if input_is is InputIs.UNTRUSTED:
         run_confined(volume, [model], [run_url, outputs])
         return
+    from pipeline.config.model import Inference
     from pipeline.steps.prepare import prepare as step
 
     size = None if not voxel_size_nm else triple(voxel_size_nm, "--voxel-size-nm", float)
@@ -219,6 +223,7 @@ def prepare(
         voxel_size_nm=size,
         keep_model_grid=keep_model_grid,
         intensity=intensity,
+        inference=Inference(probabilities=probabilities),
         workers=workers,
         outputs=outputs,
         pods_per_workflow=pods_per_workflow,

@@ -1,14 +1,19 @@
-"""vemseg view, vemseg export: results in the reader's own tools."""
+"""vemseg view, export, suggest, corrections: results in the reader's own tools, and what is corrected there back."""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from pipeline.cli.values import triple
+
 PANEL = "Studies"
 app = typer.Typer()
+corrections = typer.Typer(help="Suggested blocks out to be labelled, and back into a study.", no_args_is_help=True)
+app.add_typer(corrections, name="corrections", rich_help_panel=PANEL)
 
 Place = Annotated[
     str, typer.Argument(metavar="RUN|VOLUME", help="A run, or an OME-Zarr image or label volume: a path or URL")
@@ -96,3 +101,50 @@ def export(
     part = None if box_zyx is None else box_of(box_zyx)
     for line in take_out(place, where, form=form, what=what, box=part, level=level, capture=capture):
         print(line)
+
+
+@app.command(rich_help_panel=PANEL, epilog="vemseg suggest runs/mine --blocks 20 --size 1,256,256")
+def suggest(
+    run_url: Annotated[str, typer.Argument(metavar="RUN", help="A study or segmentation", show_default=False)],
+    blocks: Annotated[int, typer.Option(help="How many, at most", min=1)] = 20,
+    size: Annotated[str, typer.Option(help="z,y,x of a block, in voxels")] = "1,256,256",
+    capture: Capture = None,
+) -> None:
+    """Say which blocks a person should label next: where the networks doubt, no two alike; with a table and a map."""
+    from pipeline.run.layout import SUGGESTIONS
+    from pipeline.steps.suggest import suggest as suggested
+
+    found = suggested(run_url, capture=capture, count=blocks, size_zyx=triple(size, "--size", int))
+    for rank, each in enumerate(found.blocks, start=1):
+        unlike = "" if each.unlike is None else f", unlike the others by {each.unlike:.2f}"
+        z, y, x = each.block.start_zyx
+        print(f"{rank:3}  {found.capture} from z {z}, y {y}, x {x}: doubt {each.doubt:.3f}{unlike}")
+    print(f"of {found.looked_at} blocks; evaluation/{SUGGESTIONS}.csv, evaluation/figures/{SUGGESTIONS}.png")
+    print(f"to label them: vemseg corrections out {run_url} FOLDER")
+
+
+@corrections.command("out", epilog="vemseg corrections out runs/mine to-label")
+def corrections_out(
+    run_url: Annotated[str, typer.Argument(metavar="RUN", help="With suggestions", show_default=False)],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="To write them to", show_default=False)],
+) -> None:
+    """Write the suggested blocks as images with proposed labels, for Fiji and napari."""
+    from pipeline.steps.corrections import corrections_out as write
+
+    names = write(run_url, folder)
+    print(f"{folder}: {len(names)} blocks, each with image.tif, labels.tif and both.zarr; README.txt says how to go on")
+
+
+@corrections.command("in", epilog="vemseg corrections in to-label --study study.yaml > better.yaml")
+def corrections_in(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="That was labelled", show_default=False)],
+    study: Annotated[str, typer.Option(help="Configuration that is to learn from it", show_default=False)],
+    accept_unchanged: Annotated[bool, typer.Option(help="Take blocks that are as they were proposed, too")] = False,
+) -> None:
+    """Check labelled blocks, and print the study's configuration with them as captures to train on."""
+    from pipeline.steps.corrections import corrections_in as take
+
+    taken = take(folder, study, accept_unchanged=accept_unchanged)
+    print(taken.study, end="")
+    left = f"; as proposed, and not taken: {', '.join(taken.left)}" if taken.left else ""
+    print(f"taken: {', '.join(taken.changed)}{left}", file=sys.stderr)

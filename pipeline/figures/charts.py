@@ -13,6 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from pipeline.errors import InputError
@@ -26,6 +27,7 @@ from pipeline.figures.palette import (
     METHOD_STYLES,
     ORANGE,
     SIDE_COLORS,
+    VERMILION,
     ink_on,
     rgb,
     shade,
@@ -35,7 +37,9 @@ from pipeline.scoring.ablation import NATIVE, Ablation
 from pipeline.scoring.bootstrap import Difference, Interval
 from pipeline.scoring.confusion import ConfusionMatrix
 from pipeline.scoring.reliability import LIKELIEST, Reliability, Trust
+from pipeline.scoring.suggestions import Suggestion
 from pipeline.scoring.tables import ScoreTable
+from pipeline.volume.geometry import Block, Zyx, ZyxNm
 
 TEXT_POINTS = 9
 SMALL_POINTS = 7
@@ -109,6 +113,44 @@ def training_figure(histories: Mapping[str, chartdata.History]) -> Figure:
     f1_axes.set_ylim(0, 1)
     figure.legend(loc="outside right upper", title="best validation F1", **_LEGEND)
     return figure
+
+
+def suggestions_figure(
+    shape_zyx: Zyx, voxel_size_nm: ZyxNm, blocks: Sequence[Block], doubts: Sequence[float], chosen: Sequence[Suggestion]
+) -> Figure:
+    """Return a map of the doubt in a volume, seen along z, with the suggested blocks by their rank.
+
+    Where blocks lie behind each other, the greatest doubt shows.
+    """
+    _, height_um, width_um = (count * edge / 1000 for count, edge in zip(shape_zyx, voxel_size_nm, strict=True))
+    scale = 7 / max(height_um, width_um)
+    size = (max(4.0, scale * width_um) + 1.6, max(2.0, scale * height_um) + 1.2)
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    axes = figure.add_subplot()
+    behind = sorted(zip(doubts, blocks, strict=True), key=lambda pair: pair[0])
+    most = max([*doubts, 1e-6])
+    for doubt, block in behind:
+        axes.add_patch(Rectangle(*_seen_along_z(block, voxel_size_nm), color=shade(doubt / most, LIGHT_SCALE)))
+    for rank, each in enumerate(chosen, start=1):
+        corner, width, height = _seen_along_z(each.block, voxel_size_nm)
+        axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=VERMILION, linewidth=1.5))
+        place = (corner[0] + width / 2, corner[1] + height / 2)
+        ink = ink_on(shade(each.doubt / most, LIGHT_SCALE))
+        slice_ = f"{rank}\nz {each.block.start_zyx[0]}"
+        axes.text(*place, slice_, ha="center", va="center", fontsize=SMALL_POINTS, color=ink)
+    axes.set_xlim(0, width_um)
+    axes.set_ylim(height_um, 0)
+    axes.set_aspect("equal")
+    axes.set_xlabel("x, µm", fontsize=TEXT_POINTS)
+    axes.set_ylabel("y, µm", fontsize=TEXT_POINTS)
+    axes.set_title(f"blocks to label, and doubt up to {decimals(most)} (dark)", fontsize=TEXT_POINTS, loc="left")
+    return figure
+
+
+def _seen_along_z(block: Block, voxel_size_nm: ZyxNm) -> tuple[tuple[float, float], float, float]:
+    """Upper left corner (x, y), width and height in micrometres."""
+    (_, top, left), (_, rows, columns), (_, by_y, by_x) = block.start_zyx, block.shape_zyx, voxel_size_nm
+    return (left * by_x / 1000, top * by_y / 1000), columns * by_x / 1000, rows * by_y / 1000
 
 
 def f1_figure(table: ScoreTable) -> Figure:

@@ -38,6 +38,8 @@ VOLUME = "volume"
 OWN_GRID = "input"
 """The same volume as it came, where `VOLUME` was resampled for the model."""
 SUMMARY_JSON = "summary.json"
+SUGGESTIONS = "suggestions"
+"""Blocks to label next, in the evaluation: a table, a map and JSON."""
 TRAINING_STATE = "last/state.safetensors"
 """Beside a model that is not done yet."""
 OPINION = "validation.safetensors"
@@ -102,6 +104,16 @@ class Run:
             return from_json(self.evaluation_store.read("scores.json").decode())
         except FileNotFoundError:
             return None
+
+    @property
+    def suggestions(self) -> dict[str, Any]:
+        """The blocks to label that were suggested last. Raises RunConflictError where none were."""
+        try:
+            told: dict[str, Any] = self.evaluation_store.read_json(f"{SUGGESTIONS}.json")
+        except FileNotFoundError as error:
+            url = self.store.url
+            raise RunConflictError(f"{url} has no suggestions yet; run `vemseg suggest {url}` first") from error
+        return told
 
     def capture_store(self, capture: str) -> Store:
         """Where the image of a capture lies."""

@@ -154,6 +154,7 @@ def _finish(
         "classes": config.classes.model_dump(mode="json"),
         "voxel_size_nm": plan.captures[0].voxel_size_nm,
         "receptive_field_zyx": plan.receptive_field_zyx,
+        "patch_zyx": plan.patch_zyx,
         "steps": trainer.schedule.steps,
         "validation_macro_f1": trainer.progress.best_score,
         "share_of_prior": share,

@@ -1,0 +1,67 @@
+"""Which blocks are suggested: doubtful ones, unlike what is labelled, no two alike."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.scoring.suggestions import choose, look_of
+from pipeline.volume.geometry import Block
+
+NOTHING = np.empty((0, 2))
+
+
+def row(count: int) -> list[Block]:
+    return [Block((0, 0, 10 * number), (1, 10, 10 * number + 10)) for number in range(count)]
+
+
+def test_among_blocks_that_look_different_the_most_doubtful_comes_first() -> None:
+    looks = np.array([[0.0, 0.0], [0.0, 5.0], [5.0, 0.0]])
+    chosen = choose(row(3), np.array([0.2, 0.9, 0.5]), looks, NOTHING, 3)
+    assert chosen[0].block == row(3)[1]
+    assert {each.block for each in chosen} == set(row(3))
+    assert chosen[0].unlike is None
+
+
+def test_of_two_that_look_the_same_one_is_enough() -> None:
+    looks = np.array([[0.0, 0.0], [0.0, 0.0], [5.0, 0.0]])
+    chosen = choose(row(3), np.array([0.9, 0.8, 0.1]), looks, NOTHING, 2)
+    assert [each.block for each in chosen] == [row(3)[0], row(3)[2]]
+
+
+def test_what_looks_like_something_labelled_waits() -> None:
+    looks = np.array([[0.0, 0.0], [4.0, 0.0]])
+    chosen = choose(row(2), np.array([0.9, 0.2]), looks, np.array([[0.0, 0.0]]), 2)
+    assert [each.block for each in chosen] == [row(2)[1]]
+
+
+def test_where_nothing_is_in_doubt_nothing_is_suggested() -> None:
+    assert choose(row(3), np.zeros(3), np.eye(3), np.empty((0, 3)), 3) == []
+    assert choose([], np.zeros(0), NOTHING, NOTHING, 3) == []
+
+
+@given(
+    doubts=arrays(np.float64, 12, elements=st.floats(0, 1)),
+    looks=arrays(np.float64, (12, 3), elements=st.floats(-5, 5)),
+    count=st.integers(1, 15),
+)
+def test_each_block_is_suggested_once_and_rank_does_not_depend_on_how_many_are_asked_for(
+    doubts: np.ndarray, looks: np.ndarray, count: int
+) -> None:
+    known = np.empty((0, 3))
+    every, some = choose(row(12), doubts, looks, known, 12), choose(row(12), doubts, looks, known, count)
+    assert len({each.block for each in every}) == len(every)
+    assert every[: len(some)] == some
+    assert len(some) == min(count, len(every))
+
+
+def test_a_look_tells_brightness_roughness_and_content_apart() -> None:
+    rng = np.random.default_rng(0)
+    smooth, rough = np.zeros((1, 16, 16), np.float32), rng.normal(size=(1, 16, 16)).astype(np.float32)
+    same = np.array([1.0, 0.0])
+    assert not np.allclose(look_of(smooth, same), look_of(smooth + 1, same))
+    assert not np.allclose(look_of(smooth, same), look_of(rough, same))
+    assert not np.allclose(look_of(smooth, same), look_of(smooth, same[::-1]))
+    np.testing.assert_array_equal(look_of(rough, same), look_of(rough, same))
