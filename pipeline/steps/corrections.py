@@ -30,7 +30,6 @@ from pipeline.volume.export.files import write_file
 from pipeline.volume.geometry import Block, Geometry, Zyx, zyx
 from pipeline.volume.labels import whole_numbers
 from pipeline.volume.omezarr import create_image, create_labels, open_labels
-from pipeline.volume.sources import TRUSTED, open_source
 from pipeline.volume.split import PART_IDS
 from pipeline.volume.stores import Store
 
@@ -248,9 +247,14 @@ def _labelled(folder: Path, block: Mapping[str, Any], known: list[int]) -> NDArr
 
 
 def _tiff(path: Path, shape_zyx: Zyx) -> NDArray[Any]:
-    with open_source(str(path), path.parent, TRUSTED) as source:
-        _refuse_other_shape(path, source.shape_zyx, shape_zyx)
-        return whole_numbers(source.read_block(Block.of_shape(shape_zyx)), str(path))
+    """The numbers of a TIFF whose shape is known: napari saves three slices as the planes of a colour image."""
+    try:
+        ids = tifffile.imread(path)
+    except (OSError, tifffile.TiffFileError) as error:
+        raise DataError(f"{path}: cannot be read as a TIFF: {error}") from error
+    if [edge for edge in ids.shape if edge > 1] != [edge for edge in shape_zyx if edge > 1]:
+        _refuse_other_shape(path, ids.shape, shape_zyx)
+    return whole_numbers(ids.reshape(shape_zyx), str(path))
 
 
 def _zarr(path: Path, shape_zyx: Zyx) -> NDArray[Any]:
@@ -260,7 +264,7 @@ def _zarr(path: Path, shape_zyx: Zyx) -> NDArray[Any]:
     return ids
 
 
-def _refuse_other_shape(path: Path, found: Zyx, expected: Zyx) -> None:
+def _refuse_other_shape(path: Path, found: tuple[int, ...], expected: Zyx) -> None:
     if found != expected:
         raise DataError(
             f"{path}: has {sides(found, by='x')} voxels, and {sides(expected, by='x')} went out (z, y, x); label the "

@@ -15,7 +15,7 @@ from pipeline.config.model import MULTILABEL
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.run.layout import SUGGESTIONS, Run
 from pipeline.run.plan import CapturePlan, fit
-from pipeline.run.provenance import predicted, refuse_unpredicted
+from pipeline.run.provenance import merged, predicted, refuse_unpredicted
 from pipeline.run.works import predicted_regions
 from pipeline.scoring.suggestions import Features, Suggestion, choose, look_of
 from pipeline.volume.geometry import Block, Zyx, tile, zyx
@@ -52,7 +52,8 @@ def suggest(run_url: str, *, capture: str | None = None, count: int = 20, size_z
     run = Run.open(run_url)
     plan = _capture(run, capture)
     target = MULTILABEL if MULTILABEL in run.plan.targets else run.plan.targets[0]
-    refuse_unpredicted([work for work in predicted(run, target) if work.capture.name == plan.name])
+    works = merged(run) if run.config.inference.doubt else predicted(run, target)
+    refuse_unpredicted([work for work in works if work.capture.name == plan.name])
     doubt = _doubt(run, plan, target)
     size = fit(size_zyx, plan.shape_zyx)
     blocks: list[Block] = []
@@ -91,8 +92,11 @@ ReadDoubt = Callable[[Block], NDArray[np.float32]]
 
 
 def _doubt(run: Run, plan: CapturePlan, target: str) -> ReadDoubt:
-    """What reads the doubt in each voxel of a block, 0 to 1: the entropy of what the network says."""
-    if not run.config.inference.probabilities:
+    """What reads the doubt in each voxel of a block, 0 to 1: that in what is merged, else the network's entropy."""
+    if run.config.inference.doubt:
+        stored_doubt = run.doubt(plan.name)
+        return lambda block: stored_doubt.read(block).astype(np.float32) / np.float32(255)
+    if not run.config.inference.stores_probabilities:
         raise ConfigError(
             f"{run.store.url} does not keep how sure its networks are; set inference.probabilities: true (vemseg run "
             "segment: -p probabilities=true), and run it again: only the predictions are made anew"

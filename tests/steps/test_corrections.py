@@ -100,6 +100,22 @@ def test_suggestions_lie_where_there_is_something_to_doubt_and_are_written_down(
         assert each.doubt == pytest.approx(float(doubt.mean()), rel=1e-4)
 
 
+def test_where_networks_are_merged_their_doubt_counts(tmp_path: Path) -> None:
+    changes = {
+        "training": {"targets": "all", "steps": 2, "binary_steps": 2, "validations": 1},
+        "inference": {"region": "all", "merged": True, "doubt": True},
+    }
+    raw, labels = tissue()
+    labels[:, :, 100:] = 0
+    write_tiff(tmp_path / "raw.tif", raw)
+    write_tiff(tmp_path / "labels.tif", labels)
+    regions = [{"part": "train", "x": [0, 30]}, {"part": "validation", "x": [50, 60]}, {"part": "test", "x": [80, 90]}]
+    ignore = {"classes": {"ignore_ids": [0]}, "split": {"regions": regions}}
+    run = run_chain(write_study(tmp_path, changes | ignore), tmp_path / "run")
+    (found,) = suggest(run.store.url, count=1, size_zyx=(4, 32, 32)).blocks
+    assert found.doubt == pytest.approx(float(run.doubt("tiny").read(found.block).mean()) / 255)
+
+
 def test_blocks_that_are_labelled_or_near_the_test_part_are_left_out(tmp_path: Path) -> None:
     raw, labels = tissue((4, 64, 320))
     labels[:, :, 160:] = 0
