@@ -33,6 +33,7 @@ DOES: dict[str, tuple[str, str]] = {
     "train": ("training {}", "{} trained"),
     "infer": ("predicting {}", "{} predicted"),
     "infer-group": ("predicting {}", "{} predicted"),
+    "separate-phase": ("telling objects apart", "objects told apart"),
     "merge": ("merging all networks", "all networks merged"),
     "evaluate": ("scoring and drawing", "scored and drawn"),
     "degrade": ("making the test part coarse", "test part made coarse"),

@@ -15,7 +15,7 @@ LEAST_SHARE = 0.05
 """Of a step's work: how fast it goes is not known before so much of it is done."""
 MORE_THAN_EXPECTED = 0.1
 """Of the time that a step has taken, that it still takes when it should have ended."""
-FIRST, LAST = ("plan", "augment", "prepare"), ("merge", "evaluate", "compare", "report", "finish")
+FIRST, LAST = ("plan", "augment", "prepare"), ("separate-phase", "merge", "evaluate", "compare", "report", "finish")
 """Steps before and after those that can be at work at once."""
 LIKE = {"infer": "train"}
 """Whose deviation counts where none of the step's own kind is known: both are a matter of how fast networks are."""

@@ -13,7 +13,7 @@ from pipeline.formats import memory
 from pipeline.run.events import read_events
 from pipeline.volume.stores import Store
 
-WITH_WORKERS = ("augment", "infer", "merge", "boost-apply")
+WITH_WORKERS = ("augment", "infer", "separate", "merge", "boost-apply")
 """Steps whose items end in the number of a worker."""
 REPORT = "report"
 NOT_ENDED = "did not end: it was killed, or is still at work"

@@ -99,6 +99,7 @@ def test_no_layout_changes_an_id(
         np.testing.assert_array_equal(found, ids(separated)[name])
 
 
+@pytest.mark.slow
 def test_killed_twenty_times_it_ends_with_the_same_bytes(separated: Run, tmp_path: Path) -> None:
     rng, kills, run = random.Random(0), 0, tmp_path / "run"
     wanted = files(place(separated))
