@@ -127,17 +127,21 @@ def suggestions_figure(
     size = (max(4.0, scale * width_um) + 1.6, max(2.0, scale * height_um) + 1.2)
     figure = Figure(figsize=size, dpi=DPI, layout="constrained")
     axes = figure.add_subplot()
-    behind = sorted(zip(doubts, blocks, strict=True), key=lambda pair: pair[0])
     most = max([*doubts, 1e-6])
-    for doubt, block in behind:
-        axes.add_patch(Rectangle(*_seen_along_z(block, voxel_size_nm), color=shade(doubt / most, LIGHT_SCALE)))
+    seen: dict[_Place, float] = {}
+    for doubt, block in zip(doubts, blocks, strict=True):
+        place = _seen_along_z(block, voxel_size_nm)
+        seen[place] = max(doubt, seen.get(place, 0.0))
+    for place, doubt in seen.items():
+        axes.add_patch(Rectangle(*place, color=shade(doubt / most, LIGHT_SCALE)))
+    named: dict[_Place, list[str]] = {}
     for rank, each in enumerate(chosen, start=1):
-        corner, width, height = _seen_along_z(each.block, voxel_size_nm)
-        axes.add_patch(Rectangle(corner, width, height, fill=False, edgecolor=VERMILION, linewidth=1.5))
-        place = (corner[0] + width / 2, corner[1] + height / 2)
-        ink = ink_on(shade(each.doubt / most, LIGHT_SCALE))
-        slice_ = f"{rank}\nz {each.block.start_zyx[0]}"
-        axes.text(*place, slice_, ha="center", va="center", fontsize=SMALL_POINTS, color=ink)
+        named.setdefault(_seen_along_z(each.block, voxel_size_nm), []).append(f"{rank}: z {each.block.start_zyx[0]}")
+    for place, names in named.items():
+        (left, top), width, height = place
+        axes.add_patch(Rectangle(*place, fill=False, edgecolor=VERMILION, linewidth=1.5))
+        style: dict[str, Any] = {"fontsize": SMALL_POINTS, "color": ink_on(shade(seen[place] / most, LIGHT_SCALE))}
+        axes.text(left + width / 2, top + height / 2, "\n".join(names), ha="center", va="center", **style)
     axes.set_xlim(0, width_um)
     axes.set_ylim(height_um, 0)
     axes.set_aspect("equal")
@@ -147,7 +151,10 @@ def suggestions_figure(
     return figure
 
 
-def _seen_along_z(block: Block, voxel_size_nm: ZyxNm) -> tuple[tuple[float, float], float, float]:
+_Place = tuple[tuple[float, float], float, float]
+
+
+def _seen_along_z(block: Block, voxel_size_nm: ZyxNm) -> _Place:
     """Upper left corner (x, y), width and height in micrometres."""
     (_, top, left), (_, rows, columns), (_, by_y, by_x) = block.start_zyx, block.shape_zyx, voxel_size_nm
     return (left * by_x / 1000, top * by_y / 1000), columns * by_x / 1000, rows * by_y / 1000

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.volume.geometry import Block
+from pipeline.volume.geometry import Block, ZyxNm
 
 Features = NDArray[np.float64]
 
@@ -50,12 +50,19 @@ def look_of(grey_ZYX: NDArray[np.float32], shares_C: NDArray[np.float64]) -> Fea
 
 
 def choose(
-    blocks: Sequence[Block], doubt_N: NDArray[np.float64], look_NF: Features, labelled_LF: Features, count: int
+    blocks: Sequence[Block],
+    doubt_N: NDArray[np.float64],
+    look_NF: Features,
+    labelled_LF: Features,
+    count: int,
+    voxel_size_nm: ZyxNm,
 ) -> list[Suggestion]:
     """The blocks to label next, most useful first: each is the one whose doubt times its distance is greatest.
 
+    Neighbours show the same things: what is nearer to a block taken before than that one is long counts for less.
+
     Args:
-        blocks: those that can be labelled.
+        blocks: those that can be labelled, of about one size.
         doubt_N: mean doubt of each.
         look_NF: what each looks like.
         labelled_LF: what the blocks look like that are labelled; (0, F) where none is.
@@ -68,19 +75,22 @@ def choose(
     scale = np.where(spread > 0, spread, 1.0)
     look, labelled = look_NF / scale, labelled_LF / scale
     unit = _typical_distance(look)
-    nearest = np.full(len(blocks), np.inf)
+    nearest, apart = np.full(len(blocks), np.inf), np.ones(len(blocks))
+    starts_nm = np.array([block.start_zyx for block in blocks]) * np.array(voxel_size_nm)
+    length_nm = max(edge * nm for edge, nm in zip(blocks[0].shape_zyx, voxel_size_nm, strict=True))
     for known in labelled:
         nearest = np.minimum(nearest, _distances(look, known) / unit)
     taken: list[Suggestion] = []
     for _ in range(min(count, len(blocks))):
         # Where nothing is known yet, doubt alone decides.
-        worth = doubt_N * np.where(np.isfinite(nearest), nearest, 1.0)
+        worth = doubt_N * np.where(np.isfinite(nearest), nearest, 1.0) * apart
         best = int(np.argmax(worth))
         if worth[best] <= 0:
             break
         unlike = float(nearest[best])
         taken.append(Suggestion(blocks[best], float(doubt_N[best]), unlike if np.isfinite(unlike) else None))
         nearest = np.minimum(nearest, _distances(look, look[best]) / unit)
+        apart = np.minimum(apart, _distances(starts_nm, starts_nm[best]) / length_nm)
     return taken
 
 

@@ -75,7 +75,7 @@ def suggest(run_url: str, *, capture: str | None = None, count: int = 20, size_z
             "scored on; segment another volume (vemseg run segment), and ask for its blocks"
         )
     known = np.array(labelled) if labelled else np.empty((0, len(looks[0])))
-    chosen = choose(blocks, np.array(doubts), np.array(looks), known, count)
+    chosen = choose(blocks, np.array(doubts), np.array(looks), known, count, plan.voxel_size_nm)
     found = Suggested(plan.name, tuple(chosen), len(blocks))
     _write(run, plan, found, blocks, doubts)
     return found

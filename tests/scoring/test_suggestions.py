@@ -11,6 +11,7 @@ from pipeline.scoring.suggestions import choose, look_of
 from pipeline.volume.geometry import Block
 
 NOTHING = np.empty((0, 2))
+NM = (40.0, 8.0, 8.0)
 
 
 def row(count: int) -> list[Block]:
@@ -19,7 +20,7 @@ def row(count: int) -> list[Block]:
 
 def test_among_blocks_that_look_different_the_most_doubtful_comes_first() -> None:
     looks = np.array([[0.0, 0.0], [0.0, 5.0], [5.0, 0.0]])
-    chosen = choose(row(3), np.array([0.2, 0.9, 0.5]), looks, NOTHING, 3)
+    chosen = choose(row(3), np.array([0.2, 0.9, 0.5]), looks, NOTHING, 3, NM)
     assert chosen[0].block == row(3)[1]
     assert {each.block for each in chosen} == set(row(3))
     assert chosen[0].unlike is None
@@ -27,19 +28,26 @@ def test_among_blocks_that_look_different_the_most_doubtful_comes_first() -> Non
 
 def test_of_two_that_look_the_same_one_is_enough() -> None:
     looks = np.array([[0.0, 0.0], [0.0, 0.0], [5.0, 0.0]])
-    chosen = choose(row(3), np.array([0.9, 0.8, 0.1]), looks, NOTHING, 2)
+    chosen = choose(row(3), np.array([0.9, 0.8, 0.1]), looks, NOTHING, 2, NM)
     assert [each.block for each in chosen] == [row(3)[0], row(3)[2]]
+
+
+def test_of_neighbours_one_is_enough_though_they_look_different() -> None:
+    blocks = [Block((z, 0, 0), (z + 1, 10, 10)) for z in (0, 1, 50)]
+    looks = np.array([[0.0, 0.0], [0.0, 5.0], [5.0, 0.0]])
+    chosen = choose(blocks, np.array([0.9, 0.8, 0.5]), looks, NOTHING, 2, (4.0, 8.0, 8.0))
+    assert [each.block for each in chosen] == [blocks[0], blocks[2]]
 
 
 def test_what_looks_like_something_labelled_waits() -> None:
     looks = np.array([[0.0, 0.0], [4.0, 0.0]])
-    chosen = choose(row(2), np.array([0.9, 0.2]), looks, np.array([[0.0, 0.0]]), 2)
+    chosen = choose(row(2), np.array([0.9, 0.2]), looks, np.array([[0.0, 0.0]]), 2, NM)
     assert [each.block for each in chosen] == [row(2)[1]]
 
 
 def test_where_nothing_is_in_doubt_nothing_is_suggested() -> None:
-    assert choose(row(3), np.zeros(3), np.eye(3), np.empty((0, 3)), 3) == []
-    assert choose([], np.zeros(0), NOTHING, NOTHING, 3) == []
+    assert choose(row(3), np.zeros(3), np.eye(3), np.empty((0, 3)), 3, NM) == []
+    assert choose([], np.zeros(0), NOTHING, NOTHING, 3, NM) == []
 
 
 @given(
@@ -51,7 +59,7 @@ def test_each_block_is_suggested_once_and_rank_does_not_depend_on_how_many_are_a
     doubts: np.ndarray, looks: np.ndarray, count: int
 ) -> None:
     known = np.empty((0, 3))
-    every, some = choose(row(12), doubts, looks, known, 12), choose(row(12), doubts, looks, known, count)
+    every, some = choose(row(12), doubts, looks, known, 12, NM), choose(row(12), doubts, looks, known, count, NM)
     assert len({each.block for each in every}) == len(every)
     assert every[: len(some)] == some
     assert len(some) == min(count, len(every))
