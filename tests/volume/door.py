@@ -1269,6 +1269,20 @@ holds(
 )
 holds("precomputed in a zip", A, as_zip("a.zip", precomputed()), SIZE_NM)
 holds("N5 in a zip, its group", A, as_zip("a.zip", below_s0(n5(group={"pixelResolution": pixel}))), SIZE_NM)
+
+
+def without_group(write: Write) -> Write:
+    """A level as it is packed with its own folder."""
+
+    def make(folder: Path) -> str:
+        location = write(folder)
+        (folder / location / "attributes.json").unlink()
+        return location
+
+    return make
+
+
+holds("N5 in a zip, a level in its folder", A, as_zip("a.zip", without_group(below_s0(n5()))))
 holds("N5 in a zip, one row of chunks", A, as_zip("a.zip", below_s0(n5(chunk=64), "/s0")))
 
 

@@ -158,6 +158,11 @@ def is_n5_dataset(folder: Path) -> bool:
     return "dimensions" in _metadata(Store(folder.absolute().as_uri()), _ATTRIBUTES, folder.name)
 
 
+def is_n5_group(folder: Path) -> bool:
+    """Whether there are attributes of N5, of whatever."""
+    return (folder / _ATTRIBUTES).is_file()
+
+
 def _is_described(location: Location, key: str) -> bool:
     """Whether a folder or a remote place holds the file by which a format is known."""
     if location.path is not None and not location.path.is_dir():

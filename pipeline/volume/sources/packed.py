@@ -21,7 +21,7 @@ from pipeline.formats import file_size
 from pipeline.volume.geometry import Block
 from pipeline.volume.objects import storage_errors
 from pipeline.volume.sources.base import Format, Location, Opening, Source
-from pipeline.volume.sources.chunked import FINEST, is_n5_dataset
+from pipeline.volume.sources.chunked import FINEST, is_n5_dataset, is_n5_group
 from pipeline.volume.sources.folder import JPEG
 from pipeline.volume.sources.policy import STRANGER, Limits, Policy
 from pipeline.volume.sources.registry import open_source, register, suffixes
@@ -113,7 +113,7 @@ def _is_volume(folder: Path) -> bool:
     """Whether a folder is itself what is read, though there is but one folder in it: chunks, or the finest level."""
     if any((folder / mark).is_file() for mark in (*MARKS, "info", PROPERTIES)):
         return True
-    return is_n5_dataset(folder) or is_n5_dataset(folder / FINEST)
+    return is_n5_dataset(folder) or (is_n5_group(folder) and is_n5_dataset(folder / FINEST))
 
 
 def extract(archive: Path, folder: Path, policy: Policy = STRANGER, room_bytes: int | None = None) -> None:
