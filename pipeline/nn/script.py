@@ -28,8 +28,8 @@ class Segmenter(nn.Module):
         """Probabilities, as `vemseg infer` stores them before it rounds."""
         normalisation, target = self._model.normalisation, self._model.target
         logits_BCZYX = self.network((grey_BCZYX.float() - normalisation.mean) / normalisation.std)
-        logits_CBZYX = self._model.confidence(logits_BCZYX.transpose(0, 1))
-        return target.probabilities(logits_CBZYX).transpose(0, 1)
+        classes_CBZYX = target.class_logits(logits_BCZYX.transpose(0, 1))
+        return target.probabilities(self._model.confidence(classes_CBZYX)).transpose(0, 1)
 
 
 def scripted(model: Model, grey_BCZYX: Tensor) -> tuple[bytes, Tensor]:

@@ -15,7 +15,7 @@ recognising it. Dice sees the logits themselves, where no class is rare; how oft
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -58,6 +58,11 @@ class Target:
     def output_ids(self) -> tuple[int, ...]:
         """What each output stands for, as ids of samples."""
         return self.class_ids if self.one_vs_rest else (*self.class_ids, *(core for _, core in self.cores))
+
+    @property
+    def of_classes(self) -> Target:
+        """The same task with an output a class, as stored probabilities have."""
+        return replace(self, cores=(), core_logits=())
 
     def truth(self, labels_BZYX: Tensor) -> tuple[Tensor, Tensor]:
         """What class each voxel is of, and where that is known.

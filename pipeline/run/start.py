@@ -62,15 +62,16 @@ class Begun:
 
 
 def outputs_of(description: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of the classes, and of the cores of their objects, that a model has outputs for, by its ``model.json``."""
+    """Names of the outputs of a model, by its ``model.json``: classes, then cores of the objects of classes."""
+    told = description["target"]
     names = [member["name"] for member in description["classes"]["members"]]
-    target = description["target"]
-    return _output_names(names, target["class_ids"], target.get("cores", ()))
+    return _names(names, told["class_ids"], told.get("cores", ()))
 
 
-def _output_names(names: Sequence[str], class_ids: Sequence[int], cores: Sequence[Sequence[int]]) -> tuple[str, ...]:
-    of_cores = [f"{names[class_id - 1]} cores" for class_id, _ in cores] if len(class_ids) > 1 else []
-    return (*(names[class_id - 1] for class_id in class_ids), *of_cores)
+def _names(names: Sequence[str], class_ids: Sequence[int], cores: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    """A network of one class has no output for cores."""
+    kinds = [f"cores of {names[class_id - 1]}" for class_id, _ in cores] if len(class_ids) > 1 else []
+    return (*(names[class_id - 1] for class_id in class_ids), *kinds)
 
 
 def starts(config: Config, base: Path, decision: Decision, geometries: Geometries) -> dict[str, Start]:
@@ -129,7 +130,7 @@ def begin(run: Run, target: Target, network: UNet) -> Begun | None:
     trained = load_model(store.read("model.safetensors"), description, store.url)
     # What calibration added belongs to the tissue that it was validated on.
     shift_logits(trained.network, trained.target, [-offset for offset in description["logit_offsets"]])
-    outputs = _output_names(names, target.class_ids, target.cores)
+    outputs = _names(names, target.class_ids, target.cores)
     known = inherit(network, outputs, trained.network, outputs_of(description))
     return Begun(description[WEIGHTS], known, tuple(name for name in outputs if name not in known))
 

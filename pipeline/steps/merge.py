@@ -54,7 +54,7 @@ def _merged(run: Run, report: Reporter, todo: Sequence[ShardWork]) -> Iterator[W
     from pipeline.nn.merging import as_bytes
     from pipeline.run.samples import target_of
 
-    target, merging, metrics = target_of(run, MULTILABEL), _weights(run, report), report.metrics
+    target, merging, metrics = target_of(run, MULTILABEL).of_classes, _weights(run, report), report.metrics
     for work in todo:
         volume = run.segmentation(MERGED, work.capture.name)
         ids = np.zeros(work.shard.shape_zyx, volume.dtype)
@@ -100,7 +100,7 @@ def _weights(run: Run, report: Reporter) -> Merging:
     if not marker.intact:
         opinions = {name: _opinion(run, name) for name in run.plan.targets}
         alone_CN = _alone(run, {name: opinion.said[0] for name, opinion in opinions.items()})
-        found = merging(opinions[MULTILABEL], alone_CN, target_of(run, MULTILABEL))
+        found = merging(opinions[MULTILABEL], alone_CN, target_of(run, MULTILABEL).of_classes)
         with marker.making():
             store.write_json(WEIGHTS, asdict(found))
         report.event("weighed", joint=found.joint, alone=found.alone)

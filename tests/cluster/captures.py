@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tinystudy import tissue, write_study, write_tiff
+from tinystudy import CONFIG, tissue, write_study, write_tiff
 
 from pipeline.steps.phantom import write_phantom
 
@@ -36,8 +36,15 @@ def write_nine(folder: Path) -> Path:
 
 
 def write_tiny(folder: Path) -> Path:
-    """Three classes by brightness, four trainings, renders; returns the folder."""
-    write_study(folder, {"training": {"targets": "all"}, "evaluation": {"renders": True}})
+    """Three classes by brightness: four trainings, merged with doubt, objects of one class; returns the folder."""
+    *others, bright = CONFIG["classes"]["members"]
+    changes: Config = {
+        "classes": {"members": [*others, {**bright, "instances": True, "rim_nm": 8}]},
+        "training": {"targets": "all"},
+        "inference": {"merged": True, "doubt": True},
+        "evaluation": {"renders": True},
+    }
+    write_study(folder, changes)
     return _of_whole_seconds(folder)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from tinystudy import run_chain, tissue, write_study
+from tinystudy import CONFIG, run_chain, tissue, write_study
 
 from pipeline.config.model import MULTILABEL
 from pipeline.errors import ConfigError, DataError, InputError
@@ -94,6 +94,19 @@ def test_it_says_of_a_volume_what_inference_says(package: tuple[str, Path], run:
     with torch.inference_mode():
         found = network(torch.from_numpy(raw)[None, None])[0].numpy()
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_cores_of_objects_are_no_channel_of_their_own(tmp_path: Path) -> None:
+    *others, bright = CONFIG["classes"]["members"]
+    changes = {"classes": {"members": [*others, {**bright, "instances": True, "rim_nm": 8}]}}
+    run = run_chain(write_study(tmp_path, changes), tmp_path / "run", score=False)
+    export_model(run.store.url, MULTILABEL, tmp_path / "model.zip", CREDITS)
+    folder = unpacked(tmp_path / "model.zip", tmp_path / "package")
+    found = np.load(folder / "test_output.npy")
+    assert found.shape[1] == 3
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    subprocess.run([sys.executable, "-W", "ignore", "-c", RUN_ALONE, str(folder)], check=True, cwd=tmp_path)
 
 
 def test_it_is_taken_back_to_the_last_bit_and_segments(package: tuple[str, Path], run: Run, tmp_path: Path) -> None:

@@ -143,6 +143,18 @@ def test_a_new_class_begins_anew_in_the_joint_network_and_from_it_in_its_own(tmp
         assert told["anew"] == ([] if target == "grey" else ["border"])
 
 
+def test_cores_of_objects_go_to_cores_of_the_same_class(tmp_path: Path) -> None:
+    *others, bright = CONFIG["classes"]["members"]
+    apart = {"classes": {"members": [*others, {**bright, "instances": True, "rim_nm": 8}]}}
+    first = run_chain(write_study(tmp_path / "first", apart), tmp_path / "first/run", score=False)
+    second = planned(tmp_path / "second", first, **apart, training={"steps": 1})
+    for worker in range(second.plan.augment_workers):
+        augment(second.store.url, worker=worker, workers=second.plan.augment_workers)
+    train(second.store.url, target=MULTILABEL)
+    told = second.model_store(MULTILABEL).read_json("model.json")["learnt_on_from"]
+    assert (told["known"], told["anew"]) == (["dark", "grey", "bright", "cores of bright"], [])
+
+
 def test_other_weights_to_begin_with_train_again_and_the_same_ones_elsewhere_do_not(
     tmp_path: Path, trained: Run
 ) -> None:

@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import torch
 from sklearn.metrics import roc_auc_score
-from tinystudy import NAMES, files, markers, place, run_chain, whole, write_study
+from tinystudy import CONFIG, NAMES, files, markers, place, run_chain, whole, write_study
 
 from pipeline.config.model import MERGED, MULTILABEL, load_config
 from pipeline.errors import ConfigError, RunConflictError
@@ -54,6 +54,14 @@ def test_what_is_stored_is_what_the_weights_make_of_all_probabilities(finished: 
     assert len(np.unique(ids)) == len(NAMES)
     assert doubt.min() < 50 < doubt.max()
     assert verify(finished.store.url) == []
+
+
+def test_objects_that_are_told_apart_leave_merging_to_the_classes(tmp_path: Path) -> None:
+    *others, bright = CONFIG["classes"]["members"]
+    apart = {"classes": {"members": [*others, {**bright, "instances": True, "rim_nm": 8}]}}
+    run = run_chain(write_study(tmp_path, {**CHANGES, **apart}), tmp_path / "run", score=False)
+    merge(run.store.url)
+    assert set(np.unique(whole(run.segmentation(MERGED, "tiny")))) <= {1, 2, 3}
 
 
 def test_doubt_is_higher_where_the_merged_segmentation_is_wrong(finished: Run) -> None:
