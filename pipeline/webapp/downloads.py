@@ -60,6 +60,19 @@ _ALL = (
     ),
 )
 DOWNLOADS = {download.kind: download for download in _ALL}
+_OF_OBJECTS = (
+    Download("objects", "-objects.csv", "text/csv", "Objects (CSV)", "A row for each object: size, shape, place"),
+    Download(
+        "objects-parquet",
+        "-objects.parquet",
+        "application/vnd.apache.parquet",
+        "Objects (Parquet)",
+        "The same, with its types, for Python and R",
+    ),
+    Download("contacts", "-contacts.csv", "text/csv", "Contacts (CSV)", "A row for each two objects that touch"),
+)
+OBJECT_DOWNLOADS = {download.kind: download for download in _OF_OBJECTS}
+"""Of results whose model tells objects apart."""
 SCENE = Download("scene", "-scene.html", "text/html", "Scene", "Surfaces to turn around, in one page", "make_surfaces")
 COUNTS = Download("counts", "-counts.json", "application/json", "Counts", "What the table is made of")
 

@@ -85,11 +85,24 @@ def _make_ome_zarr(result: Result, _job: Job, path: Path) -> None:
         _add_folder(archive, labels, f"{root}/labels/{labels.name}")
 
 
+def _copied(name: str) -> Maker:
+    """What copies a table that the job wrote."""
+
+    def make(result: Result, _job: Job, path: Path) -> None:
+        with staged_file(path) as staged:
+            staged.write_bytes(result.table(name))
+
+    return make
+
+
 MAKERS: dict[str, Maker] = {
     "counts": _make_counts,
     "csv": _make_table,
     "tiff": _make_tiff,
     "ome-zarr": _make_ome_zarr,
+    "objects": _copied("objects.csv"),
+    "objects-parquet": _copied("objects.parquet"),
+    "contacts": _copied("contacts.csv"),
 }
 
 

@@ -7,7 +7,7 @@ once, in a process of its own (`downloads`), so that the server's memory stays s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -18,18 +18,21 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.figures.slices import topmost_class
+from pipeline.objects.columns import Table, from_parquet
+from pipeline.objects.table import of_class
 from pipeline.run.layout import Run, target_classes
 from pipeline.run.shares import SHARES_CSV, read_shares
 from pipeline.run.verify import Vouched
-from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm
+from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm, zyx
 from pipeline.volume.omezarr import Level, Volume
-from pipeline.webapp.downloads import COUNTS, DOWNLOADS, SCENE, made, place_of
+from pipeline.webapp.downloads import COUNTS, DOWNLOADS, OBJECT_DOWNLOADS, SCENE, Download, made, place_of
 from pipeline.webapp.jobs import Job
 
 SLICE_PIXELS = 2048
 """Longest side of a slice; of a larger one a coarser level is shown."""
 SPECK_VOXELS = 64
 """Pieces below are specks, mostly noise, and counted apart; of voxels of the level that is counted."""
+OBJECTS_PARQUET = "objects.parquet"
 _CONTRAST_PERCENTILES = (0.5, 99.5)
 
 
@@ -44,6 +47,16 @@ class View:
     columns: int
     row_nm: float
     column_nm: float
+
+
+@dataclass(frozen=True)
+class Whereabouts:
+    """Where an object lies, in voxels of the result at full resolution."""
+
+    centre_zyx: Zyx
+    start_zyx: Zyx
+    stop_zyx: Zyx
+    """One past the last."""
 
 
 @dataclass(frozen=True)
@@ -156,9 +169,40 @@ class Result:
         """Voxels of each class, and their share of all that are predicted, by name; in the order of the classes."""
         return {each.name: (each.voxels, each.share) for each in read_shares(self._run.evaluation_store)}
 
+    @cached_property
+    def object_classes(self) -> tuple[str, ...]:
+        """The classes whose objects are told apart, and listed."""
+        listed = self._run.evaluation_store.exists(OBJECTS_PARQUET)
+        return tuple(self._run.instances.values()) if listed else ()
+
+    def objects(self, class_name: str) -> Table:
+        """The table of the objects of a class, the largest first."""
+        return of_class(from_parquet(self.table(OBJECTS_PARQUET)), class_name).sort_by([("voxels", "descending")])
+
+    def whereabouts(self, row: Mapping[str, Any]) -> Whereabouts:
+        """Where an object, a row of its table, lies among the voxels of the result."""
+        place: dict[str, list[int]] = {}
+        for name, half in (("centroid", 0.0), ("box_start", 0.5), ("box_stop", 0.5)):
+            axes = zip("zyx", self.voxel_size_nm, self.geometry.translation_nm, self.shape_zyx, strict=True)
+            found = [(round((row[f"{name}_{axis}_nm"] - origin) / size + half), n) for axis, size, origin, n in axes]
+            place[name] = [min(max(0, voxel), n - (name == "centroid")) for voxel, n in found]
+        return Whereabouts(*(zyx(place[name], name) for name in ("centroid", "box_start", "box_stop")))
+
+    def table(self, name: str) -> bytes:
+        """A table that the job wrote. Raises InputError where there is none, or it is not what the job wrote."""
+        if not self.object_classes:
+            raise InputError(f"no objects were told apart in {self._job.name}: its model has not learnt to")
+        self._refuse_damaged([f"evaluation/{name}"])
+        return self._run.evaluation_store.read(name)
+
+    @property
+    def downloads(self) -> dict[str, Download]:
+        """The files that can be made of it."""
+        return DOWNLOADS | (OBJECT_DOWNLOADS if self.object_classes else {})
+
     def download_size(self, kind: str) -> int | None:
-        """Bytes of a file of `DOWNLOADS`: as it was made, or about as it will be; None where that cannot be told."""
-        path = place_of(self._job, DOWNLOADS[kind])
+        """Bytes of a file of `downloads`: as it was made, or about as it will be; None where that cannot be told."""
+        path = place_of(self._job, self.downloads[kind])
         if path.exists():
             return path.stat().st_size
         if kind == "tiff":
@@ -178,10 +222,10 @@ class Result:
         return made(self._job, SCENE)
 
     def download(self, kind: str) -> Path:
-        """A file of `DOWNLOADS`; made when it is first asked for, and kept. Raises InputError for another kind."""
-        if kind not in DOWNLOADS:
-            raise InputError(f"there is no download {kind!r}; there are {', '.join(DOWNLOADS)}")
-        return made(self._job, DOWNLOADS[kind])
+        """A file of `downloads`; made when it is first asked for, and kept. Raises InputError for another kind."""
+        if kind not in self.downloads:
+            raise InputError(f"there is no download {kind!r}; there are {', '.join(self.downloads)}")
+        return made(self._job, self.downloads[kind])
 
     def volumes(self) -> dict[str, Path]:
         """The folders of the OME-Zarr volumes, for viewers that read them piece by piece."""

@@ -235,6 +235,16 @@ def test_downloads_hold_the_result_and_are_made_once(done: Job, tmp_path: Path) 
         result.download("../../job.json")
 
 
+def test_a_result_without_objects_offers_none(done: Job) -> None:
+    result = Result.open(done)
+    assert result.object_classes == ()
+    assert set(result.downloads) == set(DOWNLOADS)
+    with pytest.raises(InputError, match="there is no download 'objects'"):
+        result.download("objects")
+    with pytest.raises(InputError, match="its model has not learnt to"):
+        result.table("objects.csv")
+
+
 def test_five_users_at_once_are_served_in_order(make_settings: MakeSettings, make_job: MakeJob) -> None:
     settings = make_settings()
     jobs = [make_job(settings, f"user-{number}") for number in range(5)]

@@ -9,23 +9,28 @@ from urllib.parse import urlsplit
 import streamlit as st
 
 from pipeline.formats import file_size, percent_phrase, volume_um3
+from pipeline.objects.columns import Table
 from pipeline.volume.viewers import LabelLayer, neuroglancer_url
 from pipeline.webapp import services
-from pipeline.webapp.downloads import DOWNLOADS, Download
+from pipeline.webapp.downloads import Download
 from pipeline.webapp.jobs import Job
 from pipeline.webapp.pages.shared import explained, spaced
-from pipeline.webapp.results import SPECK_VOXELS, ClassCount, Result
+from pipeline.webapp.results import SPECK_VOXELS, ClassCount, Result, Whereabouts
 from pipeline.webapp.widgets import viewer_widget
 
 SCENE_HEIGHT_PX = 680
+LIST_HEIGHT_PX = 320
+MOST_OBJECTS = 20_000
+"""In the list: more would take long to send."""
 
 
 def show_result(job: Job) -> None:
     """The result of a job that is done; what takes long is made when its tab is opened."""
     with explained():
         result = Result.open(job)
-        slices, scene, numbers, files = st.tabs(
-            ["Slices", "3D", "Numbers", "Download"], on_change="rerun", key=f"part of {job.id}"
+        listed = ["Objects"] if result.object_classes else []
+        slices, scene, numbers, *objects, files = st.tabs(
+            ["Slices", "3D", "Numbers", *listed, "Download"], on_change="rerun", key=f"part of {job.id}"
         )
         with slices:
             if slices.open:
@@ -36,6 +41,10 @@ def show_result(job: Job) -> None:
         with numbers:
             if numbers.open:
                 _show_numbers(result)
+        for tab in objects:
+            with tab:
+                if tab.open:
+                    _show_objects(job, result)
         with files:
             if files.open:
                 _show_downloads(job, result)
@@ -46,14 +55,15 @@ def _api(job: Job) -> str:
     return f"{services.current().settings.base_path}/api/jobs/{job.id}"
 
 
-def _show_slices(job: Job, result: Result) -> None:
+def _show_slices(job: Job, result: Result, at: Whereabouts | None = None, name: str = "viewer") -> None:
     viewer_widget(
         f"{_api(job)}/slices",
         shape_zyx=result.shape_zyx,
         voxel_size_nm=result.voxel_size_nm,
         classes=[(spaced(name), color) for _, name, color in result.classes],
         background=result.background,
-        key=f"viewer {job.id}",
+        at=at,
+        key=f"{name} {job.id}",
     )
 
 
@@ -73,6 +83,43 @@ def _show_numbers(result: Result) -> None:
     )
 
 
+def _show_objects(job: Job, result: Result) -> None:
+    """A list to sort, and the slices, which go to the object that is picked."""
+    name = st.segmented_control(
+        "Class", result.object_classes, default=result.object_classes[0], format_func=spaced, key=f"objects of {job.id}"
+    )
+    table = result.objects(name or result.object_classes[0])
+    shown = table.slice(0, MOST_OBJECTS)
+    picked = st.dataframe(
+        _listed(shown), hide_index=True, height=LIST_HEIGHT_PX, on_select="rerun", selection_mode="single-row",
+        key=f"list of {name} {job.id}",
+    )  # fmt: skip
+    rest = table.num_rows - shown.num_rows
+    more = f" The {rest:,} smallest are in the tables to download only." if rest else ""
+    st.caption(f"Pick an object to see it; a click on a title sorts.{more} Objects at the end may go on beyond it.")
+    rows = picked.selection.rows
+    at = result.whereabouts(shown.slice(rows[0], 1).to_pylist()[0]) if rows else None
+    _show_slices(job, result, at, "objects' viewer")
+
+
+def _listed(table: Table) -> dict[str, list[Any]]:
+    """What the list shows of a table of objects, in its order."""
+
+    def column(name: str, scale: float = 1, digits: int = 5) -> list[float | None]:
+        return [None if value is None else float(f"{value * scale:.{digits}g}") for value in table[name].to_pylist()]
+
+    return {
+        "Object": table["id"].to_pylist(),
+        "Volume, µm³": column("volume_nm3", 1e-9, 3),
+        "Surface, µm²": column("surface_nm2", 1e-6, 3),
+        "Length, nm": column("axis_major_nm", digits=3),
+        "Sphericity": column("sphericity", digits=3),
+        "To membrane, nm": column("membrane_distance_nm", digits=3),
+        "Touches": table["contacts"].to_pylist(),
+        "At the end": table["touches_face"].to_pylist(),
+    }
+
+
 def _row(count: ClassCount) -> dict[str, Any]:
     return {
         "Class": spaced(count.name),
@@ -84,8 +131,8 @@ def _row(count: ClassCount) -> dict[str, Any]:
 
 
 def _show_downloads(job: Job, result: Result) -> None:
-    sizes = {kind: result.download_size(kind) for kind in DOWNLOADS}
-    rows = "".join(_link(f"{_api(job)}/downloads/{kind}", each, sizes[kind]) for kind, each in DOWNLOADS.items())
+    sizes = {kind: result.download_size(kind) for kind in result.downloads}
+    rows = "".join(_link(f"{_api(job)}/downloads/{kind}", each, sizes[kind]) for kind, each in result.downloads.items())
     st.html(f'<ul style="padding-left:1.2em">{rows}</ul>')
     st.caption("A file is made when it is asked for the first time; of a large volume that takes a while.")
 

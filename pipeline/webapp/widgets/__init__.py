@@ -6,6 +6,7 @@ are built by nothing.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,8 @@ from pipeline.volume.geometry import Zyx, ZyxNm
 
 if TYPE_CHECKING:
     from streamlit.components.v2.types import BidiComponentKey, ComponentRenderer
+
+    from pipeline.webapp.results import Whereabouts
 
 FOLDER = Path(__file__).parent
 
@@ -32,6 +35,7 @@ def viewer_widget(
     voxel_size_nm: ZyxNm,
     classes: list[tuple[str, str]],
     background: int | None,
+    at: Whereabouts | None = None,
     key: BidiComponentKey,
 ) -> None:
     """Show the slices that are served below ``url`` as ``<axis>/<index>.png``.
@@ -42,6 +46,7 @@ def viewer_widget(
         voxel_size_nm: Size of a voxel, z, y, x.
         classes: Name and colour (#rrggbb) of each; the k-th is number k, from 1, in the slices.
         background: Number of the class that is not coloured at first, since most of the tissue is of it.
+        at: An object to go to, and to draw a box around; None leaves the view where it is.
         key: Name of this widget on its page.
     """
     named = [
@@ -49,7 +54,7 @@ def viewer_widget(
         for number, (name, color) in enumerate(classes, start=1)
     ]
     data = {"url": url, "shape_zyx": shape_zyx, "voxel_size_nm": voxel_size_nm, "classes": named}
-    _component("viewer")(data=data, key=key)
+    _component("viewer")(data=data | {"at": None if at is None else asdict(at)}, key=key)
 
 
 def _nothing() -> None:

@@ -29,8 +29,12 @@ class Viewer {
   }
 
   open(data) {
-    if (this.data?.url === data.url) return; // the page ran again, with the same result
-    this.data = data;
+    if (this.data?.url !== data.url) this.begin(data); // else the page ran again, with the same result
+    if (JSON.stringify(data.at) !== JSON.stringify(this.at)) this.find(data.at);
+  }
+
+  begin(data) {
+    [this.data, this.at] = [data, null];
     this.slices = new Map();
     this.positions = data.shape_zyx.map((length) => Math.floor(length / 2));
     this.part("list").replaceChildren(...data.classes.map(classRow));
@@ -42,10 +46,19 @@ class Viewer {
     this.turn(0);
   }
 
+  // Go to an object, or leave the one that is framed.
+  find(at) {
+    this.at = at;
+    if (!at) return this.paint();
+    this.positions = [...at.centre_zyx];
+    this.turn(this.axis);
+  }
+
   turn(axis) {
     this.axis = axis;
     [this.across, this.rowAxis, this.columnAxis] = PLANES[axis];
     this.reset();
+    if (this.at) this.approach();
     const slider = this.part("slice");
     slider.max = this.data.shape_zyx[axis] - 1;
     this.go(this.positions[axis]);
@@ -107,6 +120,7 @@ class Viewer {
     context.imageSmoothingEnabled = false;
     const [left, top] = this.corner();
     context.drawImage(picture, left, top, widthNm * this.scale, heightNm * this.scale);
+    this.drawFrame(context, left, top);
     this.drawScaleBar(context);
     this.canvas.dataset.drawn = this.shown;
   }
@@ -143,6 +157,20 @@ class Viewer {
     return [this.canvas.width / 2 + (this.pan[0] - widthNm / 2) * this.scale, this.canvas.height / 2 + (this.pan[1] - heightNm / 2) * this.scale];
   }
 
+  // A box around the object, in the slices that it reaches.
+  drawFrame(context, left, top) {
+    const position = this.positions[this.axis];
+    const reached = this.at && position >= this.at.start_zyx[this.axis] && position < this.at.stop_zyx[this.axis];
+    this.canvas.dataset.framed = Boolean(reached);
+    if (!reached) return;
+    const ends = (axis) => [this.at.start_zyx[axis], this.at.stop_zyx[axis]].map((n) => n * this.data.voxel_size_nm[axis] * this.scale);
+    const [[y0, y1], [x0, x1]] = [ends(this.rowAxis), ends(this.columnAxis)];
+    for (const [width, colour] of [[4, "#000"], [2, "#fff"]]) {
+      [context.lineWidth, context.strokeStyle] = [width * devicePixelRatio, colour];
+      context.strokeRect(left + x0, top + y0, x1 - x0, y1 - y0);
+    }
+  }
+
   drawScaleBar(context) {
     const lengthNm = SCALE_BARS_NM.filter((nm) => nm * this.scale < this.canvas.width / 4).pop();
     if (!lengthNm) return;
@@ -159,6 +187,17 @@ class Viewer {
   reset() {
     this.zoom = 1;
     this.pan = [0, 0];
+  }
+
+  // So near that the object fills a third of the picture, with it in the middle.
+  approach() {
+    const axes = [this.rowAxis, this.columnAxis];
+    const size = this.data.voxel_size_nm;
+    const whole = this.sizeNm();
+    const zooms = axes.map((axis, i) => whole[i] / (3 * (this.at.stop_zyx[axis] - this.at.start_zyx[axis]) * size[axis]));
+    this.zoom = Math.max(1, Math.min(MOST_ZOOM, ...zooms));
+    if (this.zoom === 1) return;
+    this.pan = axes.map((axis, i) => whole[i] / 2 - (this.at.centre_zyx[axis] + 0.5) * size[axis]).reverse();
   }
 
   magnify(factor) {
