@@ -16,7 +16,8 @@ from pipeline.webapp.jobs import Job, Step, StepState
 
 READING, FINISHING = "Reading the volume", "Making pictures and counts"
 LEAST_FINISHING_S = 4.0
-SEGMENT_STEPS = {"prepare": READING, "infer": "Segmenting", "finish": FINISHING}
+SEPARATING = "separate-phase"
+SEGMENT_STEPS = {"prepare": READING, "infer": "Segmenting", SEPARATING: "Telling objects apart", "finish": FINISHING}
 BOOST_STEPS = {"prepare": READING, "train": "Learning from it", "apply": "Making it finer"}
 
 
@@ -75,8 +76,14 @@ def _in_words(size_nm: ZyxNm) -> str:
 
 
 def progress(stage: Stage, nodes: Mapping[str, Node], now: float) -> tuple[Step, ...]:
-    """The steps of a stage as they are by the nodes of its workflow at a time (seconds since 1970)."""
-    steps = stage.steps.items()
+    """The steps of a stage as they are by the nodes of its workflow at a time (seconds since 1970).
+
+    Few models tell objects apart: of that nothing is said before it begins.
+    """
+    begun = {node.template for node in nodes.values() if node.type in (RETRY, POD)}
+    steps = [
+        (template, label) for template, label in stage.steps.items() if template in begun or template != SEPARATING
+    ]
     return tuple(_step(f"{stage.name}.{template}", template, label, nodes, now) for template, label in steps)
 
 

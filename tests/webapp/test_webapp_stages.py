@@ -11,13 +11,13 @@ from webapp_support import MakeJob, MakeSettings
 
 from pipeline.argo import load, settled_parameters
 from pipeline.argo.directory import StateDirectory
-from pipeline.argo.nodes import DAG, FAILED, PENDING, POD, RETRY, RUNNING, SUCCEEDED, TASK_GROUP, Node
+from pipeline.argo.nodes import DAG, FAILED, PENDING, POD, RETRY, RUNNING, SKIPPED, SUCCEEDED, TASK_GROUP, Node
 from pipeline.argo.shipped import workflow_file
 from pipeline.volume.geometry import ZyxNm
 from pipeline.webapp.catalogue import Treatment
 from pipeline.webapp.executors.base import reason_of
 from pipeline.webapp.jobs import Job
-from pipeline.webapp.stages import FINISHING, READING, Stage, Step, progress, seconds_left, stages
+from pipeline.webapp.stages import FINISHING, READING, SEPARATING, Stage, Step, progress, seconds_left, stages
 
 FINER_NM = (40.0, 4.0, 4.0)
 
@@ -84,6 +84,15 @@ def node(name: str, kind: str, phase: str, template: str = "infer", **facts: obj
 
 
 STAGE = Stage("segment", Path("run"), {"prepare": "Reading", "infer": "Segmenting", "finish": "Counting"}, {})
+
+
+def test_telling_objects_apart_is_a_step_once_it_has_begun() -> None:
+    stage = replace(STAGE, steps={**STAGE.steps, SEPARATING: "Telling objects apart"})
+    before = {"w": node("w", DAG, RUNNING, "segment"), "i": node("i", POD, RUNNING)}
+    skipped = {"s": node("s", SKIPPED, SKIPPED, "separate")}
+    assert SEPARATING not in [step.name.rpartition(".")[2] for step in progress(stage, {**before, **skipped}, 20.0)]
+    begun = {**before, "c": node("c", POD, RUNNING, SEPARATING)}
+    assert progress(stage, begun, 20.0)[-1].label == "Telling objects apart"
 
 
 def test_progress_counts_pieces_of_all_workers_and_the_last_tries() -> None:

@@ -20,6 +20,14 @@ from pipeline.webapp.widgets import viewer_widget
 
 SCENE_HEIGHT_PX = 680
 LIST_HEIGHT_PX = 320
+MEASURES = {
+    "Volume, µm³": ("volume_nm3", 1e-9),
+    "Surface, µm²": ("surface_nm2", 1e-6),
+    "Length, nm": ("axis_major_nm", 1.0),
+    "Sphericity": ("sphericity", 1.0),
+    "To membrane, nm": ("membrane_distance_nm", 1.0),
+}
+"""Of the list: a title, the column of the table, and by what it is multiplied."""
 MOST_OBJECTS = 20_000
 """In the list: more would take long to send."""
 
@@ -91,9 +99,14 @@ def _show_objects(job: Job, result: Result) -> None:
     table = result.objects(name or result.object_classes[0])
     shown = table.slice(0, MOST_OBJECTS)
     picked = st.dataframe(
-        _listed(shown), hide_index=True, height=LIST_HEIGHT_PX, on_select="rerun", selection_mode="single-row",
+        _listed(shown),
+        hide_index=True,
+        height=LIST_HEIGHT_PX,
+        column_config={title: st.column_config.NumberColumn(format="%.3g") for title in MEASURES},
+        on_select="rerun",
+        selection_mode="single-row",
         key=f"list of {name} {job.id}",
-    )  # fmt: skip
+    )
     rest = table.num_rows - shown.num_rows
     more = f" The {rest:,} smallest are in the tables to download only." if rest else ""
     st.caption(f"Pick an object to see it; a click on a title sorts.{more} Objects at the end may go on beyond it.")
@@ -104,20 +117,12 @@ def _show_objects(job: Job, result: Result) -> None:
 
 def _listed(table: Table) -> dict[str, list[Any]]:
     """What the list shows of a table of objects, in its order."""
-
-    def column(name: str, scale: float = 1, digits: int = 5) -> list[float | None]:
-        return [None if value is None else float(f"{value * scale:.{digits}g}") for value in table[name].to_pylist()]
-
-    return {
-        "Object": table["id"].to_pylist(),
-        "Volume, µm³": column("volume_nm3", 1e-9, 3),
-        "Surface, µm²": column("surface_nm2", 1e-6, 3),
-        "Length, nm": column("axis_major_nm", digits=3),
-        "Sphericity": column("sphericity", digits=3),
-        "To membrane, nm": column("membrane_distance_nm", digits=3),
-        "Touches": table["contacts"].to_pylist(),
-        "At the end": table["touches_face"].to_pylist(),
+    measures = {
+        title: [None if value is None else value * scale for value in table[name].to_pylist()]
+        for title, (name, scale) in MEASURES.items()
     }
+    ends = {"Touches": table["contacts"].to_pylist(), "At the end": table["touches_face"].to_pylist()}
+    return {"Object": table["id"].to_pylist(), **measures, **ends}
 
 
 def _row(count: ClassCount) -> dict[str, Any]:
