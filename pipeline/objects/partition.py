@@ -1,6 +1,7 @@
 """Objects from the classes of voxels and the cores of objects, shard by shard, as of the whole volume at once.
 
-    cores     pieces of the cores in each shard, joined over the shards' faces, are the cores of the volume
+    cores     pieces of the cores in each shard, joined over the shards' faces, are the cores of the volume; specks are
+              none
     growing   each voxel of a class goes to its nearest core within a reach (see `growing`); pieces of what no core
               reaches, joined likewise, are objects, too
     numbers   objects of each class are numbered from 1 in the order of their first voxels; small ones are left out
@@ -20,6 +21,8 @@ from pipeline.objects.growing import Reach, grow
 from pipeline.objects.pieces import Numbers, PieceTable, find_pieces, join, ordered, placed
 from pipeline.volume.geometry import Block, Zyx
 
+CORE_SHARE = 0.25
+"""Of the voxels of the smallest objects: a core has at least so many."""
 Classes = NDArray[np.uint8]
 """Class ids of voxels; 0 for none, and for classes whose objects are not told apart."""
 
@@ -51,9 +54,21 @@ class Numbered:
         return np.where(self.classes == class_id, self.numbers, np.uint64(0))
 
 
-def number_cores(tables: Iterable[tuple[Block, PieceTable]]) -> list[Numbers]:
-    """For each shard the numbers of the cores that its pieces belong to, from 1, after a 0 for nothing."""
-    return [np.concatenate([[0], rows + 1]) for rows in join(tables).of_block]
+def number_cores(tables: Iterable[tuple[Block, PieceTable]], smallest: Mapping[int, int]) -> list[Numbers]:
+    """For each shard the numbers of the cores that its pieces belong to, from 1, after a 0 for nothing.
+
+    Args:
+        tables: of the shards that hold anything, in C order.
+        smallest: as in `number_objects`. A speck within an object would cut it in two: what has less than `CORE_SHARE`
+            of these voxels is no core, 0.
+    """
+    cores = join(tables)
+    least = np.zeros(256)
+    for class_id, voxels in smallest.items():
+        least[class_id] = CORE_SHARE * voxels
+    large = cores.voxels >= least[cores.ids]
+    numbers = np.where(large, np.cumsum(large), 0)
+    return [np.append(np.int64(0), numbers[rows]) for rows in cores.of_block]
 
 
 def grow_shard(
@@ -134,7 +149,7 @@ def separate(classes: Classes, cores: Classes, reach: Reach, smallest: Mapping[i
     """
     whole = Block.of_shape(classes.shape)
     pieces, table = find_pieces(cores, whole, whole.shape_zyx)
-    (numbers,) = number_cores([(whole, table)])
+    (numbers,) = number_cores([(whole, table)], smallest)
     rows, grown = grow_shard(classes, [(whole, pieces, numbers)], whole, whole, whole.shape_zyx, reach)
     (objects,) = number_objects([(whole, grown)], smallest)
     return objects.numbers[rows]

@@ -49,7 +49,7 @@ SCHEMA = {
     "pool": 1,
     "model": 4,
     "predictions": 2,
-    "objects": 1,
+    "objects": 2,
     "measured": 1,
     "merging": 1,
     "merged": 1,

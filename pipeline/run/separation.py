@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from pipeline.nn.targets import Target
     from pipeline.nn.unet import UNet
 
-# Of what serves equally well, the first.
-CORE_LOGITS = (0.0, -1.0, 1.0, -2.0, 2.0, -3.0, 3.0)
-SMALLEST_SHARES = (0.05, 0.02, 0.1, 0.2, 0.0)
+# Of what serves equally well, the first. The second is sought with the best of the first.
+CORE_LOGITS = (0.0, -1.0, 1.0, -2.0, 2.0, 3.0)
+SMALLEST_SHARES = (0.05, 0.02, 0.1, 0.2)
 """Of the median of true objects."""
 
 
@@ -100,29 +100,22 @@ def _best(seen: list[_Seen], reach: Reach) -> tuple[float, int, float | None]:
     usual = np.concatenate([*sizes, np.zeros(0, np.int64)])
     if not len(usual):
         return CORE_LOGITS[0], 0, None
-    best = CORE_LOGITS[0], 0, -1.0
-    for core_logit in CORE_LOGITS:
-        found = [_objects(one, core_logit, reach) for one in seen]
-        for share in SMALLEST_SHARES:
-            least = round(share * float(np.median(usual)))
-            quality = _quality(overlaps(one.truth, _without(objects, least), one.scored) for one, objects in found)
-            if quality > best[2]:
-                best = core_logit, least, quality
-    return best
+    smallest = [round(share * float(np.median(usual))) for share in SMALLEST_SHARES]
+    reached = {logit: _quality(seen, logit, smallest[0], reach) for logit in CORE_LOGITS}
+    core_logit = max(reached, key=lambda logit: reached[logit])
+    others = {least: _quality(seen, core_logit, least, reach) for least in smallest[1:]}
+    reached_with = {smallest[0]: reached[core_logit]} | others
+    least = max(reached_with, key=lambda voxels: reached_with[voxels])
+    return core_logit, least, reached_with[least]
 
 
-def _objects(one: _Seen, core_logit: float, reach: Reach) -> tuple[_Seen, NDArray[np.uint64]]:
+def _quality(seen: list[_Seen], core_logit: float, least: int, reach: Reach) -> float:
+    """Panoptic quality of the objects of all blocks."""
+    counts = object_counts(disjoint(_overlaps(one, core_logit, least, reach) for one in seen))
+    return 2 * sum(counts.iou_sum) / max(1, counts.true + counts.predicted)
+
+
+def _overlaps(one: _Seen, core_logit: float, least: int, reach: Reach) -> Overlaps:
     inside = one.inside.astype(np.uint8)
     cores = (one.inside & (one.core_logit > core_logit)).astype(np.uint8)
-    return one, separate(inside, cores, reach, {})
-
-
-def _without(objects: NDArray[np.uint64], least: int) -> NDArray[np.uint64]:
-    """Without objects of fewer voxels."""
-    voxels = np.bincount(objects.ravel().astype(np.int64))
-    return np.where(voxels >= least, np.arange(len(voxels), dtype=np.uint64), np.uint64(0))[objects]
-
-
-def _quality(blocks: Iterator[Overlaps]) -> float:
-    counts = object_counts(disjoint(blocks))
-    return 2 * sum(counts.iou_sum) / max(1, counts.true + counts.predicted)
+    return overlaps(one.truth, separate(inside, cores, reach, {1: least}), one.scored)

@@ -171,7 +171,7 @@ def _join_cores(run: Run, work: CaptureWork, shards: Sequence[ShardWork]) -> Non
     tables = (
         (each.shard, unpacked(load_table(run, work.capture.name, PIECES, each.shard.start_zyx))) for each in shards
     )
-    for each, numbers in zip(shards, number_cores(tables), strict=True):
+    for each, numbers in zip(shards, number_cores(tables, _smallest_voxels(run, work.capture)), strict=True):
         save_table(run, work.capture.name, "join-cores", each.shard.start_zyx, {"numbers": numbers})
 
 

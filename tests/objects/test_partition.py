@@ -30,7 +30,7 @@ def by_shards(
     whole = Block.of_shape(classes.shape)
     shards = tile(whole, shard_zyx)
     found = [find_pieces(cores[shard.slices], shard, classes.shape) for shard in shards]
-    numbers = number_cores([(shard, table) for shard, (_, table) in zip(shards, found, strict=True)])
+    numbers = number_cores([(shard, table) for shard, (_, table) in zip(shards, found, strict=True)], smallest)
     at = {shard.start_zyx: (local, mine) for shard, (local, _), mine in zip(shards, found, numbers, strict=True)}
     grown = []
     for shard in shards:
@@ -54,7 +54,9 @@ def plainly(classes: Ids, cores: Ids, reach: Reach, smallest: Mapping[int, int])
         inside = classes == value
         core, _ = label(cores == value)
         # SciPy numbers in the order of first voxels; that is made sure of here.
-        first = {n: np.flatnonzero(core.ravel() == n)[0] for n in range(1, core.max() + 1)}
+        least = 0.25 * smallest.get(int(value), 0)
+        large = [n for n in range(1, core.max() + 1) if (core == n).sum() >= least]
+        first = {n: np.flatnonzero(core.ravel() == n)[0] for n in large}
         key = np.full(core.shape, -1, np.int64)
         for n, at in first.items():
             key[core == n] = at
@@ -104,7 +106,7 @@ def test_the_partition_is_that_of_a_plain_twin_whatever_the_shards(
     rng = np.random.default_rng(seed)
     classes = rng.choice([0, 1, 1, 1, 2], shape).astype(np.uint8)
     cores = np.where(rng.random(shape) < 0.15, classes, 0).astype(np.uint8)
-    reach, smallest = Reach(steps, longest), {1: 2}
+    reach, smallest = Reach(steps, longest), {1: 7}
     expected = plainly(classes, cores, reach, smallest)
     np.testing.assert_array_equal(separate(classes, cores, reach, smallest), expected)
     np.testing.assert_array_equal(by_shards(classes, cores, shard_zyx, reach, smallest), expected)
@@ -134,9 +136,19 @@ def test_two_that_touch_are_two_and_a_snake_is_one() -> None:
         assert len(np.unique(objects[0, 10:][classes[0, 10:] > 0])) == 1
 
 
+def test_a_speck_of_core_parts_nothing() -> None:
+    classes = np.zeros((1, 8, 20), np.uint8)
+    cores = classes.copy()
+    classes[0, 1:7, 1:19], cores[0, 2:6, 2:12], cores[0, 3:5, 15] = 1, 1, 1
+    assert separate(classes, cores, Reach((1, 1, 1), 20), {}).max() == 2
+    assert separate(classes, cores, Reach((1, 1, 1), 20), {1: 12}).max() == 1
+    classes[0, :, 13] = 0
+    assert separate(classes, cores, Reach((1, 1, 1), 20), {1: 12}).max() == 2
+
+
 def test_no_core_reaches_beyond_its_reach() -> None:
     classes, cores = np.ones((1, 1, 12), np.uint8), np.zeros((1, 1, 12), np.uint8)
-    cores[0, 0, 2] = 1
+    cores[0, 0, 1:3] = 1
     objects = by_shards(classes, cores, (1, 1, 5), Reach((1, 1, 1), 4), {})
     assert objects.ravel().tolist() == [1] * 7 + [2] * 5
     assert by_shards(classes, cores, (1, 1, 5), Reach((1, 1, 1), 4), {1: 6}).ravel().tolist() == [1] * 7 + [0] * 5

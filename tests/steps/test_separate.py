@@ -18,6 +18,7 @@ from pipeline.objects.growing import Reach
 from pipeline.objects.partition import separate as separate_in_memory
 from pipeline.run.layout import SMALLEST_OBJECTS, Run
 from pipeline.run.phases import JOINS, SEPARATION
+from pipeline.run.verify import verify
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.finish import finish
 from pipeline.steps.infer import infer
@@ -132,10 +133,15 @@ def test_what_is_done_is_left_alone(separated: Run) -> None:
 def test_a_damaged_shard_is_made_again(separated: Run, tmp_path: Path) -> None:
     shutil.copytree(place(separated), tmp_path / "run")
     run = Run.open(tmp_path / "run")
-    for folder in ("volume.zarr/tiny/labels/objects-bright/0/c", "separation/tiny/parts/0/c"):
+    folders = ("volume.zarr/tiny/labels/objects-bright/0/c", "separation/tiny/parts/0/c")
+    for folder in folders:
         shard = next(path for path in sorted((tmp_path / "run" / folder).rglob("*")) if path.is_file())
         shard.write_bytes(b"damaged")
+    found = verify(run.store.url, under="volume.zarr") + verify(run.store.url, under="separation")
+    assert {damage.step for damage in found} == {"separate"}
+    assert [any(damage.key.startswith(folder) for damage in found) for folder in folders] == [True, True]
     separate(run.store.url)
+    assert verify(run.store.url, under="volume.zarr") + verify(run.store.url, under="separation") == []
     assert ids(run).keys() == ids(separated).keys()
     for name, found in ids(run).items():
         np.testing.assert_array_equal(found, ids(separated)[name])
