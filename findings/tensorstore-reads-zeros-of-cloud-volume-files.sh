@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # tensorstore reads a precomputed volume that cloud-volume wrote to a folder as zeros, without a word.
 #
-# Guess: both know Neuroglancer's precomputed format, so that what one writes the other reads; or, where it cannot, says so.
-# Seen: cloud-volume packs chunks by gzip unless told otherwise, and in a folder calls them NAME.gz; tensorstore looks for
-#   NAME, finds none, and takes all chunks for such as were never written. Shape and type come from the info file, which
-#   is not packed, and are right. With compress=False the same volume is read.
+# Guess: both know Neuroglancer's precomputed format: what one writes the other reads, or says that it cannot.
+# Seen: cloud-volume packs chunks by gzip unless told otherwise, and in a folder calls them NAME.gz; tensorstore looks
+#   for NAME, finds none, and takes all chunks for such as were never written. Shape and type come from the info file,
+#   which is not packed, and are right. With compress=False the same volume is read.
 # Versions: cloud-volume 12.15.2, cloud-files 6.4.3, tensorstore 0.1.86, numpy 2.4.6; Python 3.11.
 # Prints: 4 files such as 0-32_0-32_0-16.gz: greatest voxel 0 instead of 254; with compress=False all as written
 # Why it matters: image and labels copied to a disk for training come out black, of the right shape.
