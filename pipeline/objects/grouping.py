@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 Keys = NDArray[np.uint64]
 Column = NDArray[Any]
+
+
+class Addable(Protocol):
+    """What parts of a volume that share no voxel add up to."""
+
+    def __add__(self, other: Self, /) -> Self: ...
+
+
+Sum = TypeVar("Sum", bound=Addable)
 
 
 def grouped(keys: Keys, columns: Sequence[tuple[np.ufunc, Column]]) -> tuple[Keys, list[Column]]:
@@ -29,3 +38,17 @@ def grouped(keys: Keys, columns: Sequence[tuple[np.ufunc, Column]]) -> tuple[Key
     ordered = keys[order]
     first = np.flatnonzero(np.concatenate([[True], (ordered[1:] != ordered[:-1]).any(axis=1)]))
     return ordered[first], [join.reduceat(values[order], first, axis=0, dtype=values.dtype) for join, values in columns]
+
+
+def total(nothing: Sum, parts: Iterable[Sum]) -> Sum:
+    """The sum of many parts, added like the digits of a binary number: no row is moved more than log2(parts) times."""
+    sums: list[Sum] = []
+    for count, part in enumerate(parts, start=1):
+        sums.append(part)
+        while count % 2 == 0:
+            count //= 2
+            last = sums.pop()
+            sums[-1] += last
+    for each in reversed(sums):
+        nothing += each
+    return nothing

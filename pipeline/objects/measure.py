@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.objects.distances import Target
-from pipeline.objects.grouping import grouped
+from pipeline.objects.grouping import grouped, total
 from pipeline.objects.pieces import Ids, Numbers
 from pipeline.objects.runs import Runs
-from pipeline.objects.sums import Contacts, Measured, ObjectSums, total
+from pipeline.objects.sums import Contacts, Measured, ObjectSums
 from pipeline.objects.surface import SIGNS, Lines
 from pipeline.volume.geometry import Block, Geometry, Zyx, zyx
 

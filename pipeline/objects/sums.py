@@ -5,7 +5,7 @@ All are whole numbers, least or greatest values: they come out the same whatever
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -92,18 +92,6 @@ class Measured:
             {name: sums + other.objects[name] for name, sums in self.objects.items()},
             {pair: contacts + other.contacts[pair] for pair, contacts in self.contacts.items()},
         )
-
-
-def total(nothing: Measured, parts: Iterable[Measured]) -> Measured:
-    """The sum of many parts, added like the digits of a binary number: no row is moved more than log2(parts) times."""
-    sums: list[Measured] = []
-    for count, part in enumerate(parts, start=1):
-        sums.append(part)
-        while count % 2 == 0:
-            count //= 2
-            last = sums.pop()
-            sums[-1] += last
-    return sum(reversed(sums), start=nothing)
 
 
 def packed(measured: Measured) -> dict[str, NDArray[Any]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from math import pi, prod
 
 import numpy as np
+import pyarrow.compute
 from numpy.typing import NDArray
 
 from pipeline.objects.columns import Column, Table, arrow_table, empty_table, joined
@@ -93,7 +94,7 @@ class ClassSummary:
 
 def of_class(table: Table, name: str) -> Table:
     """The rows of one class."""
-    return table.filter([each == name for each in table["class"].to_pylist()])
+    return table.filter(pyarrow.compute.equal(table["class"], name))
 
 
 def summary(objects: Table, name: str) -> ClassSummary:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.config.model import MULTILABEL
+from pipeline.objects.grouping import total
 from pipeline.objects.measure import Measuring, Read
 from pipeline.objects.pieces import Ids
-from pipeline.objects.sums import Measured, total, unpacked
+from pipeline.objects.sums import Measured, unpacked
 from pipeline.run.layout import Run
 from pipeline.run.plan import CapturePlan
 from pipeline.run.provenance import separation
@@ -44,10 +45,11 @@ def measured(run: Run, capture: CapturePlan) -> Measured:
 def object_overlaps(run: Run, class_name: str, capture: CapturePlan) -> Overlaps:
     """The overlaps of the true and the predicted objects of a class in the test part of a capture."""
     truth, predicted = run.true_objects(class_name, capture.name), run.objects(class_name, capture.name)
-    found = Overlaps.none()
-    for block in _blocks(capture, predicted.shard_zyx):
-        found += overlaps(truth.read(block), predicted.read(block), _scored(run, capture, block.grow((1, 1, 1))))
-    return found
+    parts = (
+        overlaps(truth.read(block), predicted.read(block), _scored(run, capture, block.grow((1, 1, 1))))
+        for block in _blocks(capture, predicted.shard_zyx)
+    )
+    return total(Overlaps.none(), parts)
 
 
 def _blocks(capture: CapturePlan, size_zyx: tuple[int, int, int]) -> Iterator[Block]:

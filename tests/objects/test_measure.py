@@ -14,8 +14,9 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial.distance import cdist
 from skimage.measure import regionprops
 
+from pipeline.objects.grouping import total
 from pipeline.objects.measure import Measuring
-from pipeline.objects.sums import CROSSINGS, Contacts, Measured, ObjectSums, packed, total, unpacked
+from pipeline.objects.sums import CROSSINGS, Contacts, Measured, ObjectSums, packed, unpacked
 from pipeline.objects.surface import SIGNS, Lines
 from pipeline.objects.table import object_table
 from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm, tile
