@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
+from signal import SIGKILL
 
 import numpy as np
 import pytest
 import tifffile
 import torch
 from sklearn.metrics import roc_auc_score
-from tinystudy import CONFIG, NAMES, files, markers, place, run_chain, whole, write_study
+from tinystudy import CONFIG, NAMES, Child, files, markers, place, run_chain, whole, write_study
 
 from pipeline.config.model import MERGED, MULTILABEL, load_config
 from pipeline.errors import ConfigError, RunConflictError
@@ -176,3 +178,22 @@ def test_it_can_be_taken_out_as_a_file_that_says_what_it_holds(finished: Run, tm
     assert np.array_equal(tifffile.imread(tmp_path / "out.tif"), whole(volume))
     note = (tmp_path / "out.tif.README.txt").read_text()
     assert ("how likely" in note) == (what == "doubt")
+
+
+@pytest.mark.parametrize("writes", [1, 4])
+def test_killed_again_and_again_it_ends_with_the_same_bytes(finished: Run, tmp_path: Path, writes: int) -> None:
+    copy = Path(shutil.copytree(place(finished), tmp_path / "run"))
+    labels = "volume.zarr/tiny/labels/segmentation-merged"
+    for made in ("done/merge", "models/merged", "doubt.zarr/tiny/0/c", f"{labels}/0/c"):
+        shutil.rmtree(copy / made)
+    kills = 0
+    while True:
+        # A process notes its start as well, so that a little more is needed to get on.
+        child = Child(tmp_path / "log", "merge", "--run", copy, f"die-after={writes + kills}")
+        ended = child.end()
+        if ended.code == 0:
+            break
+        assert ended.code == -SIGKILL, ended.text
+        kills += 1
+    assert kills >= 5
+    assert files(copy) == files(place(finished))
