@@ -136,28 +136,47 @@ def confidence(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> Confide
     if not few.truth.any():
         return Confidence.as_it_is(len(prior_C))
     terms_CN = (few.logits, prior_C[:, None].expand_as(few.logits))
-    scale, share = likeliest(terms_CN, (1.0, 0.0), few.truth, target)
+    scale, share = likeliest(terms_CN, torch.tensor([1.0, 0.0]), few.truth, target).tolist()
     return Confidence(scale, tuple((share * prior_C).tolist()))
 
 
-def likeliest(terms_CN: Sequence[Tensor], start: Sequence[float], truth_CN: Tensor, target: Target) -> list[float]:
+def likeliest(
+    terms_CN: Sequence[Tensor],
+    start: Tensor,
+    truth_CN: Tensor,
+    target: Target,
+    *,
+    beside: Tensor | None = None,
+    tie: float = 0.0,
+) -> Tensor:
     """The weights of terms whose sum are the logits under which the truth is likeliest; `start`, where none are.
 
-    None are where the truth becomes ever likelier the larger the weights are, or the first of them is not above 0.
+    None are where the truth becomes ever likelier the larger the weights are, or one of the first's is not above 0.
+
+    Args:
+        terms_CN: of a row a class each.
+        start: a weight a term, or a row of weights, one a class.
+        truth_CN: bool, which classes voxels are.
+        target: whose classes they are.
+        beside: added to the sum.
+        tie: how much a weight is drawn to where it starts: that times its squared distance is added to the mean
+            negative logarithm of the probability of the truth.
     """
-    weights = torch.tensor(start, requires_grad=True)
+    weights = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS([weights], max_iter=_MOST_ITERATIONS, line_search_fn="strong_wolfe")
 
     def improbability() -> Tensor:
         optimizer.zero_grad()
-        logits_CN = sum((weight * term_CN for weight, term_CN in zip(weights, terms_CN, strict=True)), torch.zeros(()))
-        found = _improbability(logits_CN, truth_CN, target)
+        summed_CN = torch.zeros(()) if beside is None else beside
+        for weight, term_CN in zip(weights, terms_CN, strict=True):
+            summed_CN = summed_CN + weight[..., None] * term_CN
+        found = _improbability(summed_CN, truth_CN, target) + tie * (weights - start).square().sum()
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
     optimizer.step(improbability)  # type: ignore[no-untyped-call]
     found = weights.detach()
-    return [float(weight) for weight in (found if found.isfinite().all() and found[0] > 0 else start)]
+    return found if found.isfinite().all() and (found[0] > 0).all() else start
 
 
 def _improbability(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> Tensor:

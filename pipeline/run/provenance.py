@@ -51,7 +51,7 @@ SCHEMA = {
     "predictions": 2,
     "objects": 2,
     "measured": 1,
-    "merging": 1,
+    "merging": 2,
     "merged": 1,
     "coarse": 1,
     "network": 1,

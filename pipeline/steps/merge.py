@@ -103,10 +103,10 @@ def _weights(run: Run, report: Reporter) -> Merging:
         found = merging(opinions[MULTILABEL], alone_CN, target_of(run, MULTILABEL).of_classes)
         with marker.making():
             store.write_json(WEIGHTS, asdict(found))
-        report.event("weighed", joint=found.joint, alone=found.alone)
-        report.say(f"weights: multilabel network {found.joint}, network of each class {found.alone}")
+        report.event("weighed", joint=list(found.joint), alone=list(found.alone))
+        report.say(f"the multilabel network counts for {found.joint}, that of each class for {found.alone}")
     told = store.read_json(WEIGHTS)
-    return Merging(told["joint"], told["alone"], tuple(told["offsets"]), tuple(told["said_offsets"]))
+    return Merging(**{name: tuple(values) for name, values in told.items()})
 
 
 def _opinion(run: Run, target: str) -> Opinion:

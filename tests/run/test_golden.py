@@ -146,7 +146,7 @@ def merging_weights(_: Run, __: Path) -> Any:
 
 def merged(_: Run, __: Path) -> Any:
     joint, alone, target = opinions()
-    weights = Merging(0.8, 0.6, (0.7, 1.0, 1.9), (0.1, 0.1, 0.2))
+    weights = Merging((0.8,) * 3, (0.6,) * 3, (0.7, 1.0, 1.9), (0.1, 0.1, 0.2))
     ids, doubt = weights.decide(weights.logits(joint.said, alone, target)[:, None, None], target)
     return [statistics(ids.numpy()), statistics(as_bytes(doubt).numpy())]
 

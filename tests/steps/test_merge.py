@@ -41,7 +41,7 @@ def finished(folder: Path) -> Run:
 def expected(run: Run) -> tuple[np.ndarray, np.ndarray]:
     """Ids and doubt of the whole capture at once."""
     told = run.model_store(MERGED).read_json("merging.json")
-    weights = Merging(told["joint"], told["alone"], tuple(told["offsets"]), tuple(told["said_offsets"]))
+    weights = Merging(**{name: tuple(values) for name, values in told.items()})
     said = {name: torch.from_numpy(whole(run.probabilities(name, "tiny"))) for name in run.plan.targets}
     target = target_of(run, MULTILABEL)
     alone = torch.stack([said[name][0] for name in run.config.classes.names])
