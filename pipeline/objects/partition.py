@@ -23,6 +23,8 @@ from pipeline.volume.geometry import Block, Zyx
 
 CORE_SHARE = 0.25
 """Of the voxels of the smallest objects: a core has at least so many."""
+UNREACHED_SHARE = 4
+"""The same of an object without a core, which looks like the inside of none."""
 Classes = NDArray[np.uint8]
 """Class ids of voxels; 0 for none, and for classes whose objects are not told apart."""
 
@@ -116,7 +118,8 @@ def number_objects(tables: Iterable[tuple[Block, GrownTable]], smallest: Mapping
 
     Args:
         tables: of the shards that hold anything, in C order.
-        smallest: voxels, by class, that an object must have to be kept; 1 where nothing is said.
+        smallest: voxels, by class, that an object must have to be kept, `UNREACHED_SHARE` times as many where it has no
+            core; all are kept where nothing is said.
     """
     kept = list(tables)
     rest = join((shard, table.rest) for shard, table in kept)
@@ -131,9 +134,11 @@ def number_objects(tables: Iterable[tuple[Block, GrownTable]], smallest: Mapping
         classes[own] = table.classes
         np.minimum.at(first, own, table.first)
         np.add.at(voxels, own, table.voxels)
+    scale = np.where(np.arange(len(classes)) < cores, 1, UNREACHED_SHARE)
     numbers = np.zeros(len(classes), np.uint64)
     for class_id in np.unique(classes[classes > 0]):
-        large = np.flatnonzero((classes == class_id) & (voxels >= smallest.get(int(class_id), 1)))
+        least = scale * smallest.get(int(class_id), 0)
+        large = np.flatnonzero((classes == class_id) & (voxels >= least))
         numbers[large[np.argsort(first[large])]] = np.arange(1, len(large) + 1, dtype=np.uint64)
     return [Numbered(np.append(np.uint8(0), classes[row]), np.append(np.uint64(0), numbers[row])) for row in rows]
 

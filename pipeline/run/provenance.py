@@ -49,7 +49,7 @@ SCHEMA = {
     "pool": 1,
     "model": 4,
     "predictions": 2,
-    "objects": 2,
+    "objects": 3,
     "measured": 1,
     "merging": 2,
     "merged": 1,

@@ -80,8 +80,9 @@ def plainly(classes: Ids, cores: Ids, reach: Reach, smallest: Mapping[int, int])
         for at, (_, k) in best.items():
             owner[at] = k
         rest, count = label(inside & (owner < 0))
-        groups = [owner == k for k in first.values()] + [rest == n for n in range(1, count + 1)]
-        groups = [group for group in groups if group.sum() >= smallest.get(int(value), 1)]
+        fewest = smallest.get(int(value), 0)
+        groups = [group for k in first.values() if (group := owner == k).sum() >= fewest]
+        groups += [group for n in range(1, count + 1) if (group := rest == n).sum() >= 4 * fewest]
         groups.sort(key=lambda group: np.flatnonzero(group)[0])
         for number, group in enumerate(groups, start=1):
             out[group] = number
@@ -106,7 +107,7 @@ def test_the_partition_is_that_of_a_plain_twin_whatever_the_shards(
     rng = np.random.default_rng(seed)
     classes = rng.choice([0, 1, 1, 1, 2], shape).astype(np.uint8)
     cores = np.where(rng.random(shape) < 0.15, classes, 0).astype(np.uint8)
-    reach, smallest = Reach(steps, longest), {1: 7}
+    reach, smallest = Reach(steps, longest), {1: 5}
     expected = plainly(classes, cores, reach, smallest)
     np.testing.assert_array_equal(separate(classes, cores, reach, smallest), expected)
     np.testing.assert_array_equal(by_shards(classes, cores, shard_zyx, reach, smallest), expected)
@@ -139,11 +140,11 @@ def test_two_that_touch_are_two_and_a_snake_is_one() -> None:
 def test_a_speck_of_core_parts_nothing() -> None:
     classes = np.zeros((1, 8, 20), np.uint8)
     cores = classes.copy()
-    classes[0, 1:7, 1:19], cores[0, 2:6, 2:12], cores[0, 3:5, 15] = 1, 1, 1
+    classes[0, 1:7, 1:19], cores[0, 2:6, 2:12], cores[0, 3, 15] = 1, 1, 1
     assert separate(classes, cores, Reach((1, 1, 1), 20), {}).max() == 2
-    assert separate(classes, cores, Reach((1, 1, 1), 20), {1: 12}).max() == 1
+    assert separate(classes, cores, Reach((1, 1, 1), 20), {1: 6}).max() == 1
     classes[0, :, 13] = 0
-    assert separate(classes, cores, Reach((1, 1, 1), 20), {1: 12}).max() == 2
+    assert separate(classes, cores, Reach((1, 1, 1), 20), {1: 6}).max() == 2
 
 
 def test_no_core_reaches_beyond_its_reach() -> None:
