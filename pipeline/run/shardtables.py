@@ -1,13 +1,17 @@
-"""Tables that steps leave for each shard of a capture: named arrays, which one process joins later."""
+"""Tables that steps leave for each shard of a capture: named arrays, which one process joins later.
+
+The format is safetensors: the same arrays give the same bytes everywhere. A zip of NumPy does not, since what Python
+writes into its headers differs between its releases.
+"""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors.numpy import load, save
 
 from pipeline.run.layout import Run
 from pipeline.volume.geometry import Zyx
@@ -18,15 +22,14 @@ Arrays = Mapping[str, NDArray[Any]]
 
 def save_table(run: Run, capture: str, name: str, start_zyx: Zyx, arrays: Arrays) -> None:
     """Write the table of the shard that starts there."""
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **dict(arrays))
-    _tables(run, capture, name).write(_key(start_zyx), file.getvalue())
+    whole = {key: np.ascontiguousarray(values) for key, values in sorted(arrays.items())}
+    _tables(run, capture, name).write(_key(start_zyx), save(whole))
 
 
 def load_table(run: Run, capture: str, name: str, start_zyx: Zyx) -> Arrays:
     """Read it. Raises FileNotFoundError where there is none."""
-    with np.load(io.BytesIO(_tables(run, capture, name).read(_key(start_zyx))), allow_pickle=False) as file:
-        return dict(file)
+    arrays: Arrays = load(_tables(run, capture, name).read(_key(start_zyx)))
+    return arrays
 
 
 def _tables(run: Run, capture: str, name: str) -> Store:
@@ -34,4 +37,4 @@ def _tables(run: Run, capture: str, name: str) -> Store:
 
 
 def _key(start_zyx: Zyx) -> str:
-    return f"{'_'.join(str(edge) for edge in start_zyx)}.npz"
+    return f"{'_'.join(str(edge) for edge in start_zyx)}.safetensors"

@@ -27,6 +27,7 @@ from pipeline.volume.stores import Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from pydantic_core import ErrorDetails
 
     from pipeline.nn.model import Model
 
@@ -127,10 +128,18 @@ def _save(described: dict[str, Any], folder: Path, file: Path) -> None:
         with ValidationContext(root=folder):
             model = ModelDescr.model_validate(described)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in error.errors())
+        problems = "; ".join(dict.fromkeys(_problem(each, described) for each in error.errors()))
         raise ConfigError(f"bioimage.io does not allow this: {problems}") from error
     file.parent.mkdir(parents=True, exist_ok=True)
     save_bioimageio_package(model, output_path=file)
+
+
+def _problem(error: ErrorDetails, described: dict[str, Any]) -> str:
+    """A mistake in a sentence; the library lists all licences that there are."""
+    where = error["loc"]
+    if where[0] == "license":
+        return f"license: {described['license']!r} is no SPDX identifier, such as CC-BY-4.0 or MIT"
+    return f"{'.'.join(map(str, where))}: {error['input']!r}: {error['msg']}"
 
 
 def _member(package: zipfile.ZipFile, name: str) -> bytes:

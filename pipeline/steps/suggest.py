@@ -52,8 +52,11 @@ def suggest(run_url: str, *, capture: str | None = None, count: int = 20, size_z
     run = Run.open(run_url)
     plan = _capture(run, capture)
     target = MULTILABEL if MULTILABEL in run.plan.targets else run.plan.targets[0]
-    works = merged(run) if run.config.inference.doubt else predicted(run, target)
-    refuse_unpredicted([work for work in works if work.capture.name == plan.name])
+    refuse_unpredicted([work for work in predicted(run, target) if work.capture.name == plan.name])
+    if run.config.inference.doubt and not all(work.marker.done for work in merged(run)):
+        raise RunConflictError(
+            f"{run.store.url}: not all is merged yet; run `vemseg merge --run {run.store.url}` first"
+        )
     doubt = _doubt(run, plan, target)
     size = fit(size_zyx, plan.shape_zyx)
     blocks: list[Block] = []
