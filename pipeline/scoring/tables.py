@@ -243,8 +243,9 @@ def to_markdown(table: ScoreTable) -> str:
     return "\n\n".join([f"**{headline(table)}**", shown, *([notes] if notes else []), *objects]) + "\n"
 
 
-def to_rich(table: ScoreTable, measures: Sequence[str] = ("f1", "iou")) -> Table:
-    """Return the table for a terminal, with the given scores (of `MEASURES`); the default fits 80 columns."""
+def to_rich(table: ScoreTable) -> Table:
+    """Return the table for a terminal of 80 columns: F1, and IoU where there are one or two sides."""
+    measures = ("f1", "iou") if len(table.sides) < 3 else ("f1",)
     columns = [column for column in _columns(table) if column[0] in measures]
     caption = "\n".join(table.notes)
     view = Table(title=headline(table), caption=escape(caption) or None, box=box.SIMPLE_HEAD, pad_edge=False)

@@ -68,7 +68,8 @@ def _predicted(run: Run, target_name: str, report: Reporter, todo: Sequence[Shar
             ids = np.zeros(work.shard.shape_zyx, volume.dtype)
             probabilities = _empty_probabilities(run, target, work)
             cores = np.zeros(work.shard.shape_zyx, np.uint8) if _finds_cores(run, target, work) else None
-            tally = Tally(run, model, work, classes)
+            with metrics.seconds("queue"), metrics.seconds("read"):  # labels, while nothing is computed
+                tally = Tally(run, model, work, classes)
             for _ in work.parts:
                 block = next(inputs)
                 with metrics.seconds("compute"):
