@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
@@ -27,7 +28,6 @@ from pipeline.volume.stores import Store
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from pydantic_core import ErrorDetails
 
     from pipeline.nn.model import Model
 
@@ -128,13 +128,13 @@ def _save(described: dict[str, Any], folder: Path, file: Path) -> None:
         with ValidationContext(root=folder):
             model = ModelDescr.model_validate(described)
     except ValidationError as error:
-        problems = "; ".join(dict.fromkeys(_problem(each, described) for each in error.errors()))
+        problems = "; ".join(dict.fromkeys(_problem(dict(each), described) for each in error.errors()))
         raise ConfigError(f"bioimage.io does not allow this: {problems}") from error
     file.parent.mkdir(parents=True, exist_ok=True)
     save_bioimageio_package(model, output_path=file)
 
 
-def _problem(error: ErrorDetails, described: dict[str, Any]) -> str:
+def _problem(error: Mapping[str, Any], described: dict[str, Any]) -> str:
     """A mistake in a sentence; the library lists all licences that there are."""
     where = error["loc"]
     if where[0] == "license":
