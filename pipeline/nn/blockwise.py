@@ -124,7 +124,7 @@ class BlockPredictor:
         """Logits (C, Z, Y, X) of all of the block's core, float32."""
         whole_CZYX = torch.empty((self._plan.outputs, *block.core.shape_zyx), device=self._device)
         for part, logits_CZYX in self.slabs(block):
-            inside = part.shift([-edge for edge in block.core.start_zyx])
+            inside = part.relative_to(block.core)
             whole_CZYX[(slice(None), *inside.slices)] = logits_CZYX
         return whole_CZYX
 

@@ -55,7 +55,7 @@ class Slab:
         near, far = max(want.start_zyx[0], self.start), min(want.stop_zyx[0], self.stop)
         if near >= far:
             return None
-        _, rows, columns = want.shift([-edge for edge in have.start_zyx]).slices
+        _, rows, columns = want.relative_to(have).slices
         return Slab(near, self.planes[near - self.start : far - self.start, rows, columns])
 
 

@@ -48,7 +48,7 @@ class Target:
             Shape (ids,): 0 where they share a voxel, infinite where it is farther than the limit.
         """
         found = np.full(len(objects.ids), inf)
-        part = block.shift([-edge for edge in self.around.start_zyx]).slices
+        part = block.relative_to(self.around).slices
         local = objects.local[part]
         if not self.inside.any() or not local.any():
             return found

@@ -84,12 +84,12 @@ class Measuring:
         assert known is not None
         values = read(known)
         padded = np.zeros(around.shape_zyx, values.dtype)
-        padded[_slices(known, around)] = values
+        padded[known.relative_to(around).slices] = values
         return padded
 
     def _sums(self, name: str, runs: Mapping[str, Runs], membrane: Target | None, block: Block) -> ObjectSums:
         whole = runs[name]
-        ids, first, lengths = Runs(block, whole.values[_slices(block, whole.block)]).of_objects
+        ids, first, lengths = Runs(block, whole.values[block.relative_to(whole.block).slices]).of_objects
         if not len(ids):
             return ObjectSums.none()
         after = first + 1
@@ -117,13 +117,13 @@ class Measuring:
         known = np.zeros(edges.shape_zyx, bool)
         for region in self.regions or (self.geometry.block,):
             if inside := region.intersect(edges):
-                known[_slices(inside, edges)] = True
+                known[inside.relative_to(edges).slices] = True
         if known.all():
             return found
-        here = whole.local[_slices(block, whole.block)]
+        here = whole.local[block.relative_to(whole.block).slices]
         for axis, step in enumerate(AXES):
             for way in (step, _back(step)):
-                ends = here[~known[_slices(block.shift(way), edges)] & (here > 0)]
+                ends = here[~known[block.shift(way).relative_to(edges).slices] & (here > 0)]
                 found[:, axis] += np.bincount(ends, minlength=len(whole.ids))
         return found
 
@@ -170,16 +170,14 @@ def _sides(one: Runs, other: Runs, block: Block, step: Zyx, same: bool) -> Itera
 
 def _pairs(one: Runs, other: Runs, block: Block, step: Zyx) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """What lies at each voxel of a block and one step on."""
-    return one.local[_slices(block, one.block)], other.local[_slices(block.shift(step), other.block)]
+    return one.local[block.relative_to(one.block).slices], other.local[
+        block.shift(step).relative_to(other.block).slices
+    ]
 
 
 def _back(step: Zyx) -> Zyx:
     z, y, x = step
     return -z, -y, -x
-
-
-def _slices(block: Block, within: Block) -> tuple[slice, slice, slice]:
-    return block.shift([-edge for edge in within.start_zyx]).slices
 
 
 def _moments(first: Numbers, lengths: Numbers) -> Numbers:

@@ -100,8 +100,8 @@ def grow_shard(
     cores = np.zeros(block.shape_zyx, np.uint32)
     for where, local, of_pieces in pieces:
         # Nothing, 0, is known: so the ranks of cores begin at 1.
-        cores[_within(where, block)] = np.searchsorted(known, of_pieces).astype(np.uint32)[local]
-    inner = _within(shard, block)
+        cores[where.relative_to(block).slices] = np.searchsorted(known, of_pieces).astype(np.uint32)[local]
+    inner = shard.relative_to(block).slices
     grown, own = grow(cores, classes, reach)[inner].ravel(), classes[inner]
     flat = np.flatnonzero(grown)
     numbers, first, voxels = ordered(grown[flat], flat)
@@ -158,7 +158,3 @@ def separate(classes: Classes, cores: Classes, reach: Reach, smallest: Mapping[i
     rows, grown = grow_shard(classes, [(whole, pieces, numbers)], whole, whole, whole.shape_zyx, reach)
     (objects,) = number_objects([(whole, grown)], smallest)
     return objects.numbers[rows]
-
-
-def _within(block: Block, around: Block) -> tuple[slice, slice, slice]:
-    return block.shift([-edge for edge in around.start_zyx]).slices

@@ -157,7 +157,7 @@ def _counts(config: Config, stacks: dict[str, _Stack], parts: dict[str, Parts]) 
                 for region in parts[name].of(part):
                     inside = region.intersect(block)
                     if inside is not None:
-                        cut = inside.shift([-edge for edge in block.start_zyx]).slices
+                        cut = inside.relative_to(block).slices
                         total += class_counts(data[cut], count, config.classes.exclusive)
         found[name] = {part: [int(each) for each in total] for part, total in totals.items()}
     return found

@@ -319,7 +319,7 @@ def _paint_parts(run: Run, stack: Stack, parts: Parts) -> None:
             for block in parts.of(part):
                 inside = block.intersect(shard)
                 if inside:
-                    ids[inside.shift([-edge for edge in shard.start_zyx]).slices] = value
+                    ids[inside.relative_to(shard).slices] = value
         volume.write(shard, ids)
     build_pyramid(volume)
 

@@ -63,7 +63,7 @@ def _scored(run: Run, capture: CapturePlan, block: Block) -> NDArray[np.bool_]:
     for region in capture.split().test:
         inside = region.intersect(block)
         if inside:
-            scored[inside.shift([-edge for edge in block.start_zyx]).slices] = truth.read(inside) > 0
+            scored[inside.relative_to(block).slices] = truth.read(inside) > 0
     return scored
 
 

@@ -56,7 +56,7 @@ def sample_labels(run: Run, capture: CapturePlan, block: Block) -> NDArray[Any]:
         assert around is not None
         objects = run.true_objects(member.name, capture.name).read(around)
         cores = find_cores(objects, truth.read(around) > 0, member.rim_nm, capture.voxel_size_nm)
-        labels[cores[block.shift([-edge for edge in around.start_zyx]).slices]] = core_id
+        labels[cores[block.relative_to(around).slices]] = core_id
     return labels
 
 

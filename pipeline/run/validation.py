@@ -83,7 +83,7 @@ def numbered_pieces(block: Block, voxel_size_nm: ZyxNm, least: int) -> tuple[tor
     pieces = tile(block, edges, block.start_zyx)
     number_ZYX = torch.empty(block.shape_zyx, dtype=torch.int64)
     for number, piece in enumerate(pieces):
-        number_ZYX[piece.shift([-edge for edge in block.start_zyx]).slices] = number
+        number_ZYX[piece.relative_to(block).slices] = number
     return number_ZYX, len(pieces)
 
 

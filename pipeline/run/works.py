@@ -38,7 +38,7 @@ class ShardWork:
 
     def inside(self, part: Block) -> tuple[slice, slice, slice]:
         """Where a part of the volume lies within the shard."""
-        return part.shift([-edge for edge in self.shard.start_zyx]).slices
+        return part.relative_to(self.shard).slices
 
 
 def shard_works(

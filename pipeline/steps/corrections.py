@@ -78,7 +78,7 @@ def corrections_out(run_url: str, folder: Path) -> list[str]:
         around = block.grow(_margin(run, block, patch)).intersect(capture.volume)
         assert around is not None
         ids = np.zeros(around.shape_zyx, np.uint8)
-        ids[_within(block, around)] = run.segmentation(target, capture.name).read(block)
+        ids[block.relative_to(around).slices] = run.segmentation(target, capture.name).read(block)
         _write_block(run, capture, around, ids, folder / name, classes_of_target(classes, target))
         blocks.append(
             {
@@ -111,10 +111,6 @@ def _margin(run: Run, block: Block, patch_zyx: Zyx) -> Zyx:
         ],
         "margin",
     )
-
-
-def _within(block: Block, around: Block) -> tuple[slice, slice, slice]:
-    return block.shift([-edge for edge in around.start_zyx]).slices
 
 
 def _write_block(
@@ -225,7 +221,7 @@ def _ids(index: Mapping[str, Any], classes: Classes, study: str) -> tuple[dict[i
 def _labelled(folder: Path, block: Mapping[str, Any], known: list[int]) -> NDArray[np.integer[Any]]:
     """The labels of a block and 0 around it, from whichever of its two label images was changed."""
     around = Block(zyx(block["around_start_zyx"], "start"), zyx(block["around_stop_zyx"], "stop"))
-    inside = _within(Block(zyx(block["start_zyx"], "start"), zyx(block["stop_zyx"], "stop")), around)
+    inside = Block(zyx(block["start_zyx"], "start"), zyx(block["stop_zyx"], "stop")).relative_to(around).slices
     images = {LABELS_TIFF: _tiff(folder / LABELS_TIFF, around.shape_zyx), BOTH: _zarr(folder / BOTH, around.shape_zyx)}
     found = {}
     for name, ids in images.items():

@@ -110,9 +110,7 @@ def _count(run: Run, view: View, metrics: StepMetrics) -> Counted:
             values = np.zeros(shard.shape_zyx, np.uint16)
             for block, truth, predicted in metrics.each("read", _compared(run, view, capture, shard)):
                 with metrics.seconds("compute"):
-                    values[block.shift([-edge for edge in shard.start_zyx]).slices] = confusion_block(
-                        truth, predicted, len(view.classes)
-                    )
+                    values[block.relative_to(shard).slices] = confusion_block(truth, predicted, len(view.classes))
                     for offset, z in enumerate(range(block.start_zyx[0], block.stop_zyx[0])):
                         slices[z].update(truth[offset], predicted[offset])
                 metrics.voxels(block.voxels)

@@ -143,7 +143,7 @@ def _blocks(
             for block in tile(box, size, region.start_zyx):
                 # What the far faces leave of a block is not worth an invitation.
                 if all(2 * edge >= whole for edge, whole in zip(block.shape_zyx, size, strict=True)):
-                    cut = block.shift([-edge for edge in box.start_zyx]).slices
+                    cut = block.relative_to(box).slices
                     yield block, grey_box[cut], ids_box[cut], bool(truth_box[cut].any()), doubt_box[cut]
 
 

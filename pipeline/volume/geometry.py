@@ -178,6 +178,10 @@ class Block:
         offset = zyx(by, "shift")
         return Block(_map(operator.add, self.start_zyx, offset), _map(operator.add, self.stop_zyx, offset))
 
+    def relative_to(self, outer: Block) -> Block:
+        """The block counted from the first voxel of another one: its place in an array of that block."""
+        return self.shift([-edge for edge in outer.start_zyx])
+
     def grow(self, lo_zyx: Sequence[int], hi_zyx: Sequence[int] | None = None) -> Block:
         """The block with `lo_zyx` more voxels before its start and `hi_zyx` (or as many) after its stop."""
         lo = zyx(lo_zyx, "lo_zyx")

@@ -92,8 +92,7 @@ def _downsampled(finer: Level, block: Block, chunk: Zyx, factors: Zyx, downsampl
     for part in tile(block, chunk):
         source = _covered(part, factors).intersect(finer.geometry.block)
         assert source is not None, "a coarse voxel covers at least one fine voxel"
-        back = tuple(-start for start in block.start_zyx)
-        out[(..., *part.shift(back).slices)] = downsample(finer.read(source), factors)
+        out[(..., *part.relative_to(block).slices)] = downsample(finer.read(source), factors)
     return out
 
 

@@ -48,7 +48,7 @@ def resample(image: Volume, store: Store, voxel_size_nm: ZyxNm) -> Volume:
     for shard in tile(geometry.block, shard_zyx):
         data = np.empty(shard.shape_zyx, image.dtype)
         for block in tile(shard, chunk_zyx):
-            inside = block.shift([-start for start in shard.start_zyx]).slices
+            inside = block.relative_to(shard).slices
             data[inside] = as_stored(resampled_block(image, geometry, block), image.dtype)
         out.write(shard, data)
     return build_pyramid(out)
@@ -85,7 +85,7 @@ def bring_back(source: Volume, onto: Volume) -> Volume:
     for shard in tile(onto.geometry.block, onto.shard_zyx):
         data = np.empty((*leading, *shard.shape_zyx), onto.dtype)
         for block in tile(shard, onto.chunk_zyx):
-            inside = block.shift([-start for start in shard.start_zyx]).slices
+            inside = block.relative_to(shard).slices
             if onto.is_labels:
                 data[inside] = nearest_block(source, onto.geometry, block)
             else:

@@ -41,6 +41,15 @@ def test_shifting_moves_every_voxel(block: Block, by: tuple[int, int, int]) -> N
 
 
 @given(blocks(), sides, sides)
+def test_relative_to_another_is_the_place_in_an_array_of_that_one(
+    inner: Block, lo: tuple[int, ...], hi: tuple[int, ...]
+) -> None:
+    outer = inner.grow(lo, hi)
+    rows = np.moveaxis(np.indices(outer.shape_zyx), 0, -1) + outer.start_zyx
+    assert {tuple(map(int, row)) for row in rows[inner.relative_to(outer).slices].reshape(-1, 3)} == voxels(inner)
+
+
+@given(blocks(), sides, sides)
 def test_growing_adds_a_margin_before_and_after(block: Block, lo: tuple[int, ...], hi: tuple[int, ...]) -> None:
     grown = block.grow(lo, hi)
     assert grown.start_zyx == tuple(np.subtract(block.start_zyx, lo))

@@ -99,8 +99,7 @@ class Excerpt:
         """The box cut along the grid of what is stored, or into blocks of these sides; from its own start."""
         if sides_zyx is not None:
             return tile(Block.of_shape(self.shape_zyx), sides_zyx)
-        back = [-start for start in self.block.start_zyx]
-        return [block.shift(back) for block in tile(self.block, self.level.shard_zyx)]
+        return [block.relative_to(self.block) for block in tile(self.block, self.level.shard_zyx)]
 
     def read(self, block: Block) -> NDArray[Any]:
         """The voxels (channel?, z, y, x) of a block of the box."""

@@ -138,8 +138,8 @@ class WkwSource(Format):
             stored = _block_at(place, header.block_bits)
             part = stored.intersect(wanted)
             assert part is not None
-            inside = part.shift([-edge for edge in stored.start_zyx])
-            out[part.shift([-edge for edge in wanted.start_zyx]).slices] = content[inside.slices]
+            inside = part.relative_to(stored)
+            out[part.relative_to(wanted).slices] = content[inside.slices]
 
 
 def _content(file: IO[bytes], header: _Header, number: int) -> bytes:
