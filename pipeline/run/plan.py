@@ -70,6 +70,7 @@ class RunPlan(Decided):
 
     captures: tuple[CapturePlan, ...]
     targets: tuple[str, ...]
+    """Its networks, the multilabel one first."""
     networks: dict[str, dict[str, Any]]
     """The network plan of each target, as `NetworkPlan.to_json` gives it; empty where a trained model is given."""
     starts: dict[str, str] = {}

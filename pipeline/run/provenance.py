@@ -202,10 +202,7 @@ def model(run: Run, target: str) -> Marker:
             samples_digest(run),
             [each.parts["validation"] for each in run.plan.captures],
             config.classes.names,
-            # Which networks are trained and how often they are saved leave each of them as it is.
-            _settings(
-                config.training, without={"targets", "checkpoint_minutes", "steps", "binary_steps", "start_from"}
-            ),
+            _settings(config.training, without=_NOT_OF_A_MODEL),
             steps_of(run, target),
             run.plan.networks[target],
             *_start(run, target),
@@ -426,20 +423,33 @@ def _complete_boosted_digest(run: Run, variant: str, capture: CapturePlan) -> st
     return boosted_digest(run, variant, capture)
 
 
-def refuse_unpredicted(works: Sequence[ShardWork]) -> None:
-    """Raise RunConflictError when a shard is not predicted yet."""
+def segmented(run: Run, segmentation: str, variant: str = NATIVE) -> list[ShardWork]:
+    """All shards of a segmentation: of a network's, or of that which is merged of all of them."""
+    return merged(run) if segmentation == MERGED else predicted(run, segmentation, variant)
+
+
+def refuse_incomplete(run: Run, segmentation: str, capture: str | None = None) -> None:
+    """Raise RunConflictError when a shard of a segmentation of all captures, or of one, is missing."""
+    works = [work for work in segmented(run, segmentation) if capture in (None, work.capture.name)]
+    _refuse_missing(works, *(_MERGED if segmentation == MERGED else _PREDICTED))
+
+
+_PREDICTED = ("predicted", "run the infer step of every target first")
+_MERGED = ("merged", "run `vemseg merge --run ...` first")
+
+
+def _refuse_missing(works: Sequence[ShardWork], made: str, cure: str) -> None:
     missing = [work for work in works if not work.marker.done]
     if missing:
         raise RunConflictError(
-            f"{len(missing)} of {len(works)} shards are not predicted yet, the first being {missing[0].marker.key}; "
-            "run the infer step of every target first"
+            f"{len(missing)} of {len(works)} shards are not {made} yet, the first being {missing[0].marker.key}; {cure}"
         )
 
 
 def refuse_damaged(run: Run, targets: Sequence[str] | None = None, variant: str = NATIVE) -> None:
     """Raise RunConflictError when a predicted shard is not what was written; of all there are, if none are named."""
     for target in run.segmentations if targets is None else targets:
-        for work in merged(run) if target == MERGED else predicted(run, target, variant):
+        for work in segmented(run, target, variant):
             if not work.marker.intact:
                 raise RunConflictError(
                     f"files that {work.marker.key} in {run.store.url} lists are damaged; `vemseg verify` names "
@@ -450,7 +460,7 @@ def refuse_damaged(run: Run, targets: Sequence[str] | None = None, variant: str 
 def _complete_predictions(run: Run, wanted: Iterable[tuple[str, str]]) -> list[str]:
     """Of all shards of targets and variants. Raises RunConflictError when one of them is not predicted yet."""
     works = [work for target, variant in wanted for work in predicted(run, target, variant)]
-    refuse_unpredicted(works)
+    _refuse_missing(works, *_PREDICTED)
     return [work.marker.digest for work in works]
 
 
@@ -489,12 +499,7 @@ def objects(run: Run) -> list[str]:
     Raises RunConflictError when they are not told apart yet.
     """
     works = separation(run, SEPARATION[-1]) if run.instances else []
-    missing = [work for work in works if not work.marker.done]
-    if missing:
-        raise RunConflictError(
-            f"objects of {len(missing)} of {len(works)} shards are not told apart yet, the first being "
-            f"{missing[0].marker.key}; run `vemseg separate --run ...` first"
-        )
+    _refuse_missing(works, "told apart into objects", "run `vemseg separate --run ...` first")
     return [work.marker.digest for work in works]
 
 
@@ -513,7 +518,7 @@ def _separation(run: Run, phase: str, capture: CapturePlan) -> Iterator[ShardWor
 
 def _objects_digest(run: Run, capture: CapturePlan) -> str:
     works = [work for work in predicted(run, MULTILABEL) if work.capture.name == capture.name]
-    refuse_unpredicted(works)
+    _refuse_missing(works, *_PREDICTED)
     told = run.model_store(MULTILABEL).read_json("model.json")
     return digest(
         "objects",
@@ -563,12 +568,7 @@ def _complete_segmentations(run: Run) -> list[str]:
     """
     predictions = _complete_predictions(run, ((target, NATIVE) for target in run.plan.targets))
     works = merged(run) if run.config.inference.merged else []
-    missing = [work for work in works if not work.marker.done]
-    if missing:
-        raise RunConflictError(
-            f"{len(missing)} of {len(works)} shards are not merged yet, the first being {missing[0].marker.key}; "
-            "run `vemseg merge --run ...` first"
-        )
+    _refuse_missing(works, *_MERGED)
     return predictions + [work.marker.digest for work in works]
 
 
@@ -621,11 +621,7 @@ def finished_segmentation(run: Run) -> Marker:
 def finished_boosting(run: Run) -> Marker:
     """Coarser levels and pictures depend on the boosted shards. Raises RunConflictError while one is missing."""
     works = [work for method in boosting_plan(run).methods for work in boosted(run, method)]
-    missing = sum(not work.marker.done for work in works)
-    if missing:
-        raise RunConflictError(
-            f"{missing} of {len(works)} shards are not boosted yet; run `vemseg boost apply --run ...` first"
-        )
+    _refuse_missing(works, "boosted", "run `vemseg boost apply --run ...` first")
     return _marker(run, "finish/boosted", digest("boosting", [work.marker.digest for work in works]))
 
 

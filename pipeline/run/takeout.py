@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipeline import __version__
-from pipeline.config.model import MERGED, MULTILABEL
+from pipeline.config.model import MULTILABEL
 from pipeline.errors import ConfigError
 from pipeline.formats import sides
 from pipeline.nn.description import WEIGHTS
 from pipeline.run.layout import SEGMENTATION
 from pipeline.run.outcome import Outcome, outcome
-from pipeline.run.provenance import merged, predicted, refuse_unpredicted
+from pipeline.run.provenance import refuse_incomplete
 from pipeline.run.verify import refuse_damaged_volume
 from pipeline.volume.export.excerpt import INSIDE, Excerpt
 from pipeline.volume.export.files import FORMATS, write_file
@@ -123,8 +123,7 @@ def _refuse_incomplete(found: Outcome, volume: Volume) -> None:
     if found.run is not None:
         for target in found.run.segmentations:
             if volume.store.url in [each.store.url for each in found.run.predicted_volumes(target, found.name)]:
-                works = merged(found.run) if target == MERGED else predicted(found.run, target)
-                refuse_unpredicted([work for work in works if work.capture.name == found.name])
+                refuse_incomplete(found.run, target, found.name)
     refuse_damaged_volume(volume.store)
 
 

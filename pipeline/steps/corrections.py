@@ -17,7 +17,7 @@ import numpy as np
 import tifffile
 from numpy.typing import NDArray
 
-from pipeline.config.model import MULTILABEL, Classes, parse_config
+from pipeline.config.model import Classes, parse_config
 from pipeline.config.reading import read_yaml, write_yaml
 from pipeline.errors import ConfigError, DataError, InputError
 from pipeline.formats import sides
@@ -69,7 +69,7 @@ def corrections_out(run_url: str, folder: Path) -> list[str]:
     if (folder / INDEX).exists():
         raise ConfigError(f"{folder}: holds corrections already; choose another folder")
     capture = run.plan.capture(told["capture"])
-    target = MULTILABEL if MULTILABEL in run.plan.targets else run.plan.targets[0]
+    target = run.plan.targets[0]
     # What trained on patches is to learn on from patches as large; a model of 0.1.0 does not say how large.
     patch = zyx(run.model_store(target).read_json("model.json").get("patch_zyx", run.plan.patch_zyx), "patch")
     blocks: list[dict[str, Any]] = []

@@ -11,17 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.model import MULTILABEL
+from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.run.layout import SUGGESTIONS, Run
 from pipeline.run.plan import CapturePlan, fit
-from pipeline.run.provenance import merged, predicted, refuse_unpredicted
+from pipeline.run.provenance import refuse_incomplete
 from pipeline.run.works import predicted_regions
 from pipeline.scoring.suggestions import Features, Suggestion, choose, look_of
 from pipeline.volume.geometry import Block, Zyx, tile, zyx
-
-_READ_VOXELS = 1 << 24
-"""At once: whole blocks, about a shard."""
 
 
 @dataclass(frozen=True)
@@ -51,12 +48,10 @@ def suggest(run_url: str, *, capture: str | None = None, count: int = 20, size_z
     """
     run = Run.open(run_url)
     plan = _capture(run, capture)
-    target = MULTILABEL if MULTILABEL in run.plan.targets else run.plan.targets[0]
-    refuse_unpredicted([work for work in predicted(run, target) if work.capture.name == plan.name])
-    if run.config.inference.doubt and not all(work.marker.done for work in merged(run)):
-        raise RunConflictError(
-            f"{run.store.url}: not all is merged yet; run `vemseg merge --run {run.store.url}` first"
-        )
+    target = run.plan.targets[0]
+    refuse_incomplete(run, target, plan.name)
+    if run.config.inference.doubt:
+        refuse_incomplete(run, MERGED)
     doubt = _doubt(run, plan, target)
     size = fit(size_zyx, plan.shape_zyx)
     blocks: list[Block] = []
