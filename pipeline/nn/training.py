@@ -5,7 +5,8 @@ says how good the network is. What is judged and kept is a running average of th
 Control Optim. 30, 1992), which a short training gains most from.
 
 On the CPU a training that is stopped and resumed is bit for bit the one that was not: all that is random is a function
-of (seed, step), and the state holds the rest.
+of (seed, step), and the state holds the rest. Sums are rounded by how many threads share them: the number of threads,
+which the caller keeps with the state, belongs to that promise.
 """
 
 from __future__ import annotations

@@ -78,14 +78,14 @@ class TrainedFiles:
 
         Args:
             weights: ``model.safetensors``.
-            description: what ``model.json`` is to say.
+            description: what ``model.json`` is to say, beside the number of threads.
             files: what else there is of it, by name.
         """
         with self.marker.making() as facts:
             self.store.write("model.safetensors", weights)
             for name, data in (files or {}).items():
                 self.store.write(name, data)
-            self.store.write_json("model.json", sealed(description))
+            self.store.write_json("model.json", sealed({**description, "threads": torch.get_num_threads()}))
             facts["weights_sha256"] = description["weights_sha256"]
         self.store.delete(TRAINING_STATE)
 
@@ -124,6 +124,9 @@ def train_to_the_end(
     """
     if saved:
         files.resume(trainer, saved, report)
+    else:
+        # The number of threads is kept from the first step on, wherever a process that was killed is started again.
+        files.save(trainer)
     metrics, most = report.metrics, trainer.schedule.steps
     save, judge = metrics.timed("write", files.save), metrics.timed("compute", trainer.judge)
     metrics.checkpoint(interval_seconds=checkpoint_s)
