@@ -44,7 +44,8 @@ def init(
         str | None, typer.Option(help="z,y,x in nanometres, where the files do not state it")
     ] = None,
     classes: Annotated[
-        list[str] | None, typer.Option("--class", help="A class and the ids that mean it, name=1,2; several times")
+        list[str] | None,
+        typer.Option("--class", help="A class and its ids, name=1,2; several times; all other ids are background"),
     ] = None,
     ignore: Annotated[str | None, typer.Option(help="Ids of voxels that nobody labelled, such as 255")] = None,
     labelled_slices: Annotated[
@@ -195,24 +196,34 @@ def _numbers(text: str, option: str) -> list[int]:
 
 def _asked(looks: list[Fingerprint], wishes: Wishes) -> Wishes:
     """What only a person can say, asked on the terminal: the proposal itself may go to a file."""
+    from collections import Counter
     from dataclasses import replace
+
+    from pipeline.formats import percent_phrase
 
     size = wishes.voxel_size_nm
     if size is None and any(look.voxel_size_nm is None for look in looks):
         answer = typer.prompt("Voxel size in nanometres, z,y,x (such as 50,8,8)", err=True)
         size = triple(answer, "voxel size", float)
     names = {name: list(ids) for name, ids in (wishes.classes or {}).items()}
-    if not names and not looks[0].has_masks and not looks[0].objects:
-        for id_ in looks[0].profiles:
-            share = 100 * looks[0].voxels[id_] / max(1, sum(looks[0].voxels.values()))
-            prompt = f"Name of the class with id {id_} ({share:.2g} % of the voxels; empty: nobody labelled these)"
-            name = typer.prompt(prompt, default="background" if id_ == 0 else f"class_{id_}", err=True)
-            if name.strip():
-                names.setdefault(name.strip(), []).append(int(id_))
+    unlabelled = list(wishes.ignore_ids)
+    if not names and not any(look.has_masks or look.objects for look in looks):
+        voxels = Counter[int]()
+        for look in looks:
+            voxels.update({int(id_): count for id_, count in look.voxels.items()})
+        for id_ in sorted(set(voxels) - set(unlabelled)):
+            share = percent_phrase(voxels[id_] / max(1, voxels.total()))
+            prompt = f"Name of the class with id {id_} ({share} of the voxels; - where nobody labelled these)"
+            name = typer.prompt(prompt, default="background" if id_ == 0 else f"class_{id_}", err=True).strip()
+            if name == "-":
+                unlabelled.append(id_)
+            else:
+                names.setdefault(name, []).append(id_)
     minutes = typer.prompt("Minutes that the study may take", default=wishes.minutes, type=float, err=True)
     return replace(
         wishes,
         voxel_size_nm=size,
         classes=_classes([f"{name}={','.join(map(str, ids))}" for name, ids in names.items()]),
+        ignore_ids=tuple(unlabelled),
         minutes=minutes,
     )

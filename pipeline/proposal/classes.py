@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.config.colors import BACKGROUND, class_color
 from pipeline.errors import InputError
+from pipeline.formats import percent_phrase
 from pipeline.proposal.fingerprint import MOST_CLASSES, OBJECT, Fingerprint
 
 BACKGROUND_NAME = "background"
@@ -45,6 +46,8 @@ class ProposedClasses:
     exclusive: bool
     ignore_ids: tuple[int, ...]
     why: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
+    """What a person should look at."""
 
     @property
     def foreground(self) -> tuple[ProposedClass, ...]:
@@ -64,7 +67,7 @@ def propose_classes(
 
     Args:
         stacks: that share them.
-        given: classes and their ids, where a person named them; other ids are then ignored, but for the background 0.
+        given: classes and their ids, where a person named them; all other ids are then the background.
         ignored: ids that mean "not labelled".
 
     Raises:
@@ -81,7 +84,7 @@ def propose_classes(
             raise InputError("--class and --ignore are for labels of ids; masks have the names of their folders")
         return _of_masks(stacks, voxels)
     if given:
-        return _given(voxels, given, ignored)
+        return _given(stacks, voxels, given, ignored)
     return _of_ids(stacks, voxels, ignored)
 
 
@@ -106,40 +109,72 @@ def _of_masks(stacks: Sequence[Fingerprint], voxels: Mapping[int | str, int]) ->
 
 
 def _given(
-    voxels: Mapping[int | str, int], given: Mapping[str, Sequence[int]], ignored: Sequence[int]
+    stacks: Sequence[Fingerprint],
+    voxels: Mapping[int | str, int],
+    given: Mapping[str, Sequence[int]],
+    ignored: Sequence[int],
 ) -> ProposedClasses:
+    if objects := sorted({id_ for stack in stacks for id_ in stack.objects}):
+        raise InputError(
+            f"--class: the labels hold {len(objects)} ids, which are single objects rather than classes: all of them "
+            "are proposed as one class; leave --class out, and rename the class in the configuration"
+        )
     named = {id_ for ids in given.values() for id_ in ids}
-    missing = sorted(named - set(voxels), key=str)
+    held = sorted(id_ for id_, count in voxels.items() if isinstance(id_, int) and count)
+    missing = sorted(named - set(held))
     if missing:
-        there = ", ".join(str(id_) for id_ in sorted(voxels, key=str))
+        there = ", ".join(map(str, held))
         raise InputError(f"--class: no voxel has the id {missing[0]}; the labels hold {there}")
     twice = [id_ for id_, times in Counter(id_ for ids in given.values() for id_ in ids).items() if times > 1]
     if twice:
         raise InputError(f"--class: the id {twice[0]} is given twice; a voxel is of one class")
-    why = ["classes as given"]
-    if voxels.get(0) and 0 not in named and 0 not in ignored and BACKGROUND_NAME not in given:
-        given, named = {BACKGROUND_NAME: (0,), **given}, named | {0}
-        why.append("0 is taken for the background; where nobody labelled it, init --ignore 0")
-    left = tuple(id_ for id_ in voxels if isinstance(id_, int) and id_ not in named)
-    if set(left) - set(ignored):
-        why.append(f"ids of no class are ignored: {', '.join(map(str, left))}")
-    total = max(1, sum(count for id_, count in voxels.items() if id_ in named))
+    unlabelled = set(ignored)
+    both = sorted(named & unlabelled)
+    if both:
+        raise InputError(f"--ignore {both[0]}: the id is that of a class, too; leave it out of one of them")
+    custom = None if ignored else ignored_by_custom(held)
+    ignore = tuple(id_ for id_ in held if id_ in unlabelled or (id_ == custom and id_ not in named))
+    rest = tuple(id_ for id_ in held if id_ not in named and id_ not in ignore)
+    classes = {name: tuple(ids) for name, ids in given.items()}
+    if rest:
+        background = (*classes.pop(BACKGROUND_NAME, ()), *rest)
+        classes = {BACKGROUND_NAME: background, **classes}
+    if len(classes) < 2:
+        left = f" of {_listed(ignore)}, or ignore less" if ignore else ""
+        raise InputError(f"--class: one class and no background leave nothing to tell apart; name another{left}")
+    total = max(1, sum(voxels[id_] for id_ in held if id_ not in ignore))
     members = tuple(
         ProposedClass(
             name,
-            tuple(ids),
-            class_color(name, index - (BACKGROUND_NAME in given)),
-            sum(voxels[i] for i in ids) / total,
-            False,
-            tuple(ids),
+            ids,
+            class_color(name, index - (BACKGROUND_NAME in classes)),
+            sum(voxels[id_] for id_ in ids) / total,
+            counted_as=ids,
         )
-        for index, (name, ids) in enumerate(given.items())
+        for index, (name, ids) in enumerate(classes.items())
     )
-    if len(members) < 2:
-        others = ",".join(str(id_) for id_ in sorted(left) if id_ not in ignored)
-        such = f", such as --class other={others}" if others else ""
-        raise InputError(f"--class: one class and no background leave nothing to tell apart; name another, too{such}")
-    return ProposedClasses(members, True, left, tuple(why))
+    why, doubts = ["classes as given"], []
+    if rest == (0,):
+        why.append("0 is taken for the background; where nobody labelled it, init --ignore 0")
+    elif rest:
+        share = percent_phrase(sum(voxels[id_] for id_ in rest) / total)
+        doubts.append(
+            f"ids of no class, {_listed(rest)} ({share} of the labelled voxels), are taken for the background; where "
+            f"nobody labelled them: init --ignore {_listed(rest, ',')}"
+        )
+    if ignore:
+        share = percent_phrase(sum(voxels[id_] for id_ in ignore) / max(1, sum(voxels.values())))
+        told = f"{_listed(ignore)} ({share} of the voxels): not labelled, so neither learnt nor scored"
+        if ignored:
+            why.append(told)
+        else:
+            meant = _listed((*classes.get(BACKGROUND_NAME, ()), *ignore), ",")
+            doubts.append(f"{told}; where it means the rest: init --class {BACKGROUND_NAME}={meant}")
+    return ProposedClasses(members, True, ignore, tuple(why), tuple(doubts))
+
+
+def _listed(ids: Sequence[int], by: str = ", ") -> str:
+    return by.join(map(str, ids))
 
 
 def _of_ids(stacks: Sequence[Fingerprint], voxels: Mapping[int | str, int], ignored: Sequence[int]) -> ProposedClasses:

@@ -102,6 +102,7 @@ def propose(stacks: Sequence[Fingerprint], wishes: Wishes, speed_of: SpeedOf) ->
         raise InputError("every stack is for validation or test; give one to train on, too")
     voxel_size_nm, warnings = _voxel_size(stacks, wishes.voxel_size_nm)
     classes = propose_classes(stacks, wishes.classes, wishes.ignore_ids)
+    warnings += classes.doubts
     labelled = {stack.name: _labelled(stack, wishes) for stack in stacks}
     chosen = _choose(stacks, classes, voxel_size_nm, wishes, speed_of)
     settings: dict[str, Any] = {
@@ -195,7 +196,8 @@ def _nm(size: ZyxNm) -> str:
 
 def _labelled(stack: Fingerprint, wishes: Wishes) -> list[int] | None:
     """The labelled slices, where not all are."""
-    empty = set() if wishes.classes else set(unlabelled_slices(stack))
+    zero_is_named = any(0 in ids for ids in (wishes.classes or {}).values())
+    empty = set() if zero_is_named else set(unlabelled_slices(stack))
     given = stack.labelled_slices if stack.labelled_slices is not None else range(stack.shape_zyx[0])
     kept = [z for z in given if z not in empty]
     return None if len(kept) == stack.shape_zyx[0] else kept

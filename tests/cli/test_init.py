@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,11 @@ def pair() -> tuple[str, str]:
     return "cell/images", "cell/mito_labels"
 
 
+def printed(made: Finished) -> str:
+    """The configuration, without what was said beside it."""
+    return "\n".join(line for line in made.text.splitlines() if not line.startswith("vemseg: "))
+
+
 SIZE = ("--voxel-size-nm", "40,8,8")
 
 
@@ -54,8 +60,7 @@ def test_slices_become_a_configuration_that_can_be_planned(pair: tuple[str, str]
     )
     made = vemseg("init", *pair, "--test", *test, *SIZE, "--minutes", "2")
     assert made.code == 0, made.text
-    text = made.text.partition("vemseg: ")[0] if made.text.startswith("vemseg init") else made.text
-    text = "\n".join(line for line in text.splitlines() if not line.startswith("vemseg: "))
+    text = printed(made)
     config = parse_config(text, "study.yaml")
     assert [capture.name for capture in config.data.captures] == ["cell", "other"]
     assert config.classes.names == ("background", "mito")
@@ -88,7 +93,7 @@ def test_a_folder_of_masks_and_masks_by_name(vemseg: Vemseg) -> None:
         write_slices(Path("masks") / name, (labels == number).astype(np.uint8))
     made = vemseg("init", "raw", "masks", *SIZE, "--minutes", "2")
     assert made.code == 0, made.text
-    settings = yaml.safe_load("\n".join(line for line in made.text.splitlines() if not line.startswith("vemseg: ")))
+    settings = yaml.safe_load(printed(made))
     assert settings["data"]["captures"][0]["labels"] == {"grey_matter": "masks/Grey matter", "bright": "masks/bright"}
     assert settings["classes"]["members"][0] == {"name": "background", "color": "#555555", "fill": True}
     named = vemseg("init", "raw", "a=masks/Grey matter,b=masks/bright", *SIZE, "--minutes", "2")
@@ -102,12 +107,43 @@ def test_stacks_of_other_greys_are_matched(pair: tuple[str, str], vemseg: Vemseg
     made = vemseg("init", *pair, "--test", *dark, *SIZE, "--minutes", "2")
     assert made.code == 0, made.text
     assert "intensity: match" in made.text
-    text = "\n".join(line for line in made.text.splitlines() if not line.startswith("vemseg: "))
+    text = printed(made)
     Path("study.yaml").write_text(text)
     assert vemseg("config", "check", "study.yaml").code == 0
     Path("study.yaml").write_text(text.replace("intensity: match", "intensity: null"))
     refused = vemseg("config", "check", "study.yaml")
     assert (refused.code, "data.intensity" in refused.text) == (2, True)
+
+
+def test_the_rest_of_dense_labels_is_background_and_it_is_said(vemseg: Vemseg) -> None:
+    raw, labels = tissue((5, 64, 120))
+    write_slices(Path("raw"), raw)
+    write_slices(Path("labels"), labels)
+    made = vemseg("init", "raw", "labels", *SIZE, "--minutes", "2", "--class", "mito=3")
+    assert made.code == 0, made.text
+    members = yaml.safe_load(printed(made))["classes"]["members"]
+    assert [(each["name"], each["ids"]) for each in members] == [("background", [1, 2]), ("mito", [3])]
+    assert any("--ignore 1,2" in line for line in made.text.splitlines() if line.startswith("vemseg: look at this: "))
+    assert "--ignore 1,2" in " ".join(line.removeprefix("# ") for line in printed(made).splitlines())
+    sparse = vemseg(
+        "init", "raw", "labels", *SIZE, "--minutes", "2", "--class", "mito=3", "--class", "rest=2", "--ignore=1"
+    )
+    assert yaml.safe_load(printed(sparse))["classes"]["ignore_ids"] == [1]
+
+
+def test_what_is_asked_for_is_taken(vemseg: Vemseg, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The voxel size, a name for each id (- where nobody labelled its voxels), the minutes."""
+    raw, labels = tissue((5, 64, 120))
+    write_slices(Path("raw"), raw)
+    write_slices(Path("labels"), labels)
+    monkeypatch.setattr("sys.stdin", io.StringIO("40,8,8\n-\nmito\nrest\n2\n"))
+    made = vemseg("init", "raw", "labels", "--interactive")
+    assert made.code == 0, made.text
+    classes = yaml.safe_load(made.text[made.text.index("# yaml-language-server") :].partition("\nvemseg: ")[0])[
+        "classes"
+    ]
+    assert classes["ignore_ids"] == [1]
+    assert [(each["name"], each["ids"]) for each in classes["members"]] == [("mito", [2]), ("rest", [3])]
 
 
 def test_what_it_cannot_know(pair: tuple[str, str], vemseg: Vemseg) -> None:
@@ -135,7 +171,7 @@ def test_a_part_is_proposed_as_one(pair: tuple[str, str], vemseg: Vemseg) -> Non
     box = "1:5,0:64,8:120"
     made = vemseg("init", *pair, *SIZE, "--minutes", "2", "--box", box)
     assert made.code == 0, made.text
-    config = parse_config("\n".join(line for line in made.text.splitlines() if not line.startswith("vemseg")), "study")
+    config = parse_config(printed(made), "study")
     (capture,) = config.data.captures
     assert (capture.name, capture.raw, capture.labels) == ("cell", f"cell/images[{box}]", f"cell/mito_labels[{box}]")
     with open_source(capture.raw, Path(), TRUSTED) as source:

@@ -11,6 +11,7 @@ from fingerprints import stack_of, stack_of_masks
 from pipeline.config.colors import class_color
 from pipeline.errors import InputError
 from pipeline.figures.palette import CONFUSED, INVENTED, MISSED
+from pipeline.formats import percent_phrase
 from pipeline.proposal.classes import ignored_by_custom, propose_classes, unlabelled_slices
 
 
@@ -42,20 +43,47 @@ def test_many_ids_are_objects_of_one_class() -> None:
     assert proposed.members[1].ids == tuple(range(1, 60))
 
 
-def test_given_classes_leave_the_other_ids_unlabelled() -> None:
+def test_ids_of_no_given_class_are_the_background() -> None:
+    """Who names one class of densely labelled data has labelled the rest: it is what the class is not."""
     ids = np.random.default_rng(0).choice([0, 32, 64, 255], (3, 20, 20))
-    proposed = propose_classes([stack_of(ids)], {"membrane": [0, 32], "cell": [255]})
+    proposed = propose_classes([stack_of(ids)], {"cell": [64]})
+    assert [(each.name, each.ids) for each in proposed.members] == [("background", (0, 32, 255)), ("cell", (64,))]
+    assert proposed.ignore_ids == ()
+    (doubt,) = proposed.doubts
+    assert percent_phrase(float(np.isin(ids, [0, 32, 255]).mean())) in doubt
+    assert "--ignore 0,32,255" in doubt
+    named = propose_classes([stack_of(ids)], {"cell": [64], "background": [0, 255]})
+    assert [(each.name, each.ids) for each in named.members] == [("background", (0, 255, 32)), ("cell", (64,))]
+    assert "32 (" in named.doubts[0]
+
+
+def test_ids_that_nobody_labelled_are_neither_a_class_nor_the_background() -> None:
+    ids = np.random.default_rng(0).choice([0, 32, 64, 255], (3, 20, 20))
+    proposed = propose_classes([stack_of(ids)], {"membrane": [0, 32], "cell": [255]}, ignored=[64])
     assert [(each.name, each.ids) for each in proposed.members] == [("membrane", (0, 32)), ("cell", (255,))]
     assert proposed.ignore_ids == (64,)
-    beside = propose_classes([stack_of(ids)], {"cell": [255]}, ignored=[32])
-    assert [(each.name, each.ids) for each in beside.members] == [("background", (0,)), ("cell", (255,))]
-    assert sorted(beside.ignore_ids) == [32, 64]
-    with pytest.raises(InputError, match=r"nothing to tell apart; .*--class other=32,64$"):
-        propose_classes([stack_of(ids)], {"cell": [255]}, ignored=[0])
+    assert f"64 ({percent_phrase(float((ids == 64).mean()))} of the voxels)" in proposed.why[-1]
+    assert not proposed.doubts
+    odd = propose_classes([stack_of(np.random.default_rng(0).choice([0, 1, 2, 255], (3, 20, 20)))], {"cell": [1]})
+    assert [(each.name, each.ids) for each in odd.members] == [("background", (0, 2)), ("cell", (1,))]
+    assert odd.ignore_ids == (255,)
+    assert any("--class background=0,2,255" in doubt for doubt in odd.doubts)
+
+
+def test_classes_given_amiss_are_refused_with_a_cure() -> None:
+    stacks = [stack_of(np.random.default_rng(0).choice([0, 32, 64, 255], (3, 20, 20)))]
+    with pytest.raises(InputError, match=r"nothing to tell apart; name another of 0, 32, 64, or ignore less$"):
+        propose_classes(stacks, {"cell": [255]}, ignored=[0, 32, 64])
+    with pytest.raises(InputError, match=r"nothing to tell apart; name another$"):
+        propose_classes(stacks, {"cell": [0, 32, 64, 255]})
     with pytest.raises(InputError, match="the id 32 is given twice"):
-        propose_classes([stack_of(ids)], {"membrane": [0, 32], "cell": [255, 32]})
-    with pytest.raises(InputError, match=r"id 7; the labels hold 0, 255, 32, 64"):
-        propose_classes([stack_of(ids)], {"membrane": [7]})
+        propose_classes(stacks, {"membrane": [0, 32], "cell": [255, 32]})
+    with pytest.raises(InputError, match="--ignore 32: the id is that of a class"):
+        propose_classes(stacks, {"membrane": [0, 32], "cell": [255]}, ignored=[32])
+    with pytest.raises(InputError, match=r"id 7; the labels hold 0, 32, 64, 255"):
+        propose_classes(stacks, {"membrane": [7]})
+    with pytest.raises(InputError, match=r"59 ids, which are single objects"):
+        propose_classes([stack_of(np.arange(400).reshape(4, 10, 10) % 60, objects=True)], {"cell": [1]})
 
 
 def test_masks_overlap_or_leave_a_background() -> None:

@@ -157,6 +157,15 @@ def test_unlabelled_slices_are_left_out_and_told() -> None:
     assert any("0-1, 8-9" in warning for warning in proposal.warnings)
 
 
+def test_unlabelled_slices_are_left_out_where_classes_are_named_too() -> None:
+    ids = np.zeros((10, 120, 120), np.uint8)
+    ids[2:8, 20:100:4, 20:100] = 1
+    named = propose([stack_of(ids)], Wishes(classes={"cell": [1]}), laptop)
+    assert named.settings["data"]["captures"][0]["labelled_slices"] == ["2-7"]
+    told = propose([stack_of(ids)], Wishes(classes={"rest": [0], "cell": [1]}), laptop)
+    assert "labelled_slices" not in told.settings["data"]["captures"][0]
+
+
 def test_masks_and_equal_names() -> None:
     rng = np.random.default_rng(0)
     masks = {"cell": rng.random((4, 90, 200)) < 0.5, "core": rng.random((4, 90, 200)) < 0.2}
