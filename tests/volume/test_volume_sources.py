@@ -299,3 +299,28 @@ def test_an_archive_leaves_nothing_behind(tmp_path: Path, raw: np.ndarray, monke
     assert not any(scratch.iterdir())
     assert "nothing" in refusal(f"{location}:/nothing", tmp_path)
     assert not any(scratch.iterdir())
+
+
+# teem's format definition of NRRD, "type".
+NRRD_TYPES = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "i8": ("longlong", "long long", "long long int", "signed long long", "signed long long int", "int64", "int64_t"),
+    "u8": ("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
+
+
+@pytest.mark.parametrize(("dtype", "name"), [(dtype, name) for dtype, names in NRRD_TYPES.items() for name in names])
+def test_every_name_of_a_type_in_nrrd(dtype: str, name: str, tmp_path: Path) -> None:
+    data = np.arange(24, dtype=dtype).reshape(2, 3, 4)
+    header = f"NRRD0004\ntype: {name}\ndimension: 3\nsizes: 4 3 2\nendian: little\nencoding: raw\n\n"
+    (tmp_path / "a.nrrd").write_bytes(header.encode() + data.tobytes())
+    with open_source("a.nrrd", tmp_path) as source:
+        assert source.dtype == data.dtype
+        np.testing.assert_array_equal(source.read(0, 2), data)

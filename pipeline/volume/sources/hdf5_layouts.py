@@ -1,4 +1,4 @@
-"""How programs lay out volumes in HDF5: Imaris, BigDataViewer, CREMI; what else counts there beside the voxels."""
+"""How programs lay out volumes in HDF5: Imaris, BigDataViewer, ITK, CREMI; what else counts there beside voxels."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pipeline.volume.geometry import Zyx, ZyxNm, nanometres
 
 _IMARIS = re.compile(r"/?DataSet/ResolutionLevel (\d+)/TimePoint \d+/Channel \d+/Data")
 _BDV = re.compile(r"(?:.*/)?t\d+/(s\d+)/(\d+)/cells")
+_ITK = re.compile(r"ITKImage/(\d+)/VoxelData")  # beside it lies a matrix of directions
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,9 @@ class Layout:
 
 
 def finest(names: Iterable[str]) -> list[str]:
-    """Of the datasets of a file those that are no coarser level, and no preview, of another."""
+    """Of the datasets of a file those that are no coarser level, no preview and no matrix of another."""
     names = list(names)
-    for pattern, group in ((_IMARIS, 1), (_BDV, 2)):
+    for pattern, group in ((_IMARIS, 1), (_BDV, 2), (_ITK, 1)):
         known = [match for name in names if (match := pattern.fullmatch(name))]
         if known:
             return [match[0] for match in known if int(match[group]) == 0]

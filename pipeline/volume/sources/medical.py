@@ -192,7 +192,7 @@ def _beside(file: Path, header: dict[str, Any], where: str) -> Path | None:
 
 def _nrrd_dtype(header: dict[str, Any], where: str) -> np.dtype[Any]:
     # As "unsigned short int", "ushort" or "uint16_t".
-    name = re.sub(r"^signed |(?<=.) int$|_t$", "", str(header["type"]))
+    name = re.sub(r"^signed |(?<=[gt]) int$|_t$", "", str(header["type"]))
     kind = _NRRD_TYPES.get(re.sub(r"^(unsigned |u(?!nsigned))", "", name))
     if kind is None:
         raise DataError(f"{where}: voxels of NRRD type {header['type']}; save them as integers or floats")
