@@ -65,6 +65,8 @@ def _slug(value: str) -> str:
 VoxelEdgeNm = Annotated[float, AfterValidator(_voxel_edge)]
 Name = Annotated[str, AfterValidator(_slug)]
 VoxelSizeNm = tuple[VoxelEdgeNm, VoxelEdgeNm, VoxelEdgeNm]
+MOST_BITS = 31
+"""Beside that of what is labelled, in label volumes of classes that overlap."""
 LAST_SLICE = 10**6 - 1
 """No stack has more; a range is written out as numbers."""
 # What signed numbers of 32 bits hold: array libraries count the sides of arrays by them in places.
@@ -115,6 +117,9 @@ class Capture(Section):
     0 is none. Left out: pieces of the class that hang together are its objects."""
     voxel_size_nm: VoxelSizeNm | None = None
     """Edge lengths of a voxel; may be left out where the file states them."""
+    labelled_classes: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Classes that its labels name; left out: all. What they say is none of these may be any of the others: the ids of
+    the others' and 0 (unless ignored), or no mask. It is trained on as such, and no other class is scored there."""
     labelled_slices: tuple[SliceRange, ...] | None = None
     """Slices that carry labels, from 0, as numbers or ranges with both ends: `[3, 7, "10-14"]`. Default: all."""
     runs_as_captures: bool = False
@@ -143,6 +148,12 @@ class Capture(Section):
                 raise SettingError(f"labels.{name}", "its objects are given here and in the capture's objects")
             masks[name] = given.get("mask", given["objects"])
         return {**data, "labels": masks, **({"objects": objects} if objects else {})}
+
+    @field_validator("labelled_classes")
+    @classmethod
+    def _classes_differ(cls, value: tuple[str, ...] | None) -> tuple[str, ...] | None:
+        _refuse_doubles("class", value or ())
+        return value
 
     @model_validator(mode="after")
     def _runs_are_known(self) -> Self:
@@ -228,6 +239,16 @@ class Classes(Section):
         """Class names in order."""
         return tuple(member.name for member in self.members)
 
+    def unlabelled(self, capture: Capture) -> tuple[int, ...]:
+        """The ids of the classes that a capture's labels do not name."""
+        named = capture.labelled_classes
+        return () if named is None else tuple(n for n, name in enumerate(self.names, 1) if name not in named)
+
+    def untold(self, capture: Capture) -> tuple[int, ...]:
+        """Of these, those that they do not tell from others: a single one of exclusive classes is all that is left."""
+        unlabelled = self.unlabelled(capture)
+        return () if self.exclusive and len(unlabelled) == 1 else unlabelled
+
     @property
     def instances(self) -> dict[int, ClassSettings]:
         """The classes whose objects are told apart, by their ids."""
@@ -240,7 +261,7 @@ class Classes(Section):
 
     @property
     def sample_ids(self) -> int:
-        """How many ids training samples hold: those of the classes, and those of cores."""
+        """How many ids training samples hold of what is surely of a class: those of the classes, and those of cores."""
         return len(self.members) + len(self.cores)
 
     @property
@@ -638,22 +659,48 @@ class Config(Section):
                 raise SettingError("split.regions", f"no region for {' and '.join(sorted(missing))}")
         return self
 
+    @model_validator(mode="after")
+    def _classes_are_labelled(self) -> Self:
+        for index, capture in enumerate(self.data.captures):
+            unknown = sorted(set(capture.labelled_classes or ()) - set(self.classes.names))
+            if unknown:
+                raise SettingError(
+                    f"data.captures.{index}.labelled_classes",
+                    f"unknown classes {unknown}; the classes are {list(self.classes.names)}",
+                )
+        for number, name in enumerate(self.classes.names, 1):
+            if all(number in self.classes.unlabelled(capture) for capture in self.data.captures):
+                raise SettingError("data.captures", f"no capture's labelled_classes name {name!r}: it cannot be learnt")
+        if not self.classes.exclusive and len(self.classes.members) + len(self.untold) > MOST_BITS:
+            raise SettingError(
+                "data.captures",
+                f"labelled_classes of {len(self.untold)} kinds and {len(self.classes.members)} classes that overlap; "
+                f"together there can be {MOST_BITS}",
+            )
+        return self
+
     def _labels_can_be_read(self, capture: Capture, where: str) -> None:
         if capture.labels is None:
             return
+        unlabelled = self.classes.unlabelled(capture)
+        named = [member for number, member in enumerate(self.classes.members, 1) if number not in unlabelled]
         if isinstance(capture.labels, str):
-            without = [member.name for member in self.classes.members if not member.ids]
+            without = [member.name for member in named if not member.ids]
             if without:
                 raise SettingError(where, f"an id volume, but classes.members has no ids for {', '.join(without)}")
             return
-        unknown = sorted(set(capture.labels) - set(self.classes.names))
+        known = [member.name for member in named]
+        unknown = sorted(set(capture.labels) - set(known))
         if unknown:
-            raise SettingError(
-                where, f"masks for unknown classes {unknown}; the classes are {list(self.classes.names)}"
-            )
-        without = [m.name for m in self.classes.members if m.name not in capture.labels and not m.fill]
+            kind = "labelled classes" if unlabelled else "classes"
+            raise SettingError(where, f"masks for unknown classes {unknown}; the {kind} are {known}")
+        without = [member.name for member in named if member.name not in capture.labels and not member.fill]
         if without:
-            raise SettingError(where, f"no mask for {', '.join(without)}; add it, or mark one class with fill: true")
+            raise SettingError(
+                where,
+                f"no mask for {', '.join(without)}; add it, mark one class with fill: true, or list what is labelled "
+                "in labelled_classes",
+            )
 
     def _objects_are_of_classes(self, capture: Capture, where: str) -> None:
         told_apart = [member.name for member in self.classes.instances.values()]
@@ -662,6 +709,23 @@ class Config(Section):
                 raise SettingError(
                     where, f"ids of objects of {name!r}, which is no class with instances: true ({told_apart})"
                 )
+            if capture.labelled_classes is not None and name not in capture.labelled_classes:
+                raise SettingError(where, f"ids of objects of {name!r}, which is not among labelled_classes")
+
+    @property
+    def untold(self) -> dict[tuple[int, ...], int]:
+        """Which classes captures leave untold from each other, and the id or bit in samples of what may be any of them.
+
+        Ids follow those of classes and cores; of classes that overlap it is a bit beside theirs, which says that they
+        are not known.
+        """
+        found = dict.fromkeys(map(self.classes.untold, self.data.captures))
+        return {classes: self.classes.sample_ids + number for number, classes in enumerate(filter(None, found), 1)}
+
+    @property
+    def counted_ids(self) -> int:
+        """How many ids or bits of samples are counted."""
+        return self.classes.sample_ids + len(self.untold)
 
     @property
     def boost_methods(self) -> tuple[str, ...]:

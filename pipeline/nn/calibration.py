@@ -14,7 +14,7 @@ the prior bring the logits to those under which what was labelled is likeliest.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.nn.targets import Target
+from pipeline.nn.targets import Target, improbability
 from pipeline.nn.unet import UNet
 
 SHARES_OF_PRIOR = tuple(share / 8 for share in range(9))
@@ -41,6 +41,9 @@ class JudgedVoxels:
     """bool (classes, voxels): which classes of the target they are."""
     region: Tensor
     """int64 (voxels): which region each lies in, numbered from 0."""
+    known: Tensor | None = None
+    """bool (classes, voxels): whether labels there name the class, and say surely whether it is this; None: they do
+    throughout. Of exclusive classes, `truth` is all that a voxel may be of where they do not."""
 
     @property
     def regions(self) -> int:
@@ -54,12 +57,17 @@ class JudgedVoxels:
 
     def shifted(self, offsets_C: Tensor) -> JudgedVoxels:
         """The same voxels, with the offsets added to their logits."""
-        return JudgedVoxels(self.logits + offsets_C[:, None], self.truth, self.region)
+        return replace(self, logits=self.logits + offsets_C[:, None])
+
+    def judged(self, marks_CN: Tensor) -> Tensor:
+        """What of marks (bool) counts."""
+        return marks_CN if self.known is None else marks_CN & self.known
 
     def thinned(self, most: int) -> JudgedVoxels:
         """Every n-th voxel, so that there are about `most` at most."""
         stride = max(1, self.logits.shape[1] // most)
-        return JudgedVoxels(self.logits[:, ::stride], self.truth[:, ::stride], self.region[::stride])
+        known = None if self.known is None else self.known[:, ::stride]
+        return JudgedVoxels(self.logits[:, ::stride], self.truth[:, ::stride], self.region[::stride], known)
 
 
 @dataclass(frozen=True)
@@ -77,8 +85,12 @@ class Confidence:
 
     def __call__(self, logits_CV: Tensor) -> Tensor:
         """The logits of the probabilities, classes along the first axis."""
-        offsets_C = torch.tensor(self.offsets, dtype=logits_CV.dtype, device=logits_CV.device)
-        return self.scale * logits_CV + offsets_C.view(-1, *[1] * (logits_CV.ndim - 1))
+        return self.scale * logits_CV + along(self.offsets, logits_CV)
+
+
+def along(values: Sequence[float], like: Tensor) -> Tensor:
+    """A value a class, along the first axis of what has classes there."""
+    return torch.tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (like.ndim - 1))
 
 
 def share_of_prior(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> float:
@@ -91,7 +103,7 @@ def share_of_prior(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> flo
     Args:
         prior_C: see `pipeline.nn.targets.class_prior_logits`.
     """
-    occurs = judged.truth.any(1)
+    occurs = judged.judged(judged.truth).any(1)
     regions = judged.regions
     if regions < _LEAST_REGIONS or not occurs.any():
         return 0.0
@@ -103,17 +115,20 @@ def share_of_prior(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> flo
 
 def _macro_f1s(judged: JudgedVoxels, offsets_C: Tensor, target: Target, occurs: Tensor) -> NDArray[np.float64]:
     """Macro F1 (1 + regions) of shifted logits: of all voxels, then of those outside each region."""
-    seen_CN = _said(judged.logits + offsets_C[:, None], target)
-    both_RC = judged.count(seen_CN & judged.truth)
-    size_RC = judged.count(seen_CN) + judged.count(judged.truth)
+    seen_CN = judged.judged(_said(judged.logits + offsets_C[:, None], target))
+    truth_CN = judged.judged(judged.truth)
+    both_RC = judged.count(seen_CN & truth_CN)
+    size_RC = judged.count(seen_CN) + judged.count(truth_CN)
     both, size = (torch.cat([of_RC.sum(0, keepdim=True), of_RC.sum(0) - of_RC]) for of_RC in (both_RC, size_RC))
     scores: NDArray[np.float64] = (2 * both / size.clamp(min=1))[:, occurs].mean(1).numpy()
     return scores
 
 
-def macro_f1(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> float:
-    """Mean F1 of the classes that occur."""
+def macro_f1(logits_CN: Tensor, truth_CN: Tensor, target: Target, known_CN: Tensor | None = None) -> float:
+    """Mean F1 of the classes that occur; see `JudgedVoxels` for `known_CN`."""
     seen_CN = _said(logits_CN, target)
+    if known_CN is not None:
+        seen_CN, truth_CN = seen_CN & known_CN, truth_CN & known_CN
     both = (seen_CN & truth_CN).sum(1).double()
     size = (seen_CN.sum(1) + truth_CN.sum(1)).double()
     occurs = truth_CN.any(1)
@@ -136,7 +151,7 @@ def confidence(judged: JudgedVoxels, prior_C: Tensor, target: Target) -> Confide
     if not few.truth.any():
         return Confidence.as_it_is(len(prior_C))
     terms_CN = (few.logits, prior_C[:, None].expand_as(few.logits))
-    scale, share = likeliest(terms_CN, torch.tensor([1.0, 0.0]), few.truth, target).tolist()
+    scale, share = likeliest(terms_CN, torch.tensor([1.0, 0.0]), few.truth, target, known=few.known).tolist()
     return Confidence(scale, tuple((share * prior_C).tolist()))
 
 
@@ -146,6 +161,7 @@ def likeliest(
     truth_CN: Tensor,
     target: Target,
     *,
+    known: Tensor | None = None,
     beside: Tensor | None = None,
     tie: float = 0.0,
 ) -> Tensor:
@@ -158,6 +174,7 @@ def likeliest(
         start: a weight a term, or a row of weights, one a class.
         truth_CN: bool, which classes voxels are.
         target: whose classes they are.
+        known: see `JudgedVoxels`.
         beside: added to the sum.
         tie: how much a weight is drawn to where it starts: that times its squared distance is added to the mean
             negative logarithm of the probability of the truth.
@@ -170,7 +187,7 @@ def likeliest(
         summed_CN = torch.zeros(()) if beside is None else beside
         for weight, term_CN in zip(weights, terms_CN, strict=True):
             summed_CN = summed_CN + weight[..., None] * term_CN
-        found = _improbability(summed_CN, truth_CN, target) + tie * (weights - start).square().sum()
+        found = _improbability(summed_CN, truth_CN, target, known) + tie * (weights - start).square().sum()
         found.backward()  # type: ignore[no-untyped-call]
         return found
 
@@ -179,11 +196,13 @@ def likeliest(
     return found if found.isfinite().all() and (found[0] > 0).all() else start
 
 
-def _improbability(logits_CN: Tensor, truth_CN: Tensor, target: Target) -> Tensor:
+def _improbability(logits_CN: Tensor, truth_CN: Tensor, target: Target, known_CN: Tensor | None) -> Tensor:
     """Mean negative logarithm of the probability of the truth."""
     if target.head == "softmax":
-        return F.cross_entropy(logits_CN.T, truth_CN.byte().argmax(0))
-    return F.binary_cross_entropy_with_logits(logits_CN, truth_CN.float())
+        return improbability(logits_CN.T, truth_CN.T, 1, untold=known_CN is not None).mean()
+    return F.binary_cross_entropy_with_logits(
+        logits_CN, truth_CN.float(), reduction="mean" if known_CN is None else "sum", weight=known_CN
+    ) / (1 if known_CN is None else known_CN.sum().clamp(min=1))
 
 
 def shift_logits(network: UNet, target: Target, offsets: list[float]) -> None:

@@ -12,13 +12,12 @@ decisions leave out is found as for one network (`pipeline.nn.calibration`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from pipeline.nn.calibration import Confidence, JudgedVoxels, likeliest, share_of_prior
+from pipeline.nn.calibration import Confidence, JudgedVoxels, along, likeliest, share_of_prior
 from pipeline.nn.checkpoint import pack, unpack
 from pipeline.nn.targets import Target
 
@@ -47,17 +46,20 @@ class Opinion:
     """int16 (voxels), see `JudgedVoxels`."""
     prior: Tensor
     """float32 (outputs), see `pipeline.nn.targets.prior_logits`."""
+    known: Tensor | None = None
+    """bool (outputs, voxels) or None, see `JudgedVoxels`."""
 
     @classmethod
     def of(cls, judged: JudgedVoxels, sure: Confidence, prior_C: Tensor, target: Target) -> Opinion:
         """That of a network whose logits these are, of about `_VOXELS` at most."""
         few = judged.thinned(_VOXELS)
         said = as_bytes(target.probabilities(sure(few.logits)))
-        return cls(said, few.truth, few.region.to(torch.int16), prior_C)
+        return cls(said, few.truth, few.region.to(torch.int16), prior_C, few.known)
 
     def file(self) -> bytes:
         """All of it as one file."""
-        return pack({"said": self.said, "truth": self.truth, "region": self.region, "prior": self.prior}, {})
+        beside = {} if self.known is None else {"known": self.known}
+        return pack({"said": self.said, "truth": self.truth, "region": self.region, "prior": self.prior, **beside}, {})
 
     @classmethod
     def of_file(cls, data: bytes, where: str) -> Opinion:
@@ -88,17 +90,17 @@ class Merging:
             target: the multilabel one.
         """
         terms_CV = _terms(joint_CV, alone_CV, target)
-        weights = (_along(each, terms_CV[0]) for each in (self.joint, self.alone))
+        weights = (along(each, terms_CV[0]) for each in (self.joint, self.alone))
         weighed = (weight * term_CV for weight, term_CV in zip(weights, terms_CV, strict=True))
-        return sum(weighed, _along(self.offsets, terms_CV[0]))
+        return sum(weighed, along(self.offsets, terms_CV[0]))
 
     def decide(self, logits_CZYX: Tensor, target: Target) -> tuple[Tensor, Tensor]:
         """Stored ids, and the doubt in them (0 to 1), (z, y, x); of classes that overlap, the doubt in any of them."""
-        ids_ZYX = target.decide(logits_CZYX + _along(self.said_offsets, logits_CZYX))
+        ids_ZYX = target.decide(logits_CZYX + along(self.said_offsets, logits_CZYX))
         probabilities_CZYX = target.probabilities(logits_CZYX)
         if target.head == "softmax":
             return ids_ZYX, 1 - probabilities_CZYX.gather(0, ids_ZYX.long()[None] - 1)[0]
-        said_CZYX = logits_CZYX + _along(self.said_offsets, logits_CZYX) > 0
+        said_CZYX = logits_CZYX + along(self.said_offsets, logits_CZYX) > 0
         return ids_ZYX, 1 - torch.where(said_CZYX, probabilities_CZYX, 1 - probabilities_CZYX).prod(dim=0)
 
 
@@ -114,15 +116,17 @@ def merging(joint: Opinion, alone_CN: Tensor, target: Target) -> Merging:
     prior_CN = prior_C[:, None].expand(joint.said.shape)
     common, share = torch.tensor([1.0, 0.0]), 0.0
     if joint.truth.any():
-        *weights, share = likeliest([*terms_CN, prior_CN], torch.tensor([1.0, 0.0, 0.0]), joint.truth, target).tolist()
+        start = torch.tensor([1.0, 0.0, 0.0])
+        *weights, share = likeliest([*terms_CN, prior_CN], start, joint.truth, target, known=joint.known).tolist()
         common, share = torch.tensor(weights), round(share, _DECIMALS)
     own = common[:, None].repeat(1, len(prior_C))
     if joint.truth.any():
-        own = likeliest(terms_CN, own, joint.truth, target, beside=share * prior_CN, tie=_TIE)
+        own = likeliest(terms_CN, own, joint.truth, target, known=joint.known, beside=share * prior_CN, tie=_TIE)
     of_joint, of_alone = (tuple(round(weight, _DECIMALS) for weight in row) for row in own.tolist())
     nothing = (0.0,) * len(prior_C)
     found = Merging(of_joint, of_alone, tuple((share * prior_C).tolist()), nothing)
-    judged = JudgedVoxels(found.logits(joint.said, alone_CN, target), joint.truth, joint.region.long())
+    merged_CN = found.logits(joint.said, alone_CN, target)
+    judged = JudgedVoxels(merged_CN, joint.truth, joint.region.long(), joint.known)
     taken_C = share_of_prior(judged, -prior_C, target) * prior_C
     return replace(found, said_offsets=tuple((-taken_C).tolist()))
 
@@ -136,8 +140,3 @@ def _terms(joint_CV: Tensor, alone_CV: Tensor, target: Target) -> tuple[Tensor, 
 def _probability(said: Tensor) -> Tensor:
     """Of a byte: what rounds to 0 is taken to be half of the least one that does not, and the like at the other end."""
     return said.float().clamp(0.5, CERTAIN - 0.5) / CERTAIN
-
-
-def _along(values: Sequence[float], like: Tensor) -> Tensor:
-    """A value a class, along the first axis."""
-    return torch.tensor(values, device=like.device).view(-1, *[1] * (like.ndim - 1))

@@ -44,7 +44,7 @@ class Model:
         """The content of ``model.json`` beside these weights."""
         return {
             "format": FORMAT,
-            "target": asdict(self.target),
+            "target": self.target.facts(),
             "plan": self.network.plan.to_json(),
             "normalisation": asdict(self.normalisation),
             "confidence": asdict(self.confidence),

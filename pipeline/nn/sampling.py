@@ -24,6 +24,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 
 # A patch may be turned by any angle: what counts as inside it is what stays inside.
 INSCRIBED = 0.7
+_MOST_SHARINGS = 200
 JITTER = 0.25
 """How far, as a share of the patch's edge, a patch's centre may lie from the voxel that it was drawn for."""
 
@@ -54,9 +55,19 @@ def inscribed(patch_zyx: Zyx) -> Zyx:
 
 
 def draw_candidates(
-    boxes: Sequence[LabelledBox], *, count: int, patch_zyx: Zyx, n_classes: int, exclusive: bool, seed: int
+    boxes: Sequence[LabelledBox],
+    *,
+    count: int,
+    patch_zyx: Zyx,
+    n_classes: int,
+    exclusive: bool,
+    seed: int,
+    untold: int = 0,
 ) -> Candidates:
     """Draw patch centres, the classes in turn, and a last share anywhere that is labelled.
+
+    Args:
+        untold: how many ids follow those of classes; they are counted, and not drawn for.
 
     Raises DataError when no voxel is labelled at all.
     """
@@ -72,7 +83,7 @@ def draw_candidates(
     limits = np.array([boxes[index].labels.shape for index in drawn[:, 0]])
     centres = np.clip(drawn[:, 1:] + shifts, 0, limits - 1)
     counts = [
-        _counts_around(boxes[box].labels, centre, patch_zyx, n_classes, exclusive)
+        _counts_around(boxes[box].labels, centre, patch_zyx, n_classes + untold, exclusive)
         for box, centre in zip(drawn[:, 0], centres, strict=True)
     ]
     return Candidates(drawn[:, 0], centres, np.stack(counts))
@@ -145,18 +156,34 @@ def class_counts(labels: NDArray[Any], n_classes: int, exclusive: bool) -> NDArr
     return np.array([np.count_nonzero(labels >> k & 1) for k in range(1, n_classes + 1)], np.int64)
 
 
-def class_shares(class_voxels: NDArray[np.int64], sample_voxels: int, exclusive: bool) -> list[float]:
+def class_shares(
+    class_voxels: NDArray[np.int64], sample_voxels: int, exclusive: bool, untold: Sequence[Sequence[int]] = ()
+) -> list[float]:
     """The share of each class in what samples hold.
 
-    Classes that overlap do not add up to what is labelled: there all voxels are taken to be.
+    Classes that overlap do not add up to what is labelled: there all voxels are taken to be. Of exclusive ones, voxels
+    that may be of any of several are shared out among them as these are frequent: the likeliest shares.
 
     Args:
-        class_voxels: (n, classes), what each sample holds.
+        class_voxels: (n, ids), what each sample holds: of classes, then of each kind that leaves classes untold.
         sample_voxels: of a sample.
+        untold: the ids of classes of each such kind.
     """
-    of_class = class_voxels.sum(axis=0)
-    of_all = of_class.sum() if exclusive else len(class_voxels) * sample_voxels
-    return [float(share) for share in of_class / max(of_all, 1)]
+    of_id = class_voxels.sum(axis=0)
+    of_class, of_kind = np.split(of_id, [class_voxels.shape[1] - len(untold)])
+    members = [np.isin(np.arange(1, len(of_class) + 1), ids) for ids in untold]
+    of_all: Any = of_id.sum() if exclusive else len(class_voxels) * sample_voxels
+    if not exclusive:
+        of_all = of_all - sum((is_one * voxels for is_one, voxels in zip(members, of_kind, strict=True)), start=0)
+        return [float(share) for share in of_class / np.maximum(of_all, 1)]
+    shares = of_class / max(of_class.sum(), 1)
+    for _ in range(_MOST_SHARINGS if untold else 0):
+        known = shares
+        shares = of_class / max(of_all, 1)
+        for is_one, voxels in zip(members, of_kind, strict=True):
+            among = is_one * known if (is_one * known).any() else is_one
+            shares = shares + voxels / max(of_all, 1) * among / among.sum()
+    return [float(share) for share in shares]
 
 
 def cut_source_patch(

@@ -1,7 +1,8 @@
 """What a network is asked to tell apart, how stored class ids become its truth, and how far it is from it.
 
 Stored ids: 0 nobody labelled; with exclusive classes k is the k-th class; with overlapping ones bit 0 says that the
-voxel is labelled and bit k that it belongs to the k-th class.
+voxel is labelled and bit k that it belongs to the k-th class. Where labels do not name all classes, what is none of
+those that they name has an id of its own, and may be of any of the others; of overlapping classes, a bit says so.
 
 The loss is Dice and cross-entropy over the labelled voxels, the sum that nnU-Net takes (Isensee et al., Nature Methods
 18, 2021): cross-entropy gives every voxel a gradient, Dice (Milletari et al., 3DV 2016) weighs a class of few voxels as
@@ -10,12 +11,16 @@ much as one of many.
 Cross-entropy sees the logits shifted by how frequent each class is in the samples (logit adjustment, Menon et al., ICLR
 2021): that a class is rare need not be learnt, and the first steps, which would go into never saying it, go into
 recognising it. Dice sees the logits themselves, where no class is rare; how often each is said is left to calibration.
+
+Of a voxel that may be of any of several classes, cross-entropy sees these as one outcome, whose probability is the sum
+of theirs (marginal loss, Shi et al., Medical Image Analysis 70, 2021), and Dice sees those of which it surely is none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -43,6 +48,13 @@ class Target:
     samples. Over all classes at once, each has an output after those of the classes, whose own is the rim then."""
     core_logits: tuple[float, ...] = ()
     """For each of these, by how much the logit of the core must exceed that of the rim for a voxel to be of a core."""
+    untold: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    """Of samples, no matter once it is trained: the id of what may be of any of several classes, and these; where
+    classes overlap, the bit that says so."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a trained network is described by."""
+        return {key: value for key, value in asdict(self).items() if key != "untold"}
 
     @property
     def one_vs_rest(self) -> bool:
@@ -62,7 +74,7 @@ class Target:
     @property
     def of_classes(self) -> Target:
         """The same task with an output a class, as stored probabilities have."""
-        return replace(self, cores=(), core_logits=())
+        return replace(self, cores=(), core_logits=(), untold=())
 
     def truth(self, labels_BZYX: Tensor) -> tuple[Tensor, Tensor]:
         """What class each voxel is of, and where that is known.
@@ -71,17 +83,38 @@ class Target:
             labels_BZYX: stored ids, any integer type; cores of objects may have ids of their own.
 
         Returns:
-            truth_BCZYX (bool, one channel a class of this target) and labelled_BZYX (bool).
+            truth_BCZYX (bool, one channel a class of this target; of exclusive ones, all that a voxel may be of) and
+            known_BCZYX (bool, whether that is sure; one channel where it is the same for all).
         """
         labels = labels_BZYX.to(torch.int64)
         ids = torch.tensor(self.class_ids, device=labels.device).view(1, -1, 1, 1, 1)
+        known_BCZYX = self.is_labelled(labels).unsqueeze(1)
         if self.exclusive:
             truth = labels.unsqueeze(1) == ids
             for class_id, core in self.cores:
                 if class_id in self.class_ids:
                     truth[:, self.class_ids.index(class_id)] |= labels == core
-            return truth, labels > 0
-        return (labels.unsqueeze(1) >> ids & 1).bool(), (labels & 1).bool()
+            return self._with_untold(truth, known_BCZYX, labels, self.class_ids)
+        truth = (labels.unsqueeze(1) >> ids & 1).bool()
+        for bit, classes in self.untold:
+            is_one_C = torch.isin(ids, torch.tensor(classes, device=ids.device))
+            known_BCZYX = known_BCZYX & ~(is_one_C & (labels.unsqueeze(1) >> bit & 1).bool())
+        return truth, known_BCZYX
+
+    def is_labelled(self, labels_BZYX: Tensor) -> Tensor:
+        """Whether somebody labelled a voxel (bool)."""
+        return labels_BZYX > 0 if self.exclusive else (labels_BZYX & 1).bool()
+
+    def _with_untold(
+        self, truth_BCZYX: Tensor, known_BCZYX: Tensor, labels_BZYX: Tensor, outputs: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
+        """Add what voxels may be of, with outputs of these ids."""
+        for untold, classes in self.untold:
+            possible = {*classes, *(core for class_id, core in self.cores if class_id in classes)}
+            is_one_C = torch.tensor([output in possible for output in outputs], device=labels_BZYX.device)
+            unknown_BCZYX = (labels_BZYX == untold).unsqueeze(1) & is_one_C.view(1, -1, 1, 1, 1)
+            truth_BCZYX, known_BCZYX = truth_BCZYX | unknown_BCZYX, known_BCZYX & ~unknown_BCZYX
+        return truth_BCZYX, known_BCZYX
 
     def output_truth(self, labels_BZYX: Tensor) -> tuple[Tensor, Tensor]:
         """The same for each output: rim and core of objects are two."""
@@ -89,7 +122,8 @@ class Target:
             return self.truth(labels_BZYX)
         labels = labels_BZYX.to(torch.int64)
         ids = torch.tensor(self.output_ids, device=labels.device).view(1, -1, 1, 1, 1)
-        return labels.unsqueeze(1) == ids, labels > 0
+        known_BCZYX = self.is_labelled(labels).unsqueeze(1)
+        return self._with_untold(labels.unsqueeze(1) == ids, known_BCZYX, labels, self.output_ids)
 
     def class_logits(self, logits_CZYX: Tensor) -> Tensor:
         """Logits of the classes, from those of the outputs: rim and core of objects together are their class."""
@@ -150,12 +184,12 @@ class SegmentationLoss:
 
     def __call__(self, logits_BCZYX: Tensor, labels_BZYX: Tensor) -> Tensor:
         """The loss of logits before stored ids; a scalar."""
-        truth_BCZYX, labelled_BZYX = self._target.output_truth(labels_BZYX)
+        truth_BCZYX, known_BCZYX = self._target.output_truth(labels_BZYX)
         logits_BCZYX = logits_BCZYX.float()
         prior_BCZYX = self._prior_C.to(logits_BCZYX.device).view(1, -1, 1, 1, 1)
-        loss = _cross_entropy(logits_BCZYX + prior_BCZYX, truth_BCZYX, labelled_BZYX, self._target)
+        loss = _cross_entropy(logits_BCZYX + prior_BCZYX, truth_BCZYX, known_BCZYX, self._target)
         if self._dice_weight:
-            loss = loss + self._dice_weight * (1 - _dice(logits_BCZYX, truth_BCZYX, labelled_BZYX, self._target).mean())
+            loss = loss + self._dice_weight * (1 - _dice(logits_BCZYX, truth_BCZYX, known_BCZYX, self._target).mean())
         return loss
 
     def deep(self, logits: list[Tensor], labels_BZYX: Tensor) -> Tensor:
@@ -195,21 +229,36 @@ def _prior_logits(shares: Sequence[float], ids: Sequence[set[int]], target: Targ
     return torch.where(share_C > 0, prior_C, 0.0)
 
 
-def _cross_entropy(logits_BCZYX: Tensor, truth_BCZYX: Tensor, labelled_BZYX: Tensor, target: Target) -> Tensor:
+def _cross_entropy(logits_BCZYX: Tensor, truth_BCZYX: Tensor, known_BCZYX: Tensor, target: Target) -> Tensor:
     if target.head == "softmax":
-        index_BZYX = truth_BCZYX.byte().argmax(dim=1)
-        voxels_BZYX = F.cross_entropy(logits_BCZYX, index_BZYX, reduction="none")
-    else:
-        per_class = F.binary_cross_entropy_with_logits(logits_BCZYX, truth_BCZYX.float(), reduction="none")
-        voxels_BZYX = per_class.mean(dim=1)
-    return (voxels_BZYX * labelled_BZYX).sum() / labelled_BZYX.sum().clamp(min=1)
+        voxels_BZYX = improbability(logits_BCZYX, truth_BCZYX, 1, untold=bool(target.untold))
+        labelled_BZYX = truth_BCZYX.any(dim=1)
+        return (voxels_BZYX * labelled_BZYX).sum() / labelled_BZYX.sum().clamp(min=1)
+    found_BCZYX = F.binary_cross_entropy_with_logits(logits_BCZYX, truth_BCZYX.float(), reduction="none")
+    if known_BCZYX.shape[1] == 1:
+        found_BCZYX = found_BCZYX.mean(dim=1, keepdim=True)
+    return (found_BCZYX * known_BCZYX).sum() / known_BCZYX.sum().clamp(min=1)
 
 
-def _dice(logits_BCZYX: Tensor, truth_BCZYX: Tensor, labelled_BZYX: Tensor, target: Target) -> Tensor:
+def improbability(logits: Tensor, truth: Tensor, dim: int, *, untold: bool) -> Tensor:
+    """Of exclusive classes along a dimension: the negative logarithm of the probability of the truth.
+
+    Args:
+        logits: of classes.
+        truth: bool, which class it is; with `untold`, all that it may be, whose probabilities are summed.
+    """
+    if not untold:
+        return F.cross_entropy(logits, truth.byte().argmax(dim), reduction="none")
+    # Where nobody labelled anything it may be all of them.
+    possible = truth | ~truth.any(dim, keepdim=True)
+    return logits.logsumexp(dim) - logits.masked_fill(~possible, -torch.inf).logsumexp(dim)
+
+
+def _dice(logits_BCZYX: Tensor, truth_BCZYX: Tensor, known_BCZYX: Tensor, target: Target) -> Tensor:
     """Dice of each class over the whole batch, so that one sample without the class does not swing it."""
     probabilities = logits_BCZYX.softmax(dim=1) if target.head == "softmax" else logits_BCZYX.sigmoid()
-    probabilities = probabilities * labelled_BZYX.unsqueeze(1)
-    truth = truth_BCZYX * labelled_BZYX.unsqueeze(1)
+    probabilities = probabilities * known_BCZYX
+    truth = truth_BCZYX * known_BCZYX
     over = (0, 2, 3, 4)
     overlap = (probabilities * truth).sum(over)
     size = probabilities.sum(over) + truth.sum(over)

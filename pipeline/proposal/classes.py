@@ -88,8 +88,15 @@ def propose_classes(
     return _of_ids(stacks, voxels, ignored)
 
 
+def named_classes(stack: Fingerprint, classes: ProposedClasses) -> list[str] | None:
+    """The classes that a stack's masks are of; None where they are of all."""
+    masks = [str(name) for name in stack.profiles] if stack.has_masks else []
+    return masks if masks and any(not each.fill and each.name not in masks for each in classes.members) else None
+
+
 def _of_masks(stacks: Sequence[Fingerprint], voxels: Mapping[int | str, int]) -> ProposedClasses:
-    overlap, uncovered = any(stack.masks_overlap for stack in stacks), sum(stack.uncovered for stack in stacks)
+    with_all = [stack for stack in stacks if set(stack.profiles) == set(voxels)]
+    overlap, uncovered = any(stack.masks_overlap for stack in stacks), sum(stack.uncovered for stack in with_all)
     total = max(1, sum(voxels.values()) + uncovered)
     empty = [name for name, count in voxels.items() if not count]
     if empty:
@@ -100,6 +107,9 @@ def _of_masks(stacks: Sequence[Fingerprint], voxels: Mapping[int | str, int]) ->
     ]
     if overlap:
         why = "masks share voxels, so a voxel may be of several classes"
+        return ProposedClasses(tuple(members), False, (), (why,))
+    if not with_all:
+        why = "no stack has masks of all classes, and nothing says where a voxel is of none: each is asked for alone"
         return ProposedClasses(tuple(members), False, (), (why,))
     why = "no two masks share a voxel, so each voxel is of one class"
     if not uncovered:

@@ -15,7 +15,7 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.formats import rough_duration, sides
 from pipeline.nn.plan import NetworkPlan, plan_network
 from pipeline.nn.regions import receptive_radius
-from pipeline.proposal.classes import ProposedClasses, propose_classes, unlabelled_slices
+from pipeline.proposal.classes import ProposedClasses, named_classes, propose_classes, unlabelled_slices
 from pipeline.proposal.costs import RUNNER_S, START_S, boosting_s, drawing_s, judged_voxels
 from pipeline.proposal.fingerprint import Fingerprint
 from pipeline.proposal.parts import ProposedParts, propose_parts
@@ -107,7 +107,7 @@ def propose(stacks: Sequence[Fingerprint], wishes: Wishes, speed_of: SpeedOf) ->
     chosen = _choose(stacks, classes, voxel_size_nm, wishes, speed_of)
     settings: dict[str, Any] = {
         "name": stacks[0].name,
-        "data": {"captures": [_capture(stack, labelled[stack.name], wishes.voxel_size_nm) for stack in stacks]},
+        "data": {"captures": [_capture(stack, labelled[stack.name], wishes, classes) for stack in stacks]},
         "classes": _classes(classes),
         "split": {"regions": [_region(region) for region in chosen.parts.regions]},
         "augmentation": chosen.augmentation,
@@ -122,6 +122,7 @@ def propose(stacks: Sequence[Fingerprint], wishes: Wishes, speed_of: SpeedOf) ->
                 f"{name}: slices {_ranges([z for z in range(_of(stacks, name).shape_zyx[0]) if z not in slices])} hold "
                 "no labels and are left out; were they looked at and empty, remove labelled_slices"
             )
+    warnings += _without_some(stacks, classes)
     if unlike := _unlike_greys(stacks):
         settings["data"]["intensity"] = "match"
         warnings.append(f"{unlike}; they are matched to the first's (data.intensity)")
@@ -188,6 +189,18 @@ def _unlike_greys(stacks: Sequence[Fingerprint]) -> str:
         if first.greys and other.greys and (found := compare(other.greys, first.greys)).is_far:
             return f"{other.name}'s grey values are far from {first.name}'s: {found.text}"
     return ""
+
+
+def _without_some(stacks: Sequence[Fingerprint], classes: ProposedClasses) -> Iterator[str]:
+    """Of ids nobody can tell whether a class is not there, or was not looked for."""
+    for stack in stacks if len(stacks) > 1 else ():
+        found = {id_ for id_, count in stack.voxels.items() if count}
+        lacking = [each.name for each in classes.foreground if not found & set(each.counted_as)]
+        if lacking and not stack.has_masks:
+            yield (
+                f"{stack.name}: its labels hold no {', '.join(lacking)}; if nobody looked for that there, list the "
+                "classes that they name in its labelled_classes"
+            )
 
 
 def _nm(size: ZyxNm) -> str:
@@ -415,8 +428,13 @@ def _rounded(number: float) -> int:
 # --- as the configuration writes it
 
 
-def _capture(stack: Fingerprint, labelled: list[int] | None, size_nm: ZyxNm | None) -> dict[str, Any]:
+def _capture(
+    stack: Fingerprint, labelled: list[int] | None, wishes: Wishes, classes: ProposedClasses
+) -> dict[str, Any]:
     entry: dict[str, Any] = {"name": stack.name, "raw": stack.raw, "labels": stack.labels}
+    if named := named_classes(stack, classes):
+        entry["labelled_classes"] = named
+    size_nm = wishes.voxel_size_nm
     if stack.voxel_size_nm is None and size_nm is not None:
         entry["voxel_size_nm"] = [int(edge) if edge == int(edge) else edge for edge in size_nm]
     if labelled is not None:

@@ -117,7 +117,7 @@ def _truth(opened: ExitStack, config: Config, capture: Capture, base: Path, raw:
         opened,
         labels,
         base,
-        class_map(config),
+        class_map(config, capture),
         raw,
         labelled_slices=capture.labelled(),
         span=span,

@@ -191,14 +191,14 @@ def take_in_stack(
             base=base,
             policy=TRUSTED,
             labels=labels_with_fill(capture, config),
-            classes=class_map(config),
+            classes=class_map(config, capture),
             voxel_size_nm=capture.voxel_size_nm,
             labelled_slices=capture.labelled(),
             slices=stack.slices,
         )
     else:
         with recorded() as written:
-            describe_classes(run.truth(stack.name), class_map(config).label_classes)
+            describe_classes(run.truth(stack.name), class_map(config, stack.capture).label_classes)
         ingested.amend(written)
     for class_id, member in config.classes.instances.items():
         _take_in_objects(run, base, stack, class_id, member.name)
@@ -218,6 +218,7 @@ def take_in_stack(
         digest=stack.digest,
         parts=blocks,
         class_voxels=facts["class_voxels"],
+        untold=config.classes.untold(stack.capture),
         grey_values=stack.grey_values,
         grey_map=stack.grey_map,
     )
@@ -299,7 +300,9 @@ def labels_with_fill(capture: Capture, config: Config) -> str | dict[str, str] |
     """Where a capture's labels are, with the class that takes what no mask covers."""
     if not isinstance(capture.labels, dict):
         return capture.labels
-    return {**capture.labels, **{member.name: FILL for member in config.classes.members if member.fill}}
+    fill = {member.name: FILL for member in config.classes.members if member.fill}
+    named = class_map(config, capture).labelled
+    return {**capture.labels, **{name: where for name, where in fill.items() if name in named}}
 
 
 def _paint_parts(run: Run, stack: Stack, parts: Parts) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from pipeline.config.model import MERGED, MULTILABEL, Classes, Config, parse_config
+from pipeline.config.model import MERGED, MULTILABEL, Capture, Classes, Config, parse_config
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.run.events import Reporter
 from pipeline.run.plan import CapturePlan, RunPlan
@@ -300,8 +300,8 @@ def objects_dtype(volume: Block) -> type[np.unsignedinteger[Any]]:
     return np.uint32 if volume.voxels < 2**33 else np.uint64
 
 
-def class_map(config: Config) -> ClassMap:
-    """The classes of a configuration as the volume layer takes them."""
+def class_map(config: Config, capture: Capture | None = None) -> ClassMap:
+    """The classes of a configuration as the volume layer takes them, and as a capture's labels name them."""
     members = config.classes.members
     return ClassMap(
         names=config.classes.names,
@@ -309,6 +309,7 @@ def class_map(config: Config) -> ClassMap:
         ids=tuple(member.ids for member in members),
         ignore_ids=config.classes.ignore_ids,
         exclusive=config.classes.exclusive,
+        unlabelled=config.classes.unlabelled(capture) if capture else (),
     )
 
 

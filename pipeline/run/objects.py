@@ -43,7 +43,12 @@ def measured(run: Run, capture: CapturePlan) -> Measured:
 
 
 def object_overlaps(run: Run, class_name: str, capture: CapturePlan) -> Overlaps:
-    """The overlaps of the true and the predicted objects of a class in the test part of a capture."""
+    """The overlaps of the true and the predicted objects of a class in the test part of a capture.
+
+    None where the capture's labels do not name the class.
+    """
+    if run.config.classes.names.index(class_name) + 1 in capture.untold:
+        return Overlaps.none()
     truth, predicted = run.true_objects(class_name, capture.name), run.objects(class_name, capture.name)
     parts = (
         overlaps(truth.read(block), predicted.read(block), _scored(run, capture, block.grow((1, 1, 1))))

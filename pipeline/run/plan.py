@@ -34,6 +34,8 @@ class CapturePlan(Decided):
     """Blocks of each part, as (start, stop); empty for a volume that is only segmented."""
     class_voxels: dict[Part, tuple[int, ...]]
     """Labelled voxels of each class in each part."""
+    untold: tuple[int, ...] = ()
+    """Classes that its labels do not tell from each other: what is none of the others may be any of them."""
     grey_values: GreyValues | None = None
     """As it was taken in; None where there is nothing to compare them with."""
     grey_map: GreyMap | None = None

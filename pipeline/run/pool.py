@@ -48,7 +48,7 @@ class Pool:
         self._store = run.pool_store
         self._samples = run.config.augmentation.pool_samples
         self._patch = run.plan.patch_zyx
-        self._classes = run.config.classes.sample_ids
+        self._classes = run.config.counted_ids
         self._label_type = run.class_map.dtype
 
     @property

@@ -91,7 +91,8 @@ def capture_digest(files: Mapping[str, Any], capture: Capture, classes: Classes,
         voxel_size_nm: as the capture or its file states it, z, y, x.
     """
     ids = [(member.name, member.ids, member.fill) for member in classes.members]
-    return digest("capture", files, ids, classes.ignore_ids, classes.exclusive, voxel_size_nm, capture.labelled())
+    how = [ids, classes.ignore_ids, classes.exclusive, voxel_size_nm, capture.labelled()]
+    return digest("capture", files, *how, *filter(None, [classes.unlabelled(capture)]))
 
 
 def run_of_slices_digest(capture: str, start: int, stop: int) -> str:

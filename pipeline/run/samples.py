@@ -27,7 +27,9 @@ def target_of(run: Run, name: str) -> Target:
     """The task of a target's network."""
     names = run.config.classes.names
     ids = tuple(range(1, len(names) + 1)) if name == MULTILABEL else (names.index(name) + 1,)
-    return Target(name, ids, run.config.classes.exclusive, tuple(run.config.classes.cores.items()))
+    classes, untold = run.config.classes, run.config.untold
+    kinds = tuple((id_, kind) for kind, id_ in untold.items())
+    return Target(name, ids, classes.exclusive, tuple(classes.cores.items()), untold=kinds)
 
 
 def classes_to_cover(run: Run, target: Target) -> list[int]:
@@ -48,7 +50,7 @@ def labelled_boxes(run: Run) -> list[LabelledBox]:
 def sample_labels(run: Run, capture: CapturePlan, block: Block) -> NDArray[Any]:
     """The labels of a block as networks learn them: class ids, and ids of their own for the cores of objects."""
     truth = run.truth(capture.name)
-    labels = truth.read(block)
+    labels = read_labels(run, capture, block)
     for class_id, core_id in run.config.classes.cores.items():
         member = run.config.classes.instances[class_id]
         halo = halo_zyx(member.rim_nm, capture.voxel_size_nm)
@@ -60,6 +62,22 @@ def sample_labels(run: Run, capture: CapturePlan, block: Block) -> NDArray[Any]:
     return labels
 
 
+def read_labels(run: Run, capture: CapturePlan, block: Block) -> NDArray[Any]:
+    """What was labelled, with an id or bit where classes are left untold that says which: see `Target.untold`."""
+    labels = run.truth(capture.name).read(block)
+    if capture.untold and run.config.classes.exclusive:
+        labels[labels == len(run.config.classes.members) + 1] = run.config.untold[capture.untold]
+    elif capture.untold:
+        labels |= (labels & 1) << run.config.untold[capture.untold]
+    return labels
+
+
+def untold_ids(run: Run) -> list[list[int]]:
+    """The ids in samples of the classes, and of cores of their objects, that each kind of labels leaves untold."""
+    cores = run.config.classes.cores
+    return [[*kind, *(cores[class_id] for class_id in kind if class_id in cores)] for kind in run.config.untold]
+
+
 def sample_maker(run: Run, candidates: int) -> SampleMaker:
     """What makes samples of this run; the same samples in every process."""
     config, plan = run.config, run.plan
@@ -69,6 +87,7 @@ def sample_maker(run: Run, candidates: int) -> SampleMaker:
         count=candidates,
         patch_zyx=plan.patch_zyx,
         n_classes=config.classes.sample_ids,
+        untold=len(config.untold),
         exclusive=config.classes.exclusive,
         seed=config.seed,
     )

@@ -89,6 +89,8 @@ def _seen(run: Run, target: Target, network: UNet) -> Iterator[tuple[int, _Seen]
             decided = target.decide(logits_CZYX).numpy()
             scored = np.pad(run.truth(capture.name).read(block.core) > 0, 1)
             for (class_id, _), core_ZYX in zip(target.cores, logits_CZYX[len(target.class_ids) :], strict=True):
+                if class_id in capture.untold:
+                    continue
                 core_logit = (core_ZYX - logits_CZYX[target.class_ids.index(class_id)]).numpy()
                 truth = run.true_objects(run.instances[class_id], capture.name).read(block.core)
                 yield class_id, _Seen(decided == class_id, core_logit, truth, scored)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pipeline.run.layout import NATIVE, Run
+from pipeline.run.samples import read_labels
 from pipeline.run.trust import CALIBRATION
 from pipeline.run.works import ShardWork, wanted_within
 from pipeline.scoring.reliability import LIKELIEST, Calibration, Reliability
@@ -39,10 +40,9 @@ class Tally:
         tested = wanted_within(work.capture.split().test)(work.shard) if has_labels else ()
         self._labels: NDArray[Any] | None = None
         if tested:
-            truth = run.truth(work.capture.name)
-            self._labels = np.zeros(work.shard.shape_zyx, truth.dtype)
+            self._labels = np.zeros(work.shard.shape_zyx, run.truth(work.capture.name).dtype)
             for block in tested:
-                self._labels[work.inside(block)] = truth.read(block)
+                self._labels[work.inside(block)] = read_labels(run, work.capture, block)
 
     def add(self, inside: tuple[slice, slice, slice], logits_CZYX: Tensor) -> None:
         """Count a part of the shard, from the logits of its classes."""
@@ -50,8 +50,8 @@ class Tally:
             return
         target, sure = self._model.target, self._model.confidence
         labels_BZYX = torch.from_numpy(self._labels[inside].astype(np.int64))[None]
-        truth_BCZYX, labelled_BZYX = target.truth(labels_BZYX)
-        place = labelled_BZYX[0].flatten().nonzero()[::_EVERY, 0]
+        truth_BCZYX, _ = target.truth(labels_BZYX)
+        place = target.is_labelled(labels_BZYX)[0].flatten().nonzero()[::_EVERY, 0]
         logits_CN = logits_CZYX.flatten(1)[:, place.to(logits_CZYX.device)]
         truth_CN = truth_BCZYX[0].flatten(1)[:, place].numpy()
         now = Calibration(
@@ -66,9 +66,14 @@ class Tally:
         return {} if self._found is None else {CALIBRATION: self._found.to_json()}
 
     def _counted(self, probabilities_CN: Tensor, truth_CN: NDArray[np.bool_]) -> dict[str, Reliability]:
-        said = probabilities_CN.cpu().numpy()
-        found = {name: Reliability.counted(*of) for name, *of in zip(self._classes, said, truth_CN, strict=True)}
+        said, untold = probabilities_CN.cpu().numpy(), self._work.capture.untold
+        # What labels do not name tells nothing; of what is likeliest, such a capture would tell a part.
+        found = {
+            name: Reliability.counted(*(of[:0] if class_id in untold else of for of in both))
+            for class_id, name, *both in zip(self._model.target.class_ids, self._classes, said, truth_CN, strict=True)
+        }
         if self._model.target.head == "softmax":
+            said, truth_CN = (of[:, :0] if untold else of for of in (said, truth_CN))
             best = said.argmax(axis=0)[None]
             likeliest = (np.take_along_axis(each, best, axis=0)[0] for each in (said, truth_CN))
             found = {LIKELIEST: Reliability.counted(*likeliest), **found}

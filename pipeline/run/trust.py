@@ -34,9 +34,15 @@ def _rankings(run: Run) -> dict[str, Ranking]:
         truth, said = run.truth(capture.name), run.segmentation(MERGED, capture.name)
         for block in capture.split().test:
             for piece in tile(block, said.shard_zyx, block.start_zyx):
-                labels = truth.read(piece)
+                labels, merged = truth.read(piece), said.read(piece)
                 labelled = labels > 0 if exclusive else (labels & 1).astype(bool)
-                wrong = (labels != said.read(piece))[labelled]
+                unlike = labels != merged
+                if capture.untold and exclusive:
+                    labelled &= (labels <= len(run.config.classes.members)) | ~np.isin(merged, capture.untold)
+                elif capture.untold:
+                    named = ~np.uint32(sum(1 << class_id for class_id in capture.untold))
+                    unlike = (labels & named) != (merged & named)
+                wrong = unlike[labelled]
                 doubt += Ranking.counted(run.doubt(capture.name).read(piece)[labelled], wrong)
                 probabilities = run.probabilities(MULTILABEL, capture.name).read(piece)[:, labelled]
                 entropy += Ranking.counted(_entropy(probabilities, exclusive=exclusive), wrong)

@@ -15,7 +15,7 @@ from pipeline.nn.device import pick_device
 from pipeline.nn.training import autocast_dtype
 from pipeline.run.layout import Run
 from pipeline.run.plan import VALIDATION_VOXELS, CapturePlan
-from pipeline.run.samples import normalisation
+from pipeline.run.samples import normalisation, read_labels
 from pipeline.volume.geometry import Block, ZyxNm, tile
 
 if TYPE_CHECKING:
@@ -29,23 +29,26 @@ _REGIONS = 12
 def judged_voxels(run: Run, target: Target, network: UNet) -> JudgedVoxels:
     """The labelled voxels of the validation part, as inference would see them.
 
-    A region is a piece of a block; all networks of a run see the same voxels in the same order.
+    A region is a piece of a block; all networks of a run see the same voxels in the same order. A class is judged only
+    where labels name it.
     """
     sees = predictor(run, network)
     blocks = validation_blocks(run)
     pieces = -(-_REGIONS // max(1, len(blocks)))
-    logits_CN, truth_CN, region_N, regions = [], [], [], 0
+    logits_CN, truth_CN, known_CN, region_N, regions = [], [], [], [], 0
     for capture, mine in by_capture(blocks):
-        truth = run.truth(capture.name)
+        is_named_C1 = torch.tensor([[class_id not in capture.untold] for class_id in target.class_ids])
         for block in read_blocks(sees, run.read_seen(capture), mine, capture.shape_zyx):
-            labels_BZYX = torch.from_numpy(truth.read(block.core).astype(np.int64))[None]
-            truth_BCZYX, labelled_BZYX = target.truth(labels_BZYX)
+            labels_BZYX = torch.from_numpy(read_labels(run, capture, block.core).astype(np.int64))[None]
+            (truth_BCZYX, _), labelled_BZYX = target.truth(labels_BZYX), target.is_labelled(labels_BZYX)
             region_ZYX, count = numbered_pieces(block.core, capture.voxel_size_nm, pieces)
             logits_CN.append(target.class_logits(sees.logits(block)).cpu()[:, labelled_BZYX[0]])
             truth_CN.append(truth_BCZYX[0][:, labelled_BZYX[0]])
+            known_CN.append(is_named_C1.expand(truth_CN[-1].shape))
             region_N.append(region_ZYX[labelled_BZYX[0]] + regions)
             regions += count
-    return JudgedVoxels(torch.cat(logits_CN, dim=1), torch.cat(truth_CN, dim=1), torch.cat(region_N))
+    known = torch.cat(known_CN, dim=1) if target.untold else None
+    return JudgedVoxels(torch.cat(logits_CN, dim=1), torch.cat(truth_CN, dim=1), torch.cat(region_N), known)
 
 
 def predictor(run: Run, network: UNet) -> BlockPredictor:

@@ -13,9 +13,12 @@ from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.errors import DataError
 from pipeline.run.layout import REST_COLOR, Run, class_map, rest_of
 from pipeline.run.plan import CapturePlan
-from pipeline.scoring.confusion import one_vs_rest_ids
+from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, one_vs_rest_ids
+from pipeline.volume.labels import OTHER_COLOR, ClassMap
 
 Ids = NDArray[Any]
+OTHER_CLASS = "other class"
+"""What may be any of the classes that a capture's labels do not name; no class is called so."""
 REMEDY = "`vemseg verify RUN` names the file, and `vemseg evaluate --run RUN` makes it anew"
 
 
@@ -29,8 +32,9 @@ class View:
     colors: tuple[str, ...]
     sought: tuple[str, ...]
     """The classes that it asks for: of one against the rest, the one."""
-    truth_ids: Callable[[Ids], Ids]
-    predicted_ids: Callable[[Ids], Ids]
+    truth_ids: Callable[[CapturePlan, Ids], Ids]
+    """Of a capture's labels; 0 where they do not say."""
+    predicted_ids: Callable[[CapturePlan, Ids], Ids]
 
 
 def views(run: Run) -> list[View]:
@@ -67,13 +71,46 @@ def _views(run: Run, target: str) -> list[View]:
     exclusive = classes.exclusive
     together = target in (MULTILABEL, MERGED)
     if together and exclusive:
-        return [View(target, target, classes.names, classes.colors, classes.names, _same, _same)]
+        return [_joint(target, classes, has_untold=bool(run.config.untold))]
     if not together:
         return [_one_vs_rest(target, target, classes.names.index(target) + 1, classes.colors, exclusive, bits=False)]
     return [
         _one_vs_rest(f"{target}_{name}", target, index + 1, classes.colors, exclusive, bits=True)
         for index, name in enumerate(classes.names)
     ]
+
+
+def _joint(target: str, classes: ClassMap, *, has_untold: bool) -> View:
+    """Where captures do not name all classes, what may be any of the others is one more."""
+
+    def predicted(capture: CapturePlan, ids: Ids) -> Ids:
+        return others_as_one(ids, capture.untold, len(classes.names))
+
+    beside, colors_beside = ((OTHER_CLASS,), (OTHER_COLOR,)) if has_untold else ((), ())
+    return View(
+        name=target,
+        target=target,
+        classes=(*classes.names, *beside),
+        colors=(*classes.colors, *colors_beside),
+        sought=classes.names,
+        truth_ids=_same,
+        predicted_ids=predicted,
+    )
+
+
+def others_as_one(ids: Ids, untold: Sequence[int], classes: int) -> Ids:
+    """Predicted ids, with that of `OTHER_CLASS` for the classes that labels leave untold."""
+    return np.where(np.isin(ids, untold), classes + 1, ids).astype(ids.dtype) if untold else ids
+
+
+def named_only(found: ClasswiseConfusion, names: Sequence[str], untold: Sequence[int]) -> ClasswiseConfusion:
+    """The counts of classes; nothing of those that labels leave untold, or that are none."""
+    return ClasswiseConfusion(
+        {
+            name: BinaryConfusion() if class_id in untold else found.by_class[name]
+            for class_id, name in enumerate(names, 1)
+        }
+    )
 
 
 def _one_vs_rest(name: str, target: str, class_id: int, colors: Sequence[str], exclusive: bool, *, bits: bool) -> View:
@@ -83,6 +120,14 @@ def _one_vs_rest(name: str, target: str, class_id: int, colors: Sequence[str], e
     def of_bits(ids: Ids) -> Ids:
         return one_vs_rest_ids(ids, class_id)
 
+    def truth(capture: CapturePlan, ids: Ids) -> Ids:
+        if class_id in capture.untold:
+            return np.zeros(ids.shape, np.uint8)
+        return of_ids(ids) if exclusive else of_bits(ids)
+
+    def predicted(_: CapturePlan, ids: Ids) -> Ids:
+        return of_bits(ids) if bits else ids
+
     label = name.removeprefix(f"{target}_") if bits else name
     colors_of_two = (colors[class_id - 1], REST_COLOR)
     return View(
@@ -91,10 +136,10 @@ def _one_vs_rest(name: str, target: str, class_id: int, colors: Sequence[str], e
         classes=(label, rest_of(label)),
         colors=colors_of_two,
         sought=(label,),
-        truth_ids=of_ids if exclusive else of_bits,
-        predicted_ids=of_bits if bits else _same,
+        truth_ids=truth,
+        predicted_ids=predicted,
     )
 
 
-def _same(ids: Ids) -> Ids:
+def _same(_: CapturePlan, ids: Ids) -> Ids:
     return ids

@@ -37,14 +37,14 @@ def _filled(run: Run, pool: Pool, report: Reporter, todo: Sequence[PoolShard]) -
     from pipeline.nn.sampling import class_counts
     from pipeline.run.samples import sample_maker
 
-    classes, metrics = run.config.classes, report.metrics
-    maker = metrics.timed("read", sample_maker)(run, run.config.augmentation.pool_samples)
+    config, metrics = run.config, report.metrics
+    maker = metrics.timed("read", sample_maker)(run, config.augmentation.pool_samples)
     for shard in todo:
         batches = [_make(maker, index, metrics) for index in shard.samples]
         with metrics.seconds("compute"):
             labels = np.concatenate([labels.numpy() for _, labels in batches])
             images = np.concatenate([image[:, 0].numpy() for image, _ in batches])
-            voxels = np.stack([class_counts(label, classes.sample_ids, classes.exclusive) for label in labels])
+            voxels = np.stack([class_counts(label, config.counted_ids, config.classes.exclusive) for label in labels])
         yield partial(_write, pool, shard, images, labels, voxels)
 
 

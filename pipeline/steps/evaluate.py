@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.run.metrics import StepMetrics
 from pipeline.run.objects import object_overlaps
 from pipeline.run.plan import CapturePlan
 from pipeline.run.trust import measured_trust
-from pipeline.run.views import Ids, View, views, views_to_draw
+from pipeline.run.views import Ids, View, named_only, views, views_to_draw
 from pipeline.scoring import tables
 from pipeline.scoring.confusion import BinaryConfusion, ClasswiseConfusion, Confusion, ConfusionMatrix, confusion_block
 from pipeline.scoring.object_scores import ObjectScores, object_counts
@@ -128,7 +129,8 @@ def _compared(run: Run, view: View, capture: CapturePlan, shard: Block) -> Itera
     for region in capture.split().test:
         block = region.intersect(shard)
         if block:
-            yield block, view.truth_ids(truth.read(block)), view.predicted_ids(predicted.read(block))
+            ids = view.truth_ids(capture, truth.read(block)), view.predicted_ids(capture, predicted.read(block))
+            yield block, *ids
 
 
 def _table(run: Run, views: Sequence[View], counted: dict[str, Counted], trust: Trust) -> tables.ScoreTable:
@@ -139,13 +141,24 @@ def _table(run: Run, views: Sequence[View], counted: dict[str, Counted], trust: 
         matrix = counted[view.name].matrix
         together = view.target in (MULTILABEL, MERGED)
         if together and run.config.classes.exclusive:
-            joint[view.target] = matrix
+            joint[view.target] = _class_by_class(run, counted[view.name]) if run.config.untold else matrix
             continue
         one = matrix.one_vs_rest().by_class[view.classes[0]]
         (overlapping.setdefault(view.target, {}) if together else binary)[view.classes[0]] = one
     joint |= {target: ClasswiseConfusion(classes) for target, classes in overlapping.items()}
     alone = ClasswiseConfusion(binary) if binary else None
     return tables.score_table(joint.get(MULTILABEL), alone, joint.get(MERGED), trust.summary())
+
+
+def _class_by_class(run: Run, counted: Counted) -> ClasswiseConfusion:
+    """The counts of each class over the captures whose labels name it."""
+    names = run.config.classes.names
+    of_captures = [
+        named_only(matrix.one_vs_rest(), names, capture.untold)
+        for capture in run.plan.captures
+        for matrix in counted.slices[capture.name]
+    ]
+    return reduce(ClasswiseConfusion.__add__, of_captures)
 
 
 def _objects(run: Run, report: Reporter) -> dict[str, ObjectScores]:
@@ -215,8 +228,8 @@ def _slice_figure(run: Run, view: View, capture: CapturePlan, z: int, standing: 
     plane = Block((z, *part.start_zyx[1:]), (z + 1, *part.stop_zyx[1:]))
     return slice_figure(
         run.image(capture.name).read(plane)[0],
-        view.truth_ids(run.truth(capture.name).read(plane))[0],
-        view.predicted_ids(run.segmentation(view.target, capture.name).read(plane))[0],
+        view.truth_ids(capture, run.truth(capture.name).read(plane))[0],
+        view.predicted_ids(capture, run.segmentation(view.target, capture.name).read(plane))[0],
         class_names=view.classes,
         colors=view.colors,
         voxel_size_nm=capture.voxel_size_nm,

@@ -99,7 +99,7 @@ def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int]
     """The batches from a step on, out of the pool or made for this training alone, and the share of each class."""
     from pipeline.nn.batches import from_pool, on_the_fly, prefetched
     from pipeline.nn.sampling import class_shares, inscribed
-    from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker
+    from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker, untold_ids
 
     config, patch_zyx = run.config, run.plan.patch_zyx
     cover, batch_size = classes_to_cover(run, target), config.training.batch_size
@@ -112,7 +112,7 @@ def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int]
         pool.refuse_incomplete()
         class_voxels, counted_zyx = pool.class_voxels(), patch_zyx
         source = from_pool(pool.reader(), class_voxels, cover=cover, batch_size=batch_size, seed=config.seed)
-    shares = class_shares(class_voxels, prod(counted_zyx), config.classes.exclusive)
+    shares = class_shares(class_voxels, prod(counted_zyx), config.classes.exclusive, untold_ids(run))
     return partial(prefetched, report.metrics.timed("read", source), stop=steps_of(run, target.name)), shares
 
 
@@ -123,7 +123,7 @@ def _validation(run: Run, target: Target) -> Callable[[UNet], dict[str, float]]:
 
     def score(network: UNet) -> dict[str, float]:
         judged = judged_voxels(run, target, network)
-        return {SCORE: macro_f1(judged.logits, judged.truth, target)}
+        return {SCORE: macro_f1(judged.logits, judged.truth, target, judged.known)}
 
     return score
 

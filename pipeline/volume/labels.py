@@ -1,6 +1,7 @@
 """From the ids or masks that someone drew to the class ids that vemseg stores, and back.
 
-Stored ids of exclusive classes: 0 where nobody labelled, k for the k-th class (from 1).
+Stored ids of exclusive classes: 0 where nobody labelled, k for the k-th class (from 1). Labels that do not name all
+classes have one id more, after those of the classes: of what is none of those that they name.
 Stored bit masks of overlapping classes: bit 0 where somebody labelled, bit k where the voxel is of class k.
 """
 
@@ -21,6 +22,8 @@ from pipeline.volume.ngff import LabelClass
 
 MAX_OVERLAPPING = 31
 MAX_EXCLUSIVE = 2**16 - 1
+OTHER_COLOR = "#808080"
+"""Of what may be any of several classes."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class ClassMap:
     ids: the ids of each class in the label files (several are merged; empty where masks are used).
     ignore_ids: ids that mean "not labelled".
     exclusive: whether a voxel has one class; else it may have several.
+    unlabelled: stored ids of the classes that these labels do not name. What they say is none of the others, by the id
+    of one of these classes, by 0 or by no mask, may be any of them.
 
     Raises ConfigError when the parts contradict each other.
     """
@@ -40,6 +45,7 @@ class ClassMap:
     ids: tuple[tuple[int, ...], ...]
     ignore_ids: tuple[int, ...] = ()
     exclusive: bool = True
+    unlabelled: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.names or len(set(self.names)) != len(self.names):
@@ -67,7 +73,7 @@ class ClassMap:
         """Type of the stored volume: uint8, or uint16 beyond 255 classes; uint32 for overlapping classes."""
         if not self.exclusive:
             return np.dtype(np.uint32)
-        return np.dtype(np.uint8 if len(self.names) <= 255 else np.uint16)
+        return np.dtype(np.uint8 if len(self.names) + bool(self.unlabelled) <= 255 else np.uint16)
 
     @property
     def stored_values(self) -> tuple[int, ...]:
@@ -78,7 +84,26 @@ class ClassMap:
     @property
     def label_classes(self) -> tuple[LabelClass, ...]:
         """(stored value, name, colour) of each class, as label volumes list them."""
-        return tuple(zip(self.stored_values, self.names, self.colors, strict=True))
+        listed = tuple(zip(self.stored_values, self.names, self.colors, strict=True))
+        if self.other <= len(self.names):
+            return listed
+        return (*listed, (self.other, " or ".join(self.names[number - 1] for number in self.unlabelled), OTHER_COLOR))
+
+    @property
+    def labelled(self) -> dict[str, int]:
+        """The stored value of each class that these labels name."""
+        values = enumerate(zip(self.names, self.stored_values, strict=True), 1)
+        return {name: value for number, (name, value) in values if number not in self.unlabelled}
+
+    @property
+    def other(self) -> int:
+        """The stored value of what is none of the classes that these labels name, and 0 where they name all.
+
+        Of exclusive classes it is that of the only one that they do not name, if there is but one.
+        """
+        if not self.exclusive:
+            return 1
+        return self.unlabelled[0] if len(self.unlabelled) == 1 else (len(self.names) + 1) * bool(self.unlabelled)
 
     def encode(self, source_ids: np.ndarray, where: str) -> np.ndarray:
         """Stored ids for the ids of a label file, same shape (any).
@@ -103,9 +128,9 @@ class ClassMap:
     def encode_masks(self, masks: Sequence[np.ndarray | None], where: str) -> np.ndarray:
         """Stored ids for one mask a class (of one shape), not zero inside; a class given as None fills the rest.
 
-        Without a class that fills, voxels in no mask count as not labelled when classes are exclusive, and as
-        labelled with none of them when they overlap. Raises DataError naming `where`, the classes and the number
-        of voxels when masks of exclusive classes overlap.
+        The classes are those that are named. Without one that fills, voxels in no mask count as not labelled when
+        classes are exclusive and all of them named, and as labelled with none of them when they overlap. Raises
+        DataError naming `where`, the classes and the number of voxels when masks of exclusive classes overlap.
         """
         inside = [None if mask is None else whole_numbers(mask, where) != 0 for mask in masks]
         drawn = [mask for mask in inside if mask is not None]
@@ -113,8 +138,10 @@ class ClassMap:
             self._check_disjoint(inside, where)
         rest = ~np.logical_or.reduce(drawn)
         stored = np.full(rest.shape, 0 if self.exclusive else 1, self.dtype)
-        for value, mask in zip(self.stored_values, inside, strict=True):
+        for value, mask in zip(self.labelled.values(), inside, strict=True):
             stored[rest if mask is None else mask] |= value
+        if self.unlabelled:
+            stored[stored == 0] = self.other
         return stored
 
     def decode(self, stored: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,12 +152,12 @@ class ClassMap:
         return (stored & values) != 0, (stored & 1) != 0
 
     def count(self, stored: np.ndarray) -> np.ndarray:
-        """Number of voxels (int64) not labelled, then of each class; shape (classes + 1,)."""
+        """Number of voxels (int64) not labelled, then surely of each class; shape (classes + 1,)."""
         flat = stored.reshape(-1)
         if self.exclusive:
             counts = np.zeros(len(self.names) + 1, np.int64)
             for part in parts(flat):
-                counts += np.bincount(flat[part], minlength=counts.size)
+                counts += np.bincount(flat[part], minlength=counts.size)[: counts.size]
             return counts
         unlabelled = np.count_nonzero((flat & 1) == 0)
         return np.array([unlabelled, *(np.count_nonzero(flat & bit) for bit in self.stored_values)], np.int64)
@@ -140,11 +167,14 @@ class ClassMap:
         """The stored id of each known source id."""
         labelled = 0 if self.exclusive else 1
         code_of = dict.fromkeys(self.ignore_ids, 0)
-        for value, ids in zip(self.stored_values, self.ids, strict=True):
+        for number, (value, ids) in enumerate(zip(self.stored_values, self.ids, strict=True), 1):
             for source_id in ids:
-                code_of[source_id] = code_of.get(source_id, labelled) | value
+                code = self.other if number in self.unlabelled else value
+                code_of[source_id] = code_of.get(source_id, labelled) | code
         if not code_of:
             raise ConfigError("no class lists an id; list the ids of each class, or give one mask file a class")
+        if self.unlabelled:
+            code_of.setdefault(0, self.other)
         return code_of
 
     def _codes(self, dtype: np.dtype[Any]) -> tuple[np.ndarray, np.ndarray]:
@@ -158,7 +188,7 @@ class ClassMap:
         return np.array(fitting, dtype), np.array([self._code_of[source_id] for source_id in fitting], self.dtype)
 
     def _check_disjoint(self, inside: Sequence[np.ndarray | None], where: str) -> None:
-        drawn = [(name, mask) for name, mask in zip(self.names, inside, strict=True) if mask is not None]
+        drawn = [(name, mask) for name, mask in zip(self.labelled, inside, strict=True) if mask is not None]
         if np.add.reduce([mask for _, mask in drawn], dtype=np.uint16).max() <= 1:
             return
         for (name, mask), (other_name, other) in combinations(drawn, 2):

@@ -145,14 +145,14 @@ def open_truth(
 
 
 def _mask_locations(labels: Mapping[str, str], classes: ClassMap) -> list[str]:
-    unknown = sorted(set(labels) - set(classes.names))
-    missing = [name for name in classes.names if name not in labels]
+    unknown = sorted(set(labels) - set(classes.labelled))
+    missing = [name for name in classes.labelled if name not in labels]
     if unknown or missing:
         raise ConfigError(
             f"masks: no class is named {unknown}, no mask is given for {missing}; "
             f"give each class one mask (one class may have {FILL!r})"
         )
-    locations = [labels[name] for name in classes.names]
+    locations = [labels[name] for name in classes.labelled]
     if locations.count(FILL) > 1 or locations.count(FILL) == len(locations):
         raise ConfigError(f"masks: {locations.count(FILL)} classes are {FILL!r}; one may be, beside a mask")
     return locations

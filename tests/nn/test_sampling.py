@@ -13,7 +13,7 @@ from pipeline.nn.augment.layer import Augmenter
 from pipeline.nn.augment.settings import AugmentationSettings
 from pipeline.nn.batches import SampleMaker, from_pool, on_the_fly, prefetched
 from pipeline.nn.blockwise import Normalisation
-from pipeline.nn.sampling import INSCRIBED, LabelledBox, choose_batch, class_counts, draw_candidates
+from pipeline.nn.sampling import INSCRIBED, LabelledBox, choose_batch, class_counts, class_shares, draw_candidates
 
 PATCH = (4, 16, 16)
 SHARES = {1: 0.9, 2: 0.08, 3: 0.0145, 4: 0.003}
@@ -157,3 +157,25 @@ def test_class_counts_are_those_of_plain_loops(seed):
     assert class_counts(ids, 4, True).tolist() == [int((ids == k).sum()) for k in (1, 2, 3, 4)]
     bits = rng.integers(0, 2**5, (3, 4, 5), dtype=np.uint32)
     assert class_counts(bits, 4, False).tolist() == [int((bits & 2**k > 0).sum()) for k in (1, 2, 3, 4)]
+
+
+def test_shares_of_what_is_partly_labelled_are_the_likeliest() -> None:
+    """Labels of which some do not tell classes apart: shares near those of the truth, without them near others."""
+    rng = np.random.default_rng(0)
+    shares = np.array([0.6, 0.3, 0.1])
+    full = rng.multinomial(20_000, shares, size=5)
+    part = rng.multinomial(20_000, shares, size=15)
+    counts = np.concatenate(
+        [
+            np.concatenate([full, np.zeros((5, 1), np.int64)], axis=1),
+            np.stack([0 * part[:, 0], 0 * part[:, 1], part[:, 2], part[:, 0] + part[:, 1]], axis=1),
+        ]
+    )
+    assert class_shares(counts, 20_000, True, [[1, 2]]) == pytest.approx(shares.tolist(), abs=0.01)
+    assert class_shares(counts[:, :3], 20_000, True)[2] > 0.2
+    assert class_shares(full, 20_000, True, []) == class_shares(full, 20_000, True)
+
+
+def test_shares_of_overlapping_classes_are_of_what_names_them() -> None:
+    counts = np.array([[50, 20, 0], [0, 30, 100]])
+    assert class_shares(counts, 100, False, [[1]]) == [0.5, 0.25]

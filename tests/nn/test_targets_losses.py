@@ -107,7 +107,7 @@ def test_voxels_that_nobody_labelled_have_neither_loss_nor_gradient(target):
     logits, labels = random_logits(target).requires_grad_(), random_labels(target)
     loss = loss_of(target)(logits, labels)
     loss.backward()
-    labelled = target.truth(labels)[1]
+    labelled = target.is_labelled(labels)
     gradient = logits.grad.abs().amax(1)
     assert (gradient[~labelled] == 0).all()
     assert (gradient[labelled] > 0).all()
@@ -148,7 +148,7 @@ def test_deep_losses_halve_from_level_to_level_and_take_every_nth_label():
 @pytest.mark.parametrize("target", TARGETS, ids=target_ids)
 def test_truth_is_that_of_plain_loops(target):
     labels = random_labels(target)
-    truth, labelled = target.truth(labels)
+    truth, labelled = target.truth(labels)[0], target.is_labelled(labels)
     for voxel in np.ndindex(labels.shape):
         expected = plain_truth(target, int(labels[voxel].item()))
         assert (truth[voxel[0], :, *voxel[1:]].tolist(), bool(labelled[voxel])) == expected
@@ -192,3 +192,59 @@ def test_decisions_agree_with_the_probabilities(seed, which):
 def test_the_first_of_equal_classes_is_chosen():
     assert SOFTMAX.decide(torch.zeros(3, 1, 1, 1)).item() == 1
     assert BINARY.decide(torch.zeros(1, 1, 1, 1)).item() == 2
+
+
+UNTOLD = Target("multilabel", (1, 2, 3), True, untold=((4, (1, 3)), (5, (2, 3))))
+UNTOLD_BITS = Target("multilabel", (1, 2, 3), False, untold=((4, (1, 3)),))
+
+
+def test_what_may_be_of_several_classes_has_their_summed_probability() -> None:
+    """Marginal cross-entropy, voxel by voxel in plain Python; Dice of a class where it is known."""
+    labels = torch.randint(0, 6, (2, 2, 4, 4), generator=torch.Generator().manual_seed(3)).to(torch.uint8)
+    logits = random_logits(SOFTMAX)[:, :, :2, :4, :4]
+    allowed = {1: {0}, 2: {1}, 3: {2}, 4: {0, 2}, 5: {1, 2}}
+    probabilities = logits.softmax(1)
+    losses, overlap, size = [], [16.0] * 3, [16.0] * 3
+    for voxel in np.ndindex(labels.shape):
+        possible = allowed.get(int(labels[voxel]))
+        if possible is None:
+            continue
+        p = [float(each) for each in probabilities[voxel[0], :, *voxel[1:]]]
+        losses.append(-np.log(sum(p[channel] for channel in possible)))
+        for channel in range(3):
+            if possible == {channel} or channel not in possible:
+                is_one = possible == {channel}
+                overlap[channel] += 2 * p[channel] * is_one
+                size[channel] += p[channel] + is_one
+    dice = np.mean([each / whole for each, whole in zip(overlap, size, strict=True)])
+    found = SegmentationLoss(UNTOLD, torch.zeros(3), 0.5)(logits, labels)
+    assert float(found) == pytest.approx(np.mean(losses) + 0.5 * (1 - dice), rel=1e-5)
+
+
+def test_what_is_not_known_leaves_no_gradient() -> None:
+    """Among the classes that a voxel may be of, nothing is preferred; of overlapping ones, each is known or not."""
+    labels = torch.full((1, 1, 1, 2), 4, dtype=torch.uint8)
+    logits = torch.tensor([0.3, -0.2, 0.1]).view(1, 3, 1, 1, 1).repeat(1, 1, 1, 1, 2).requires_grad_()
+    SegmentationLoss(UNTOLD, torch.zeros(3), 0.0)(logits, labels).backward()
+    pull, odds = logits.grad[0, :, 0, 0, 0], logits.detach()[0, :, 0, 0, 0].softmax(0)
+    assert pull[1] > 0
+    assert float(pull[0] / pull[2]) == pytest.approx(float(odds[0] / odds[2]), rel=1e-5)
+    bits = torch.full((1, 1, 1, 2), 1 | 1 << 2 | 1 << 4, dtype=torch.uint32)
+    logits = logits.detach().requires_grad_()
+    SegmentationLoss(UNTOLD_BITS, torch.zeros(3), 0.5)(logits, bits).backward()
+    assert (logits.grad[:, [0, 2]] == 0).all()
+    assert (logits.grad[:, 1] != 0).all()
+
+
+@pytest.mark.parametrize(("class_id", "unknown"), [(1, (0, 4)), (2, (0, 5)), (3, (0, 4, 5))])
+def test_a_network_of_one_class_counts_what_is_surely_of_it_or_not(class_id: int, unknown: tuple[int, ...]) -> None:
+    target, known = Target("one", (class_id,), True, untold=UNTOLD.untold), [id_ not in unknown for id_ in range(6)]
+    labels = torch.tensor([[[[0, 1, 2, 3, 4, 5]]]], dtype=torch.uint8)
+    assert target.truth(labels)[1].flatten().tolist() == known
+    logits = torch.zeros(1, 1, 1, 1, 6, requires_grad=True)
+    SegmentationLoss(target, torch.zeros(1), 0.5)(logits, labels).backward()
+    assert (logits.grad.flatten() != 0).tolist() == known
+
+
+def test_how_samples_were_labelled_is_not_told_of_a_network() -> None:
+    assert UNTOLD.facts() == SOFTMAX.facts()

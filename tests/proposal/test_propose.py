@@ -194,3 +194,27 @@ def test_the_estimate_is_that_of_the_proposal_and_grows_with_the_work() -> None:
     )
     assert estimate(longer, decision, geometries, 2, laptop).pod_hours > 1.5 * found.pod_hours
     assert all(step.memory_gb > 0 for step in found.steps)
+
+
+def test_masks_of_some_classes_are_said_to_be_of_these() -> None:
+    rng = np.random.default_rng(0)
+    ids = np.kron(rng.integers(0, 4, (8, 16, 16)), np.ones((2, 16, 16), int))
+    both = {"mitochondria": ids == 1, "vesicles": ids == 2}
+    full = stack_of_masks(both, name="full")
+    part, other = (stack_of_masks({name: mask}, name=name) for name, mask in both.items())
+    settings = propose([full, part], Wishes(), laptop).settings
+    captures = {each["name"]: each for each in settings["data"]["captures"]}
+    assert "labelled_classes" not in captures["full"]
+    assert captures["mitochondria"]["labelled_classes"] == ["mitochondria"]
+    assert [each["name"] for each in settings["classes"]["members"]] == ["background", "mitochondria", "vesicles"]
+    # Without a stack that names all, nothing says where a voxel is of none.
+    alone = propose([other, part], Wishes(), laptop).settings
+    assert not alone["classes"]["exclusive"]
+    assert [each["labelled_classes"] for each in alone["data"]["captures"]] == [["vesicles"], ["mitochondria"]]
+
+
+def test_ids_that_some_labels_do_not_hold_are_told() -> None:
+    rng = np.random.default_rng(0)
+    ids = np.kron(rng.integers(0, 3, (8, 16, 16)), np.ones((2, 16, 16), int))
+    proposal = propose([stack_of(ids, name="full"), stack_of(ids * (ids == 1), name="part")], Wishes(), laptop)
+    assert any(each.startswith("part: its labels hold no class_2") for each in proposal.warnings)

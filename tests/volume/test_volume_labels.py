@@ -5,6 +5,8 @@ A dictionary, voxel by voxel, is the judge.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -136,3 +138,21 @@ def test_a_class_map_that_contradicts_itself_is_refused(changed: dict[str, objec
 
 def test_one_id_may_mean_several_overlapping_classes() -> None:
     assert OVERLAPPING.label_classes == ((2, "cell", RED), (4, "organelle", RED))
+
+
+PARTLY = ClassMap(("dark", "grey", "bright"), ("#000000",) * 3, ((1,), (2,), (3,)), (9,), unlabelled=(1, 3))
+
+
+def test_ids_of_classes_that_labels_do_not_name_and_zero_may_be_any_of_them() -> None:
+    assert PARTLY.encode(np.array([0, 1, 2, 3, 9]), "labels").tolist() == [4, 4, 2, 4, 0]
+    with pytest.raises(DataError, match=r"ids 5 \(1 voxels\) belong to no class"):
+        PARTLY.encode(np.array([5]), "labels")
+    assert PARTLY.encode_masks([np.array([0, 1])], "mask").tolist() == [4, 2]
+    assert PARTLY.count(np.array([4, 4, 2, 0])).tolist() == [1, 0, 1, 0]
+    assert replace(PARTLY, ignore_ids=(0,)).encode(np.array([0, 2]), "labels").tolist() == [0, 2]
+
+
+def test_overlapping_labels_say_nothing_of_classes_that_they_do_not_name() -> None:
+    overlapping = replace(PARTLY, exclusive=False)
+    assert overlapping.encode(np.array([0, 1, 2, 9]), "labels").tolist() == [1, 1, 5, 0]
+    assert overlapping.encode_masks([np.array([0, 1])], "mask").tolist() == [1, 5]

@@ -14,6 +14,7 @@ from pipeline.run import provenance
 from pipeline.run.events import Reporter
 from pipeline.run.layout import NATIVE, Run
 from pipeline.run.plan import CapturePlan
+from pipeline.run.views import OTHER_CLASS, named_only, others_as_one
 from pipeline.run.works import DOWNSAMPLED, boosting_plan
 from pipeline.scoring import ablation_tables
 from pipeline.scoring.ablation import Ablation, MeasuredInput, compare_inputs
@@ -110,12 +111,17 @@ def _blocks(run: Run) -> Iterator[tuple[CapturePlan, Block]]:
 
 
 def _confusion(run: Run, variant: str, capture: CapturePlan, block: Block) -> Confusion:
-    names = run.config.classes.names
+    """Of classes as the capture's labels name them; counted class by class where some do not name all."""
+    names, untold = run.config.classes.names, run.config.untold
     truth = run.truth(capture.name).read(block)
     predicted = run.segmentation(MULTILABEL, capture.name, variant).read(block)
-    confusion = ConfusionMatrix(names) if run.config.classes.exclusive else ClasswiseConfusion.empty(names)
-    confusion.update(truth, predicted)
-    return confusion
+    if run.config.classes.exclusive:
+        matrix = ConfusionMatrix((*names, OTHER_CLASS) if untold else names)
+        matrix.update(truth, others_as_one(predicted, capture.untold, len(names)))
+        return named_only(matrix.one_vs_rest(), names, capture.untold) if untold else matrix
+    overlapping = ClasswiseConfusion.empty(names)
+    overlapping.update(truth, predicted)
+    return named_only(overlapping, names, capture.untold)
 
 
 def _write_tables(run: Run, ablation: Ablation) -> None:
@@ -145,6 +151,8 @@ def _slice_figure(run: Run, variants: tuple[str, ...], capture: CapturePlan, reg
     z = (region.start_zyx[0] + region.stop_zyx[0]) // 2
     plane = Block((z, *region.start_zyx[1:]), (z + 1, *region.stop_zyx[1:]))
     truth = run.truth(capture.name).read(plane)[0]
+    if run.config.classes.exclusive:
+        truth[truth > len(run.config.classes.members)] = 0
     inputs = [
         InputSlice(
             variant,
