@@ -24,6 +24,7 @@ import pytest
 import tensorstore
 import tifffile
 import zarr
+from door import wkw
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mrcfile.dtypes import HEADER_DTYPE
@@ -35,6 +36,7 @@ from pipeline.volume.geometry import ZyxNm, nanometres
 from pipeline.volume.sources import STRANGER, TRUSTED, open_source
 
 DATA = np.random.default_rng(0).integers(1, 100, (4, 20, 24), np.int16)
+WKW_FIRST_ZYX = (3, 9, 21)
 DOCUMENTATION = Path(__file__).parents[2] / "docs/formats.md"
 
 Outcome = tuple[np.ndarray, ZyxNm | None] | None
@@ -309,6 +311,36 @@ def precomputed_oracle(path: Path) -> Outcome:
     return opened.read().result()[..., 0].T, believable((z, y, x))
 
 
+def wkw_folder(folder: Path, data: np.ndarray) -> str:
+    return wkw(data, WKW_FIRST_ZYX, category="color", elementClass="int16")(folder)
+
+
+def wkw_oracle(path: Path) -> Outcome:
+    """The words of webKnossos' datasource-properties.json: a box in the finest voxels, of which a cube keeps all."""
+    properties = json.loads((path / "datasource-properties.json").read_text())
+    (layer,) = (each for each in properties["dataLayers"] if each["dataFormat"] == "wkw")
+    (magnification,) = layer["mags"]
+    stated = magnification["mag"]
+    factors_xyz = [stated] * 3 if type(stated) is int else stated
+    place = magnification.get("path", f"{layer['name']}/1" if factors_xyz == [1, 1, 1] else "elsewhere")
+    assert (path / place).resolve() == path / "color/1"
+    box = layer["boundingBox"]
+    lengths_xyz = [box["width"], box["height"], box["depth"]]
+    assert all(type(number) is int for number in (*factors_xyz, *box["topLeft"], *lengths_xyz))
+    assert min(factors_xyz) > 0 <= min(box["topLeft"])
+    sides = zip(box["topLeft"], lengths_xyz, factors_xyz, strict=True)
+    z, y, x = (slice(first // by, -(-(first + length) // by)) for first, length, by in reversed(list(sides)))
+    written = np.full((32, 32, 64), 77, np.int16)  # whole cubes
+    written[tuple(slice(at, at + side) for at, side in zip(WKW_FIRST_ZYX, DATA.shape, strict=True))] = DATA
+    beyond = [(0, max(0, part.stop - side)) for part, side in zip((z, y, x), written.shape, strict=True)]
+    data = np.pad(written, beyond)[z, y, x]
+    try:
+        sizes = [float(size) * by for size, by in zip(properties["scale"], factors_xyz, strict=True)]
+    except (KeyError, TypeError, ValueError):
+        return data, None
+    return data, believable((sizes[2], sizes[1], sizes[0]))
+
+
 def ome_zarr_oracle(path: Path) -> Outcome:
     """The words of OME-Zarr 0.5: the first level's scale, then the one of the whole, along each axis by its name."""
     image = json.loads((path / "zarr.json").read_text())["attributes"]["ome"]["multiscales"][0]
@@ -578,6 +610,14 @@ HEADERS = {
     ),
     "N5": Header("n5", json_fields("attributes.json"), json_change("attributes.json"), set(), n5_oracle),
     "precomputed": Header("precomputed", json_fields("info"), json_change("info"), set(), precomputed_oracle),
+    "WKW": Header(
+        "wkw folder",
+        json_fields("datasource-properties.json"),
+        json_change("datasource-properties.json"),
+        set(),
+        wkw_oracle,
+        (0, 1, 2, 7, 21, [2, 2, 1], [0, 0, 0], [4.0, 4.0, 40.0], "color/1", "./color/2", "wkw", "zarr"),
+    ),
     "OME-Zarr": Header("ome-zarr 0.5", json_fields("zarr.json"), json_change("zarr.json"), set(), ome_zarr_oracle),
     "Imaris": Header("imaris", hdf5_fields, hdf5_change, set(), imaris_oracle),
     "TIFF": Header(
@@ -659,7 +699,8 @@ HEADERS = {
 @pytest.mark.parametrize("name", HEADERS)
 def test_a_field_is_read_as_others_read_it_or_refused_or_listed(name: str, tmp_path: Path) -> None:
     header = HEADERS[name]
-    location = tmp_path / {**WRITERS, "jpeg folder": jpeg_folder}[header.writer](tmp_path, DATA.astype(header.dtype))
+    writers = {**WRITERS, "jpeg folder": jpeg_folder, "wkw folder": wkw_folder}
+    location = tmp_path / writers[header.writer](tmp_path, DATA.astype(header.dtype))
     original = outcome(location)
     contents = {file: file.read_bytes() for file in (location, *location.rglob("*")) if file.is_file()}
     fields, listed = header.fields(location), not_heeded(name)

@@ -228,7 +228,7 @@ def _magnification(top: Path, layer: Mapping[str, Any], names: Sequence[str], le
     known: dict[Zyx, Path] = {}
     for entry in layer.get("mags") or layer.get("wkwResolutions") or ():
         stated = entry.get("mag", entry.get("resolution"))
-        x, y, z = [int(stated)] * 3 if isinstance(stated, int) else map(int, stated)
+        x, y, z = map(_whole, [stated] * 3 if isinstance(stated, int) else stated)
         known[z, y, x] = _folder(top, str(layer["name"]), (z, y, x), entry.get("path"), where)
     if not known or min(map(min, known)) < 1:
         raise DataError(f"{where}: its {PROPERTIES} lists no magnifications; export it again")
@@ -258,13 +258,19 @@ def _folder(top: Path, layer: str, factors_zyx: Zyx, stated: Any, where: str) ->
 def _box(layer: Mapping[str, Any], factors_zyx: Zyx, where: str) -> tuple[Zyx, Zyx]:
     """First voxel and shape of a layer in a magnification; it holds whatever it covers a part of."""
     box = layer["boundingBox"]
-    first = [int(number) for number in reversed(box["topLeft"])]
-    lengths = [int(box[side]) for side in ("depth", "height", "width")]
+    first = [_whole(number) for number in reversed(box["topLeft"])]
+    lengths = [_whole(box[side]) for side in ("depth", "height", "width")]
     if min(first) < 0 or min(lengths) < 1:
         raise DataError(f"{where}: the box of layer {layer['name']} starts at {first} with sides {lengths} (z, y, x)")
     starts = [start // factor for start, factor in zip(first, factors_zyx, strict=True)]
     stops = [-(-(start + side) // factor) for start, side, factor in zip(first, lengths, factors_zyx, strict=True)]
     return zyx(starts, "start"), zyx([stop - start for start, stop in zip(starts, stops, strict=True)], "shape")
+
+
+def _whole(number: Any) -> int:
+    if type(number) is not int:
+        raise ValueError(f"{PROPERTIES} has {number!r} where voxels are counted")
+    return number
 
 
 def _size_nm(scale: Any, factors_zyx: Zyx) -> ZyxNm | None:
