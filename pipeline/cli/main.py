@@ -95,12 +95,16 @@ def plan(
     run_url: RunUrl,
     outputs: Outputs = None,
     pods_per_workflow: PodsPerWorkflow = PODS_PER_WORKFLOW,
+    at_once: Annotated[
+        int,
+        typer.Option(help="Pods that run at once, where few do: one predicts many targets; 0: any number", min=0),
+    ] = 0,
     update: Annotated[bool, typer.Option("--update", help="Take a changed configuration into an existing run")] = False,
 ) -> None:
     """Take in the captures, plan the networks and split the data."""
     from pipeline.steps.plan import plan as step
 
-    step(config, run_url, outputs=outputs, pods_per_workflow=pods_per_workflow, update=update)
+    step(config, run_url, outputs=outputs, pods_per_workflow=pods_per_workflow, at_once=at_once, update=update)
 
 
 @app.command(rich_help_panel=STEPS, epilog="vemseg augment --run runs/mine --worker 0 --workers 2")
@@ -123,12 +127,15 @@ def train(run_url: RunUrl, target: Target) -> None:
 @app.command(rich_help_panel=STEPS, epilog="vemseg infer --run runs/mine --target multilabel --worker 0 --workers 4")
 def infer(
     run_url: RunUrl,
-    target: Target,
+    target: Annotated[
+        str,
+        typer.Option(help="multilabel, or the name of a class; several with commas between", show_default=False),
+    ],
     variant: Annotated[str, typer.Option(help="The captures as they are (native), or boosted by a method")] = "native",
     worker: Worker = 0,
     workers: Workers = 1,
 ) -> None:
-    """Predict this worker's shards with a trained network."""
+    """Predict this worker's shards with a trained network, or several that read each block once."""
     from pipeline.steps.infer import infer as step
 
     check_worker(worker, workers)

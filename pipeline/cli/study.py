@@ -66,6 +66,7 @@ def run(
 
     from pipeline.argo import describe, exit_code, for_console, load, settled_parameters
     from pipeline.argo import run as run_workflow
+    from pipeline.argo.local import cores
     from pipeline.argo.shipped import find_workflow
     from pipeline.cli.preflight import look_first
     from pipeline.cli.studyview import for_people
@@ -88,6 +89,8 @@ def run(
     settled_parameters(loaded, values)
     if not volumes:  # else paths are not those of this machine
         jobs = jobs or look_first(loaded.name, values)
+    if any(each.name == "at-once" for each in loaded.parameters):
+        values.setdefault("at-once", str(jobs or cores()))
     result = run_workflow(
         loaded,
         values,

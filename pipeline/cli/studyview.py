@@ -46,7 +46,7 @@ DOES: dict[str, tuple[str, str]] = {
     "apply": ("boosting", "boosted"),
 }
 """What each step does and has done, by its template; those that are not here say nothing to a person."""
-_ITEM = re.compile(r"\.(?:target|boost|infer-boosted)\(\d+:([^)]*)\)")
+_ITEM = re.compile(r"\.(?:target|infer-together|boost|infer-boosted)\(\d+:([^)]*)\)")
 _F1 = re.compile(r"validation macro F1 ([\d.]+)")
 
 
@@ -129,6 +129,9 @@ def _item_in_words(item: str) -> str:
     method = re.search(r"method:(\w+)", item)
     if method:
         return method[1]
+    first, *others = item.split(",")
+    if others:
+        return f"{_item_in_words(first)} and {len(others)} more"
     words = {"": "the volume", "multilabel": "all classes"}
     return words.get(item, item.replace("_", " "))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -20,6 +20,7 @@ from pipeline.proposal.costs import (
 )
 from pipeline.proposal.speed import Load, SpeedOf
 from pipeline.run.decide import Decision
+from pipeline.run.fanout import together
 from pipeline.run.foresight import Key
 from pipeline.volume.geometry import Geometry, zyx
 from pipeline.volume.split import PART_IDS
@@ -70,6 +71,7 @@ def estimate(
     *,
     at_once: int | None = None,
     compiling_s: float = 0.0,
+    groups: Sequence[Sequence[str]] | None = None,
 ) -> Estimate:
     """Estimate a study.
 
@@ -79,9 +81,12 @@ def estimate(
         speed_of: how fast it trains and predicts.
         at_once: so many trainings or predictions; None: as many as `vemseg run` starts on such a machine.
         compiling_s: of a network, before it is trained.
+        groups: targets that are predicted together; None: as `vemseg run` groups them on such a machine.
     """
     targets, training, inference = config.targets, config.training, config.inference
     jobs = at_once or min(cores, len(targets) + bool(decision.boosting))
+    if groups is None:
+        groups = [] if at_once else together(targets, decision.infer_workers, jobs)
     network = decision.networks[targets[0]]
     size_nm = next(iter(geometries.values())).voxel_size_nm
     largest = zyx([max(geometry.shape_zyx[axis] for geometry in geometries.values()) for axis in range(3)], "volume")
@@ -98,6 +103,12 @@ def estimate(
     passes = 2 ** len(inference.mirror_axes)
     predicting_s = asked * passes / speed.predicted_voxels_per_s / decision.infer_workers
     block_gb = PROCESS_GB + sweep_bytes(network, decision.block_zyx, largest, passes=passes) / 1e9
+
+    def predicting(group: Sequence[str]) -> Step:
+        words = f"{group[0]} and {len(group) - 1} more" if len(group) > 1 else group[0]
+        seconds = NETWORK_START_S + len(group) * predicting_s
+        return Step(f"predicting {words}", ("infer", ",".join(group)), decision.infer_workers, seconds, block_gb)
+
     steps = [Step("reading the captures", ("plan", ""), 1, START_S + every / INGESTED_VOXELS_PER_S, PROCESS_GB)]
     chains = []
     for target in targets:
@@ -109,11 +120,14 @@ def estimate(
             NETWORK_START_S + compiling_s + count * speed.step_s + judged_s,
             _training_gb(network, decision, config),
         )
-        predicting = Step(
-            f"predicting {target}", ("infer", target), decision.infer_workers, NETWORK_START_S + predicting_s, block_gb
-        )
-        steps += [learning, predicting]
-        chains.append(learning.seconds + predicting.pods * predicting.seconds)
+        steps.append(learning)
+        chains.append(learning.seconds)
+        if not groups:
+            steps.append(predicting((target,)))
+            chains[-1] += decision.infer_workers * steps[-1].seconds
+    predicted = [predicting(group) for group in groups]
+    steps += predicted
+    predicted_s = sum(step.pods * step.seconds for step in predicted) / jobs
     if decision.boosting:
         boosting = Step("boosting", ("boost-train", ""), 1, START_S + boosting_s(voxels["test"]), PROCESS_GB)
         steps.append(boosting)
@@ -126,7 +140,7 @@ def estimate(
         Step("scoring and drawing", ("evaluate", ""), 1, START_S + drawn_s, PROCESS_GB + 16 * voxels["test"] / 1e9),
         Step("writing the report", ("report", ""), 1, REPORT_S, PROCESS_GB),
     ]
-    seconds = RUNNER_S + steps[0].seconds + max(max(chains), sum(chains) / jobs) + merging_s
+    seconds = RUNNER_S + steps[0].seconds + max(max(chains), sum(chains) / jobs) + predicted_s + merging_s
     seconds += sum(step.seconds for step in steps[-2:])
     predictions = len(targets) + (len(decision.boosting.methods) if decision.boosting else 0)
     if inference.stores_probabilities:

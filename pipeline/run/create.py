@@ -14,7 +14,7 @@ from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.nn.zssr.grids import Scaling
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.run import provenance
-from pipeline.run.fanout import fan_out
+from pipeline.run.fanout import fan_out, together
 from pipeline.run.layout import (
     CORES,
     DOUBT,
@@ -41,13 +41,16 @@ from pipeline.volume.stores import Store
 from pipeline.volume.written import recorded
 
 
-def write_plan(run: Run, config: str, plan: RunPlan, outputs: Path | None, pods_per_workflow: int) -> None:
+def write_plan(
+    run: Run, config: str, plan: RunPlan, outputs: Path | None, pods_per_workflow: int, at_once: int = 0
+) -> None:
     """Write configuration and plan, make the arrays, and tell the workflow how to go on.
 
     Args:
         config: what ``config.yaml`` is to hold.
         outputs: directory for the values that the workflow goes on with.
         pods_per_workflow: workers that one workflow holds.
+        at_once: pods that run at once, where they are few; 0: any number.
     """
     planned, text = provenance.planned(run, config), plan.model_dump_json(indent=1).encode()
     if stored(run.store, "plan.json") != text or not planned.intact:
@@ -61,11 +64,17 @@ def write_plan(run: Run, config: str, plan: RunPlan, outputs: Path | None, pods_
     _create_arrays(written)
     if outputs:
         merges, separates = written.config.inference.merged, bool(written.instances)
-        write_outputs(outputs, plan, pods_per_workflow, merges=merges, separates=separates)
+        write_outputs(outputs, plan, pods_per_workflow, at_once=at_once, merges=merges, separates=separates)
 
 
 def write_outputs(
-    directory: Path, plan: RunPlan, pods_per_workflow: int, *, merges: bool = False, separates: bool = False
+    directory: Path,
+    plan: RunPlan,
+    pods_per_workflow: int,
+    *,
+    at_once: int = 0,
+    merges: bool = False,
+    separates: bool = False,
 ) -> None:
     """Write one file an output parameter.
 
@@ -73,8 +82,9 @@ def write_outputs(
     augment-workers how many pods fill the pool
     infer-workers   how many pods predict each target; a worker is told its number and this one
     infer-here      how many of them are pods of this workflow: all, or none
+    infer-together  where none are, since a pod predicts several targets: a JSON list of names with commas between
     merge-workers   how many pods merge what the networks say; 0 where that is not asked for
-    infer-groups    where none are: the workers of each nested workflow, a JSON list of {"first": n, "count": n}
+    infer-groups    where others hold them: the workers of each nested workflow, a JSON list of {"first": n, "count": n}
     separate-workers  how many pods tell objects apart in each phase; 0 where no class has any
     boosting        true where the run boosts anything
     boost-methods   a JSON list of {"method": name, "learns": whether it must be trained before}
@@ -93,13 +103,15 @@ def write_outputs(
         separates=separates,
         pods_per_workflow=pods_per_workflow,
     )
+    groups = [] if spread.groups else together(plan.targets, plan.infer_workers, at_once)
     values = {
         "targets": json.dumps(list(plan.targets)),
         "target": plan.targets[0] if plan.targets else "",
         "augment-workers": str(spread.augment_workers),
         "infer-workers": str(plan.infer_workers),
         "merge-workers": str(spread.merge_workers),
-        "infer-here": str(0 if spread.groups else plan.infer_workers),
+        "infer-here": str(0 if spread.groups or groups else plan.infer_workers),
+        "infer-together": json.dumps([",".join(group) for group in groups]),
         "infer-groups": json.dumps([{"first": first, "count": count} for first, count in spread.groups]),
         "separate-workers": str(spread.separate_workers),
         "boosting": str(boosting is not None).lower(),

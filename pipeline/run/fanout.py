@@ -6,6 +6,7 @@ is what a large volume needs: where one workflow does not hold its workers, they
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -65,3 +66,15 @@ def worker_groups(workers: int, targets: int, pods_per_workflow: int, taken: int
     groups = -(-workers // pods_per_workflow)
     bounds = [workers * index // groups for index in range(groups + 1)]
     return [(first, end - first) for first, end in pairwise(bounds)]
+
+
+def together(targets: Sequence[str], workers: int, at_once: int) -> list[tuple[str, ...]]:
+    """Which targets a worker predicts together, where a place runs so few pods at once that they would queue.
+
+    As many groups as keep `at_once` pods busy, each with `workers`: starting a pod and reading a block cost once a
+    group then. None where any number runs at once (0), or where the groups would be hardly more than a target each.
+    """
+    groups = -(-at_once // workers) if workers else 0
+    if not groups or 2 * groups > len(targets):
+        return []
+    return [tuple(targets[first::groups]) for first in range(groups)]

@@ -22,10 +22,10 @@ LIKE = {"infer": "train"}
 FIRST_OF_ALL = "plan"
 """Whose deviation counts for all others: it says how busy the machine is."""
 _EXPECTED = "expected: "
-_STEP = re.compile(r"([a-z-]+)(?: ([\w-]+))? ([\d.]+) s")
+_STEP = re.compile(r"([a-z-]+)(?: ([\w,-]+))? ([\d.]+) s")
 
 Key = tuple[str, str]
-"""The template of a step, and what it works for: a target, a method, or nothing."""
+"""The template of a step, and what it works for: a target, several with commas between, a method, or nothing."""
 
 
 @dataclass(frozen=True)

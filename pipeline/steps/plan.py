@@ -13,7 +13,7 @@ from pipeline.proposal.estimate import estimate
 from pipeline.proposal.speed import Rate, kept
 from pipeline.run.create import write_plan
 from pipeline.run.decide import Decision, Geometries, decide, study_plan, what_was_decided
-from pipeline.run.fanout import PODS_PER_WORKFLOW
+from pipeline.run.fanout import PODS_PER_WORKFLOW, together
 from pipeline.run.foresight import expectation
 from pipeline.run.inputs import Inputs
 from pipeline.run.intake import is_planned_with, read_config, read_kernels, stacks_of, take_in_stack
@@ -31,6 +31,7 @@ def plan(
     *,
     outputs: Path | None = None,
     pods_per_workflow: int = PODS_PER_WORKFLOW,
+    at_once: int = 0,
     update: bool = False,
 ) -> RunPlan:
     """Ingest the captures of a configuration and write the run's plan.
@@ -40,6 +41,7 @@ def plan(
         run_url: where the run is kept; it is made if need be.
         outputs: directory for the small files that the workflow goes on with.
         pods_per_workflow: workers that one workflow holds; those of the inference beyond them go to nested ones.
+        at_once: pods that run at once, where they are few: one predicts several targets then; 0: any number.
         update: take a changed configuration; what it does not touch is not computed again.
 
     Raises:
@@ -61,19 +63,27 @@ def plan(
         taken = [take_in_stack(run, config, base, stack, decision.parts[stack.name], report) for stack in stacks]
         captures, intensities = zip(*taken, strict=True)
         decided = study_plan(config, decision, captures, intensities, take_in_starts(run, begun_with))
-        write_plan(run, config.to_yaml(), decided, outputs, pods_per_workflow)
+        write_plan(run, config.to_yaml(), decided, outputs, pods_per_workflow, at_once)
         for line in what_was_decided(config, decided):
             report.say(line)
-        report.say(_expected(config, decision, geometries))
+        report.say(_expected(config, decision, geometries, at_once))
         counts = {part: decided.class_voxels(part) for part in PART_IDS}
         report.event("planned", targets=list(decided.targets), class_voxels=json.loads(json.dumps(counts)))
     return decided
 
 
-def _expected(config: Config, decision: Decision, geometries: Geometries) -> str:
+def _expected(config: Config, decision: Decision, geometries: Geometries, at_once: int) -> str:
     """What steps take, by what is known of this machine without measuring it now; whoever looks on corrects it."""
     threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
-    found = estimate(config, decision, geometries, threads, lambda load: kept(load) or Rate.common(threads).speed(load))
+    groups = together(config.targets, decision.infer_workers, at_once)
+    found = estimate(
+        config,
+        decision,
+        geometries,
+        threads,
+        lambda load: kept(load) or Rate.common(threads).speed(load),
+        groups=groups,
+    )
     return expectation({step.key: step.seconds for step in found.steps})
 
 

@@ -36,6 +36,7 @@ for argument; do
     echo 3 > "$folder/infer-workers"
     echo ${INFER_HERE:-3} > "$folder/infer-here"
     echo "${INFER_GROUPS:-[]}" > "$folder/infer-groups"
+    echo "${INFER_TOGETHER:-[]}" > "$folder/infer-together"
     echo membrane > "$folder/target"
     echo ${SEPARATE_WORKERS:-0} > "$folder/separate-workers"
     echo ${MERGE_WORKERS:-0} > "$folder/merge-workers"
@@ -86,6 +87,23 @@ def test_a_target_is_predicted_as_soon_as_it_is_trained(notes: Path, tmp_path: P
         predicted = nodes[f"vemseg-study.target({index}:{target}).infer(0:0)"].created_at
         assert trained is not None
         assert 0 <= predicted - trained < 1
+
+
+def test_where_few_pods_run_one_predicts_several_targets_once_all_are_trained(
+    notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFER_HERE", "0")
+    monkeypatch.setenv("INFER_TOGETHER", '["multilabel,membrane"]')
+    parameters = {"config": "study.yaml", "run": "runs/a", "at-once": "2"}
+    assert run(load(WORKFLOWS / "study.yaml"), parameters, state_dir=tmp_path / "state", jobs=2).phase == "Succeeded"
+    lines = notes.read_text().splitlines()
+    assert lines[0].endswith(" --at-once=2")
+    predicted = [line for line in lines if line.startswith("infer ")]
+    expected = "infer --run=runs/a --target=multilabel,membrane --variant=native --worker={} --workers=3"
+    assert sorted(predicted) == [expected.format(worker) for worker in range(3)]
+    first = lines.index(predicted[0])
+    assert max(n for n, line in enumerate(lines) if line.startswith("train ")) < first
+    assert lines[first + 3] == "evaluate --run=runs/a"
 
 
 def test_study_boosts_by_each_method(notes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

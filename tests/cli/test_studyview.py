@@ -107,6 +107,14 @@ def test_a_step_of_one_part_is_not_counted(progress: str, count: str) -> None:
     assert step.count == count
 
 
+def test_targets_that_are_predicted_together_are_one_step() -> None:
+    nodes = {
+        name: pod(f"infer-together(0:multilabel,mito).infer({name})(0)", "infer", RUNNING) for name in ("0:0", "1:1")
+    }
+    (step,) = steps_of(nodes)
+    assert (step.doing, step.key) == ("predicting all classes and 1 more", ("infer", "multilabel,mito"))
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_a_failure_is_told_once_with_its_reason(told: bool, state: StateDirectory) -> None:
     nodes = study()

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.run.create import write_outputs
-from pipeline.run.fanout import fan_out, worker_groups
+from pipeline.run.fanout import fan_out, together, worker_groups
 from pipeline.run.plan import RunPlan
 
 
@@ -58,6 +58,24 @@ def test_no_workflow_has_more_pods_than_it_may(
     assert (spread.boost_workers > 0) == (methods > 0)
 
 
+@given(st.integers(1, 20), st.integers(1, 20), st.integers(0, 40))
+def test_targets_are_predicted_together_where_pods_would_queue(targets: int, workers: int, at_once: int) -> None:
+    names = [f"class_{number}" for number in range(targets)]
+    groups = together(names, workers, at_once)
+    if not groups:
+        assert at_once == 0 or 2 * -(-at_once // workers) > targets
+        return
+    assert sorted(name for group in groups for name in group) == sorted(names)
+    assert min(len(group) for group in groups) >= 2
+    assert (len(groups) - 1) * workers < at_once <= len(groups) * workers < targets * workers
+
+
+def test_the_first_group_begins_with_the_first_target() -> None:
+    assert together(["multilabel", "a", "b", "c", "d"], 1, 2) == [("multilabel", "b", "d"), ("a", "c")]
+    assert together(["multilabel", "a", "b"], 2, 2) == [("multilabel", "a", "b")]
+    assert together(["multilabel", "a", "b"], 1, 0) == []
+
+
 def _plan(workers: int) -> RunPlan:
     return RunPlan(
         captures=(),
@@ -91,3 +109,14 @@ def test_a_workflow_is_told_where_its_workers_are(
     assert told["infer-here"] == here
     assert told["augment-workers"] == augment
     assert told["infer-groups"] == groups
+
+
+def test_a_workflow_is_told_what_is_predicted_together(tmp_path: Path) -> None:
+    write_outputs(tmp_path, _plan(2), pods_per_workflow=10, at_once=2)
+    told = {
+        name: json.loads((tmp_path / name).read_text()) for name in ("infer-here", "infer-together", "infer-groups")
+    }
+    assert told == {"infer-here": 0, "infer-together": ["multilabel,membrane"], "infer-groups": []}
+    # Workers that one workflow does not hold are many already.
+    write_outputs(tmp_path, _plan(6), pods_per_workflow=10, at_once=2)
+    assert json.loads((tmp_path / "infer-together").read_text()) == []

@@ -43,6 +43,12 @@ def test_what_has_not_begun_takes_what_was_expected_times_what_others_took() -> 
     assert foresight.seconds_left_in_all() == pytest.approx(150 + 21 + 1.5 * 20)
 
 
+def test_targets_that_are_predicted_together_are_expected_together() -> None:
+    foresight = Foresight()
+    foresight.expect([expectation({("infer", "multilabel,membrane"): 20.0})])
+    assert foresight.seconds_left(("infer", "multilabel,membrane")) == 20.0
+
+
 def test_steps_that_are_at_work_at_once_count_once() -> None:
     foresight = Foresight()
     foresight.expect([expectation({("train", name): 100.0 for name in "abcd"} | {("report", ""): 5.0})])
