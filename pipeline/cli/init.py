@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from pipeline.proposal.fingerprint import Fingerprint, Role
     from pipeline.proposal.propose import Wishes
     from pipeline.proposal.speed import SpeedOf
+    from pipeline.volume.geometry import ZyxNm
 
 PANEL = "Studies"
 app = typer.Typer()
@@ -76,6 +78,7 @@ def init(
     from pipeline.volume.fetched import remembering
 
     speed_of, machine = _speeds(gpu)
+    size_nm = _size(voxel_size_nm, "--voxel-size-nm") if voxel_size_nm else None
     if len(stacks) % 2:
         raise InputError(f"init takes stacks and their labels in pairs: {stacks[-1]} has no labels beside it")
     labelled = _numbers(labelled_slices, "--labelled-slices") if labelled_slices else None
@@ -90,13 +93,14 @@ def init(
     cut = cut_of(level, box)
     if cut and len(pairs) > 1:
         raise InputError(f"--level and --box are for one stack; write them behind the places of several: raw{cut}")
+    _refuse_twice([pair[:2] for pair in pairs])
     with remembering():
         looks = [look_at(raw, truth, Path(), role=role, labelled=labelled, cut=cut) for raw, truth, role in pairs]
     wishes = Wishes(
         minutes=minutes,
         cores=cores(),
         machine=machine,
-        voxel_size_nm=triple(voxel_size_nm, "--voxel-size-nm", float) if voxel_size_nm else None,
+        voxel_size_nm=size_nm,
         classes=_classes(classes or []),
         ignore_ids=tuple(_numbers(ignore, "--ignore")) if ignore else (),
         binary=binary,
@@ -169,6 +173,37 @@ def _note(text: str) -> None:
     print(f"vemseg: {text}", file=sys.stderr, flush=True)
 
 
+def _size(text: str, option: str) -> ZyxNm:
+    """A voxel size that a microscope can have."""
+    from pipeline.config.model import voxel_edge
+    from pipeline.errors import InputError
+
+    size = triple(text, option, float)
+    try:
+        for edge in size:
+            voxel_edge(edge)
+    except ValueError as error:
+        raise InputError(f"{option} {text}: {error}") from error
+    return size
+
+
+def _refuse_twice(pairs: list[Pair]) -> None:
+    """Refuse a place that stands for two things: what is scored must not be what was learnt."""
+    from pipeline.errors import InputError
+
+    seen: set[str] = set()
+    for raw, labels in pairs:
+        raw, labels = os.path.normpath(raw), os.path.normpath(labels)
+        if raw == labels:
+            raise InputError(f"{raw} is given for the images and for their labels; give the labels behind the images")
+        if raw in seen:
+            raise InputError(
+                f"the stack {raw} is given twice, and a network is scored on what it never saw: give another one, or "
+                "leave it out, and a part of the first is held back"
+            )
+        seen.add(raw)
+
+
 def _classes(items: list[str]) -> dict[str, list[int]]:
     from pipeline.errors import InputError
 
@@ -204,7 +239,7 @@ def _asked(looks: list[Fingerprint], wishes: Wishes) -> Wishes:
     size = wishes.voxel_size_nm
     if size is None and any(look.voxel_size_nm is None for look in looks):
         answer = typer.prompt("Voxel size in nanometres, z,y,x (such as 50,8,8)", err=True)
-        size = triple(answer, "voxel size", float)
+        size = _size(answer, "voxel size")
     names = {name: list(ids) for name, ids in (wishes.classes or {}).items()}
     unlabelled = list(wishes.ignore_ids)
     if not names and not any(look.has_masks or look.objects for look in looks):

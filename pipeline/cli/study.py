@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from functools import partial
 from pathlib import Path
@@ -31,7 +32,8 @@ def _print_fields(asked: bool) -> None:
 
 @app.command(rich_help_panel=PANEL, epilog="vemseg run study -p config=study.yaml -p run=runs/mine")
 def run(
-    workflow: Annotated[str, typer.Argument(help="study, segment, boost, or a file of Argo Workflows YAML")],
+    workflow: Annotated[str, typer.Argument(help="study, segment, boost, or a file of Argo Workflows YAML")] = "",
+    others: Annotated[list[str] | None, typer.Argument(hidden=True, help="None; what stands here lacks its -p")] = None,
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="A workflow parameter, name=value")
     ] = None,
@@ -70,7 +72,16 @@ def run(
     from pipeline.argo.shipped import find_workflow
     from pipeline.cli.preflight import look_first
     from pipeline.cli.studyview import for_people
+    from pipeline.errors import InputError
 
+    if not workflow:
+        raise InputError("say which workflow: vemseg run study -p config=study.yaml -p run=runs/mine")
+    if others:
+        is_config = others[0].endswith((".yaml", ".yml"))
+        meant = others[0] if "=" in others[0] else f"config={others[0]}" if is_config else "name=value"
+        raise InputError(
+            f"{others[0]} is no parameter as it stands; write each as -p {meant}, such as -p run=runs/mine"
+        )
     path = find_workflow(workflow)
     loaded = load(path)
     values = pairs(parameter, "--parameter")
@@ -107,6 +118,21 @@ def run(
     if exit_code(result) == 0 and "run" in values:
         _show(values["run"], console)
     raise typer.Exit(exit_code(result))
+
+
+# What a person types who takes a workflow for a command.
+_ANY_WORDS = {"allow_extra_args": True, "ignore_unknown_options": True}
+
+
+@app.command("study", hidden=True, context_settings=_ANY_WORDS)
+@app.command("segment", hidden=True, context_settings=_ANY_WORDS)
+def no_command(context: typer.Context) -> None:
+    """Say how a workflow is run."""
+    from pipeline.errors import InputError
+
+    raise InputError(
+        f"{context.info_name} is a workflow: vemseg run {shlex.join([str(context.info_name), *context.args])}"
+    )
 
 
 def _is_whole(run_url: str) -> bool:

@@ -158,7 +158,12 @@ class Outlook:
     @property
     def in_all(self) -> str:
         """The same of all steps."""
-        return _left(self._foresight.seconds_left_in_all())
+        return _left(self.seconds_in_all)
+
+    @property
+    def seconds_in_all(self) -> float | None:
+        """The same in seconds; None where nothing is expected yet."""
+        return self._foresight.seconds_left_in_all()
 
 
 def _waits_for(step: StepView) -> str:

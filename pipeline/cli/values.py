@@ -37,7 +37,9 @@ def triple(text: str, option: str, kind: type[Number]) -> tuple[Number, Number, 
     try:
         z, y, x = (kind(part) for part in text.split(","))
     except ValueError as error:
-        raise InputError(f"{option} {text}: give three {'whole ' * (kind is int)}numbers, z,y,x") from error
+        raise InputError(
+            f"{option} {text}: give three {'whole ' * (kind is int)}numbers z,y,x, commas and no blanks between"
+        ) from error
     return z, y, x
 
 

@@ -46,7 +46,8 @@ SCHEMA_LINE = "# yaml-language-server: $schema=study.schema.json"
 PLAUSIBLE_VOXEL_NM = (0.1, 2000.0)
 
 
-def _voxel_edge(value_nm: float) -> float:
+def voxel_edge(value_nm: float) -> float:
+    """An edge of a voxel, in nanometres. Raises ValueError for one that no electron microscope has."""
     low, high = PLAUSIBLE_VOXEL_NM
     if low <= value_nm <= high:
         return value_nm
@@ -62,7 +63,7 @@ def _slug(value: str) -> str:
     )
 
 
-VoxelEdgeNm = Annotated[float, AfterValidator(_voxel_edge)]
+VoxelEdgeNm = Annotated[float, AfterValidator(voxel_edge)]
 Name = Annotated[str, AfterValidator(_slug)]
 VoxelSizeNm = tuple[VoxelEdgeNm, VoxelEdgeNm, VoxelEdgeNm]
 MOST_BITS = 31

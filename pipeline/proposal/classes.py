@@ -17,6 +17,7 @@ from pipeline.proposal.fingerprint import MOST_CLASSES, OBJECT, Fingerprint
 BACKGROUND_NAME = "background"
 IGNORED_BY_CUSTOM = (255, 65535, 2**32 - 1, 2**64 - 1)
 """The largest number of a type, beside small ones, is what label editors write for "unknown"."""
+LARGEST_GREY = 255
 SHARE_THAT_HAS_NO_GAPS = 0.005
 """Of the voxels: what is as common in labelled slices ends neither at once nor in the middle of a stack."""
 _SAYS_NOTHING = re.compile(
@@ -210,14 +211,19 @@ def _of_ids(stacks: Sequence[Fingerprint], voxels: Mapping[int | str, int], igno
         meant = tuple(objects) if objects and id_ == OBJECT else (id_,)
         color = class_color(name, len(members) - (kept[0] == 0))
         members.append(ProposedClass(name, meant, color, voxels[id_] / total, counted_as=(id_,)))
-    why = []
+    why, doubts = [], []
     if kept[0] == 0:
         why.append("0 is taken for the background; where it means that nobody labelled a voxel, move it to ignore_ids")
     if custom is not None:
         why.append(f"{custom} beside small ids mostly marks voxels that nobody could label; if it is a class, list it")
     if objects:
         why.append(f"{len(objects)} ids are single objects rather than classes: all of them are one class")
-    return ProposedClasses(tuple(members), True, ignore, tuple(why))
+        if objects[-1] <= LARGEST_GREY:
+            doubts.append(
+                f"{len(objects)} ids up to {objects[-1]} are taken for single objects, all of one class; if they are "
+                "shades, as of masks that were made smaller or of probabilities, save the masks as 0 and 255 first"
+            )
+    return ProposedClasses(tuple(members), True, ignore, tuple(why), tuple(doubts))
 
 
 def ignored_by_custom(ids: Sequence[int]) -> int | None:

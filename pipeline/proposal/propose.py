@@ -479,7 +479,7 @@ def _reasons(
     sizes = ", ".join(f"{stack.name} {sides(stack.shape_zyx, by='x')} {stack.dtype}" for stack in stacks)
     shares = ", ".join(f"{each.name} {100 * each.share:.2g} %" for each in classes.members)
     steps, minutes = chosen.training["steps"], f"about {rough_duration(60 * chosen.minutes)} in all"
-    machine = wishes.machine or f"{wishes.cores} cores"
+    machine = wishes.machine or ("1 core" if wishes.cores == 1 else f"{wishes.cores} cores")
     limit = " (more would gain little)" if steps == MOST_STEPS else ""
     return {
         "data": f"{sizes}; voxels of {_nm(size_nm)} (z, y, x)",

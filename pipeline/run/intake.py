@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from difflib import get_close_matches
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -78,14 +79,26 @@ def read_text(location: str) -> tuple[str, Path]:
     else:
         path = Path(location)
         if not path.is_file():
-            raise ConfigError(
-                f"{location}: there is no configuration here; `vemseg init RAW LABELS > {path.name}` writes one"
-            )
+            raise ConfigError(f"{location}: {_what_is_there(path)}")
         try:
             text, base = path.read_text(encoding="utf-8"), path.resolve().parent
-        except (OSError, UnicodeDecodeError) as error:
+        except UnicodeDecodeError as error:
+            raise ConfigError(
+                f"{location}: is no text; give the YAML file of a study, as `vemseg init` writes"
+            ) from error
+        except OSError as error:
             raise ConfigError(f"{location}: cannot be read as a configuration: {error}") from error
     return text, base
+
+
+def _what_is_there(path: Path) -> str:
+    """In place of a configuration, and what to do."""
+    if path.is_dir():
+        return "is a folder; give the YAML file of a study, as `vemseg init RAW LABELS > study.yaml` writes"
+    beside = [each.name for each in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+    if near := get_close_matches(path.name, beside, 1):
+        return f"there is no such file; did you mean {path.with_name(near[0])}?"
+    return f"there is no configuration here; `vemseg init RAW LABELS > {path.name}` writes one"
 
 
 def is_planned_with(run: Run, config: str) -> bool:

@@ -42,7 +42,7 @@ def commands() -> Iterator[tuple[str, Any]]:
     for name, command in vars(typer.main.get_command(app))["commands"].items():
         if hasattr(command, "commands"):
             yield from ((f"{name} {inner}", each) for inner, each in command.commands.items())
-        else:
+        elif not command.hidden:
             yield name, command
 
 

@@ -1,4 +1,4 @@
-"""Thirty mistakes of a newcomer: each is told in one sentence, with a cure, before any work is spent.
+"""Mistakes of a newcomer: each is told in one sentence, with a cure, before any work is spent.
 
 The folder is that of somebody with slices of one class: raw/, labels/, and a configuration that is right.
 """
@@ -117,6 +117,22 @@ def empty_configuration() -> None:
     Path("study.yaml").write_text("")
 
 
+def empty_folder() -> None:
+    slices("raw", tissue()[0][:0])
+
+
+def jpeg_labels() -> None:
+    shutil.rmtree("labels")
+    Path("labels").mkdir()
+    for number, plane in enumerate(masks()):
+        Image.fromarray(plane).save(f"labels/{number:03d}.jpg")
+
+
+def cut_short() -> None:
+    place = Path("raw/000.png")
+    place.write_bytes(place.read_bytes()[:500])
+
+
 def nothing() -> None:
     pass
 
@@ -200,6 +216,36 @@ MISTAKES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
         ("init", "labels", "raw", *INIT[3:]),
         r"wrong way round\? The images come first",
     ),
+    "init with a stack twice": (nothing, (*INIT, "--test", "raw/", "labels"), r"raw is given twice.*never saw"),
+    "init of the images for their labels": (nothing, ("init", "raw", "raw", *INIT[3:]), r"labels behind the images"),
+    "init in micrometres": (
+        nothing,
+        (*INIT[:4], "0.04,0.008,0.008"),
+        r"--voxel-size-nm 0\.04.*micrometres.*give nanometres",
+    ),
+    "init with blanks in the voxel size": (nothing, (*INIT[:4], "40", "8", "8"), r"three numbers.*no blanks between"),
+    "init of an empty folder": (empty_folder, INIT, r"raw: the folder is empty; name the one that holds"),
+    "init of all slices by name": (
+        nothing,
+        ("init", "raw/000.png", "raw/001.png", *INIT[3:]),
+        r"a single slice; name the folder",
+    ),
+    "init of labels saved as JPEG": (jpeg_labels, INIT, r"JPEG changes the ids of labels; save them as PNG"),
+    "init with a class of no id": (nothing, (*INIT, "--class", "mito"), r"--class mito: write it as name=1,2"),
+    "init with a class of an id that is not there": (nothing, (*INIT, "--class", "mito=1"), r"the labels hold 0, 255"),
+    "init of an image cut short": (cut_short, INIT, r"000\.png.*(truncated|cut short|damaged|cannot be read)"),
+    "a workflow for a command": (nothing, RUN[1:], r"study is a workflow: vemseg run study -p config=study\.yaml"),
+    "no workflow": (nothing, ("run", *RUN[2:]), r"which workflow: vemseg run study -p config="),
+    "parameters without -p": (nothing, ("run", "study", "config=study.yaml"), r"as -p config=study\.yaml"),
+    "a configuration without -p": (nothing, ("run", "study", "study.yaml"), r"as -p config=study\.yaml"),
+    "a blank in place of =": (nothing, ("run", "study", "-p", "config", "study.yaml"), r"as -p config=study\.yaml"),
+    "another ending": (nothing, (*RUN[:3], "config=study.yml", *RUN[4:]), r"did you mean study\.yaml\?"),
+    "a folder for a configuration": (nothing, (*RUN[:3], "config=raw", *RUN[4:]), r"raw: is a folder; give the YAML"),
+    "an image for a configuration": (nothing, ("estimate", "raw/000.png"), r"is no text; give the YAML file"),
+    "a file in place of a run": (nothing, (*RUN[:5], "run=study.yaml"), r"is a file; a directory is needed here"),
+    "an export of what is no run": (nothing, ("export", "raw"), r"neither a run .* nor an OME-Zarr.*check the path"),
+    "a view of what is not there": (nothing, ("view", "runs/none"), r"runs/none: no such directory; check the path"),
+    "a GPU that is not known": (nothing, (*INIT, "--gpu", "h1000"), r"there are t4, .*h100.*of about the same peak"),
     "init of one grey value": (all_one_grey, INIT, r"grey value 9; give the images"),
     "init of labels that hold one id": (no_object, INIT, r"nothing to tell apart"),
 }
@@ -235,4 +281,4 @@ def test_without_a_mistake_it_is_right(folder: Path, vemseg: Vemseg) -> None:
     checked = vemseg(*CHECK)
     assert checked.code == 0, checked.text
     assert yaml.safe_load(CONFIG)["data"]["captures"][0]["name"] in checked.text
-    assert len(MISTAKES) >= 30
+    assert len(MISTAKES) >= 50

@@ -41,6 +41,9 @@ def test_many_ids_are_objects_of_one_class() -> None:
     proposed = propose_classes([stack_of(ids, objects=True)])
     assert [each.name for each in proposed.members] == ["background", "object"]
     assert proposed.members[1].ids == tuple(range(1, 60))
+    assert "if they are shades" in proposed.doubts[0]
+    apart = propose_classes([stack_of(1000 * ids, objects=True)])
+    assert not apart.doubts
 
 
 def test_ids_of_no_given_class_are_the_background() -> None:

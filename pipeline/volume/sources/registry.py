@@ -109,6 +109,8 @@ def format_of(place: Location) -> type[Format]:
         raise DataError(f"{place.text}: a cube of a webKnossos dataset; name the folder of the dataset")
     if inner := _first_volume_within(place):
         raise DataError(f"{place.text}: a folder of volumes; name one of them, such as {place.text}/{inner}")
+    if place.path is not None and place.path.is_dir() and not any(place.path.iterdir()):
+        raise DataError(f"{place.text}: the folder is empty; name the one that holds the slices")
     raise DataError(f"{place.text}: not a volume that can be read; give one of: {known_formats()}")
 
 
