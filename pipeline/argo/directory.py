@@ -3,6 +3,7 @@
 state.json   every node, rewritten whole at each change
 lock         held by the runner and, through the open file that they inherit, by its processes
 logs/        one file a node
+forks.log    what the server of `forks` has to say, which is nothing
 progress/    one file a node, written by its process
 pods/        directories that live as long as a pod
 volumes/     a directory for each claim that was not mapped elsewhere
@@ -90,6 +91,10 @@ class StateDirectory:
 
     def log(self, node_name: str) -> Path:
         return log_file(self.path, node_name)
+
+    @property
+    def forks_log(self) -> Path:
+        return self.path / "forks.log"
 
     def last_lines(self, node: Node, count: int) -> list[str]:
         """The last lines of a node's log, from its last 16 kB; none where there is no log."""

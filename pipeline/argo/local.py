@@ -18,7 +18,6 @@ import random
 import shutil
 import signal
 import string
-import subprocess
 import threading
 import time
 import uuid
@@ -32,9 +31,10 @@ from types import FrameType
 from pipeline.argo import processes, resolution, templating
 from pipeline.argo.directory import KILL, Saved, StateDirectory, log_file
 from pipeline.argo.engine import Engine, Pod
+from pipeline.argo.forks import CAN_FORK, Forks
 from pipeline.argo.model import Workflow
 from pipeline.argo.nodes import ERROR, FAILED, STOPPED, SUCCEEDED, Node, Outcome
-from pipeline.argo.processes import Command, NotStartedError, Places, workflow_volumes
+from pipeline.argo.processes import Command, NotStartedError, Places, Process, workflow_volumes
 from pipeline.argo.templating import TemplateError, parameter_scope
 from pipeline.argo.view import Silent, View
 from pipeline.errors import WorkflowError
@@ -86,6 +86,7 @@ def run(
     fresh: bool = False,
     is_whole: Callable[[], bool] = lambda: True,
     grace_seconds: float = 60.0,
+    forking: bool = CAN_FORK,
 ) -> Result:
     """Run a workflow to its end and return how it ended.
 
@@ -93,7 +94,7 @@ def run(
     share of the cores as threads. `volumes` maps claim names to directories, `semaphores` gives the places of
     `configmap/key` (default: as many as `jobs`), `config_maps` the values of `configmap/key`. `fresh` forgets what was
     done before; `is_whole` says whether the results of an earlier, unfinished run are still what they were: if not, no
-    node is taken for done because it was.
+    node is taken for done because it was. `forking` says whether steps of this `vemseg` are forked (see `forks`).
     Raises `WorkflowError` for parameters that do not fit and `RunConflictError` while another run uses `state_dir`.
     """
     values = settled_parameters(workflow, parameters or {}, config_maps)
@@ -106,7 +107,8 @@ def run(
         if earlier is not None and not is_whole():
             earlier = None
         places = Places.of(workflow, values, state, volumes or {}, parameters or {})
-        runner = _Runner(state, places, earlier, jobs or cores(), view or Silent(), grace_seconds)
+        forks = Forks(state.forks_log, forking)
+        runner = _Runner(state, places, earlier, jobs or cores(), view or Silent(), grace_seconds, forks)
         name = earlier.name if earlier else workflow.name or workflow.generate_name + _suffix()
         engine = Engine(
             workflow,
@@ -155,7 +157,7 @@ class _Process:
 
     pod: Pod
     command: Command
-    popen: subprocess.Popen[bytes]
+    popen: Process
     deadlines: list[tuple[float, str]]
     verdict: str = ""
     kill_at: float | None = None
@@ -172,8 +174,9 @@ class _Runner:
         jobs: int,
         view: View,
         grace: float,
+        forks: Forks,
     ) -> None:
-        self.state, self.places, self.view = state, places, view
+        self.state, self.places, self.view, self.forks = state, places, view, forks
         self.earlier = earlier.nodes if earlier else {}
         self.jobs, self.grace_seconds = jobs, grace
         self.threads = max(1, cores() // jobs)
@@ -197,6 +200,7 @@ class _Runner:
                 self._loop()
             finally:
                 self._kill_all()
+                self.forks.end()
                 self._save()
             result = Result(engine.phase, engine.message, engine.nodes, self.stops > 0, self.state.path)
             self.view.end(engine.nodes, self.state)
@@ -249,7 +253,7 @@ class _Runner:
         node = self.engine.nodes[pod.name]
         node.digest, node.run_id = processes.digest(pod, self.places), uuid.uuid4().hex[:16]
         deadlines = self._deadlines(pod, time.time())
-        popen = processes.start(command, self.threads, self.state.lock_fd)
+        popen = processes.start(command, self.threads, self.state.lock_fd, self.forks)
         self.running[pod.name] = _Process(pod, command, popen, deadlines)
         self.engine.started(pod.name)
 

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from pipeline.argo import templating
 from pipeline.argo.directory import StateDirectory, file_name
 from pipeline.argo.engine import Pod
+from pipeline.argo.forks import Fork, Forks, Order
 from pipeline.argo.model import Container, Volume, Workflow
 from pipeline.argo.templating import parameter_scope
 
@@ -33,6 +34,8 @@ THREAD_VARIABLES = (
 ESCAPED_VARIABLE = "VEMSEG_ARGUMENTS"  # `percent`: what is no tag in an argument is written as in a URL; see `cli.main`
 _RESULT_BYTES = 256 * 1024  # Argo keeps the end of what a pod prints
 _HASHED_BYTES = 16 * 1024 * 1024  # larger files count by size and time
+
+Process = subprocess.Popen[bytes] | Fork
 
 
 class NotStartedError(Exception):
@@ -192,11 +195,11 @@ def _fingerprint(word: str) -> str:
         return ""
 
 
-def start(command: Command, threads: int, lock_fd: int) -> subprocess.Popen[bytes]:
+def start(command: Command, threads: int, lock_fd: int, forks: Forks) -> Process:
     """Start the process as leader of a session of its own; `NotStartedError` where its command cannot be found.
 
-    Programs beside this Python come first, so that `vemseg` is the one of this environment. The process inherits the
-    runner's lock: see `directory`.
+    Programs beside this Python come first, so that `vemseg` is the one of this environment; that one is forked, where
+    it can be. The process inherits the runner's lock: see `directory`.
     """
     beside = str(Path(sys.executable).parent)
     environment = {name: str(threads) for name in THREAD_VARIABLES}
@@ -206,13 +209,17 @@ def start(command: Command, threads: int, lock_fd: int) -> subprocess.Popen[byte
     program = shutil.which(command.argv[0], path=environment["PATH"])
     if program is None:
         raise NotStartedError(f"failed to find {command.argv[0]} in PATH")
-    with command.log.open("wb") as log, (command.result or command.log).open("ab") as out:
-        if command.result is not None:
-            out.truncate(0)
+    words = command.argv[1:]
+    for file in filter(None, (command.log, command.result)):
+        file.write_bytes(b"")
+    # Both append: else what is written to one stream would lie on top of what the other one wrote to the same file.
+    with command.log.open("ab") as log, (command.result or command.log).open("ab") as out:
         try:
-            return subprocess.Popen(
-                [program, *command.argv[1:]],
-                cwd=command.working_dir,
+            directory = command.working_dir or str(Path.cwd())
+            order = Order(words, environment, directory, out.fileno(), log.fileno(), lock_fd)
+            return forks.start(program, order) or subprocess.Popen(
+                [program, *words],
+                cwd=directory,
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stdout=out,
@@ -224,12 +231,12 @@ def start(command: Command, threads: int, lock_fd: int) -> subprocess.Popen[byte
             raise NotStartedError(f"cannot start {command.argv[0]}: {error}") from error
 
 
-def send(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+def send(process: Process, number: signal.Signals) -> None:
     """Send a signal to a process and all that it started."""
     with suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, number)
-        else:
+        elif isinstance(process, subprocess.Popen):
             process.terminate()
 
 

@@ -28,6 +28,7 @@ STEPS, DATA, SETTINGS = "Steps (what the pods of a workflow run)", "Volumes", "C
 MISPLACED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 # A pod's own file for this; Argo copies it into the Workflow object, which must stay small.
 TERMINATION_LOG, TERMINATION_CHARACTERS = Path("/dev/termination-log"), 300
+_FORK_LINK = "VEMSEG_FORK_LINK"  # set by `argo.forks`
 
 app = typer.Typer(
     name="vemseg",
@@ -62,6 +63,11 @@ PodsPerWorkflow = Annotated[
 
 def main() -> None:
     """Run the command line; errors that a user can mend end it with their message and exit code."""
+    if (link := os.environ.pop(_FORK_LINK, None)) is not None:
+        from pipeline.argo.forkserver import serve
+        from pipeline.cli.warm import import_for
+
+        serve(int(link), import_for)  # returns in each step that the server forks
     from pipeline.errors import VemsegError
 
     if os.environ.pop("VEMSEG_ARGUMENTS", "") == "percent":  # in the pods of a workflow: see workflows/source/pods.part

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ class MachineCollector(Collector):
 def description() -> dict[str, str | int]:
     """What this process runs on, for its event log: processor, cores and memory that it may use, versions, GPU.
 
-    Torch and the GPU are told of once they are in use; what the machine does not say is left out.
+    The GPU is told of once it is in use; what the machine does not say is left out.
     """
     torch = sys.modules.get("torch")
     found: dict[str, str | int] = {
@@ -54,11 +55,11 @@ def description() -> dict[str, str | int]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
         "python": platform.python_version(),
+        "torch": version("torch"),
     }
     with suppress(AttributeError, ValueError):  # Windows
         found["memory_bytes"] = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if torch is not None:
-        found["torch"] = str(torch.__version__)
         with suppress(RuntimeError):  # the GPU is lost
             found |= {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_initialized() else {}
     return found

@@ -315,6 +315,11 @@ def test_a_command_that_does_not_exist_is_a_failure(make: Make, place: Place) ->
     assert "no-such-program" in result.message
 
 
+def test_a_log_holds_all_of_both_streams_in_their_order(make: Make, place: Place) -> None:
+    result = place.run(make(_one("echo one; echo two >&2; echo three; echo four >&2")))
+    assert result.log("w.a").read_text() == "one\ntwo\nthree\nfour\n"
+
+
 @pytest.mark.parametrize("limit", ["activeDeadlineSeconds: 1", "timeout: 500ms"])
 def test_a_pod_past_its_deadline_is_ended_with_all_it_started(limit: str, make: Make, place: Place) -> None:
     began = time.monotonic()

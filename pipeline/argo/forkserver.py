@@ -1,0 +1,103 @@
+"""A program that has imported all it needs and forks itself: the server's side of `forks`.
+
+`serve` is called first thing in the program's `main`. It returns once in each fork, whose process is from there on what
+the same program would be had it been started with these words: it goes on to its command and ends as Python ends.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+LINK_VARIABLE = "VEMSEG_FORK_LINK"
+"""The environment variable that makes a program a server: the number of the open socket to its runner."""
+STARTED, REFUSED, ENDED, CODE = "started", "refused", "ended", "code"
+"""Keys of what a server tells: the process that it started, or why it did not; which ended, and with which code."""
+DESCRIPTORS = 5
+"""What comes with an order: the order itself, standard output and error, the runner's lock, the line of life."""
+_NAME_BYTES = 15  # Linux keeps so many of a process's name
+
+
+def serve(link_number: int, import_for: Callable[[Sequence[str]], None]) -> None:
+    """Fork a process for each order until the runner has gone; returns in the forks alone.
+
+    Args:
+        link_number: the socket to the runner.
+        import_for: imports what a command of these words will need. It must start no thread, open no file that stays
+            open and compute nothing: forks would have half of it.
+    """
+    link = socket.socket(fileno=link_number)
+    link.set_inheritable(False)
+
+    def tell_ends(*_: object) -> None:
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                _tell(link, {ENDED: ended[0], CODE: os.waitstatus_to_exitcode(ended[1])})
+
+    signal.signal(signal.SIGCHLD, tell_ends)
+    while True:
+        order, descriptors = _next_order(link)
+        try:
+            import_for(order["words"])
+            os.chdir(order["directory"])
+            gc.freeze()  # what is shared is left alone, and stays shared
+            process = os.fork()
+        except OSError as error:
+            _tell(link, {REFUSED: str(error)})
+        else:
+            if process == 0:
+                _become(link, order, descriptors)
+                return
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _next_order(link: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """Wait for an order; where there is no runner any more, end without a trace."""
+    try:
+        message, descriptors, _, _ = socket.recv_fds(link, 1, DESCRIPTORS, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionError:
+        message = b""
+    if not message:
+        os._exit(0)
+    with os.fdopen(descriptors[0], "rb", closefd=False) as file:
+        return json.load(file), descriptors
+
+
+def _tell(link: socket.socket, what: dict[str, Any]) -> None:
+    """Send a message; it arrives whole, whoever else sends one."""
+    try:
+        link.send(json.dumps(what).encode())
+    except ConnectionError:
+        os._exit(0)
+
+
+def _become(link: socket.socket, order: dict[str, Any], descriptors: Sequence[int]) -> None:
+    """Make this fork the process that was ordered, as leader of a session of its own."""
+    order_file, out, errors, lock, life = descriptors
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.setsid()
+    os.dup2(out, 1)
+    os.dup2(errors, 2)
+    for descriptor in (order_file, out, errors):
+        os.close(descriptor)
+    os.set_inheritable(lock, True)
+    os.environ.clear()
+    os.environ.update(order["environment"])
+    sys.argv[1:] = order["words"]
+    if "numpy.random" in sys.modules:  # Python sees to its own generator
+        sys.modules["numpy.random"].seed()
+    with suppress(OSError):
+        Path("/proc/self/comm").write_bytes(" ".join([Path(sys.argv[0]).name, *order["words"]]).encode()[:_NAME_BYTES])
+    _tell(link, {STARTED: os.getpid()})
+    link.close()
+    if not os.read(life, 1):  # the runner has gone, and does not know of this process
+        os._exit(0)
