@@ -16,7 +16,7 @@ import typer
 
 from pipeline import __version__
 from pipeline.cli import app as app_command
-from pipeline.cli import boost, cluster, config, describe, init, model, objects, out, study
+from pipeline.cli import bench, boost, cluster, config, describe, init, model, objects, out, study
 from pipeline.cli.untrusted import InputIs, InputIsOption, run_confined
 from pipeline.cli.values import BoxOption, LevelOption, check_worker, cut_of, treatment, triple
 from pipeline.run.fanout import PODS_PER_WORKFLOW
@@ -39,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # Before those of this file, as help lists them.
-for each in (init, study):
+for each in (init, bench, study):
     app.registered_commands.extend(each.app.registered_commands)
 app.add_typer(study.workflows_app, name="workflows", rich_help_panel=study.PANEL)
 app.add_typer(out.app)

@@ -84,16 +84,11 @@ def estimate(
         groups: targets that are predicted together; None: as `vemseg run` groups them on such a machine.
     """
     targets, training, inference = config.targets, config.training, config.inference
-    jobs = at_once or min(cores, len(targets) + bool(decision.boosting))
+    jobs = at_once or at_most_at_once(config, decision, cores)
     if groups is None:
         groups = [] if at_once else together(targets, decision.infer_workers, jobs)
-    network = decision.networks[targets[0]]
-    size_nm = next(iter(geometries.values())).voxel_size_nm
-    largest = zyx([max(geometry.shape_zyx[axis] for geometry in geometries.values()) for axis in range(3)], "volume")
-    threads = max(1, cores // jobs)
-    speed = speed_of(
-        Load(network, decision.patch_zyx, training.batch_size, size_nm, decision.block_zyx, largest, threads)
-    )
+    load = load_of(config, decision, geometries, max(1, cores // jobs))
+    network, largest, speed = load.network, load.volume_zyx, speed_of(load)
     voxels = {
         part: sum(block.voxels for parts in decision.parts.values() for block in parts.of(part)) for part in PART_IDS
     }
@@ -148,6 +143,25 @@ def estimate(
     predictions += inference.merged + inference.doubt
     stored = PYRAMID * (3 * every + predictions * asked)
     return Estimate(tuple(steps), seconds, stored / 1e9)
+
+
+def at_most_at_once(config: Config, decision: Decision, cores: int) -> int:
+    """How many trainings or predictions `vemseg run` starts at once."""
+    return min(cores, len(config.targets) + bool(decision.boosting))
+
+
+def load_of(config: Config, decision: Decision, geometries: Mapping[str, Geometry], threads: int) -> Load:
+    """What the time of a study's steps depends on, each with so many threads."""
+    largest = zyx([max(geometry.shape_zyx[axis] for geometry in geometries.values()) for axis in range(3)], "volume")
+    return Load(
+        decision.networks[config.targets[0]],
+        decision.patch_zyx,
+        config.training.batch_size,
+        next(iter(geometries.values())).voxel_size_nm,
+        decision.block_zyx,
+        largest,
+        threads,
+    )
 
 
 def _training_gb(network: NetworkPlan, decision: Decision, config: Config) -> float:

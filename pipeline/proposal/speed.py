@@ -6,16 +6,20 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pipeline.nn.operations import predicting_operations, training_operations
 from pipeline.nn.plan import NetworkPlan
 from pipeline.run.machine import description
 from pipeline.volume.geometry import Block, Zyx, ZyxNm, zyx
+
+if TYPE_CHECKING:
+    from pipeline.nn.batches import BatchSource
 
 LEAST_S = 3.0
 """That a measurement takes, once it is warm."""
@@ -87,6 +91,13 @@ class Rate:
             load.training_operations / speed.step_s, speed.predicted_voxels_per_s * load.operations_a_predicted_voxel
         )
 
+    @classmethod
+    def known(cls, threads: int) -> Rate:
+        """Of this machine, by whatever was measured last with so many threads; before that, of any machine."""
+        with suppress(OSError, ValueError, TypeError):
+            return cls(**json.loads(_place([_machine(), threads]).read_text(encoding="utf-8")))
+        return cls.common(threads)
+
     def speed(self, load: Load) -> Speed:
         """Of a load at this rate."""
         return Speed(load.training_operations / self.training, self.predicting / load.operations_a_predicted_voxel)
@@ -97,9 +108,11 @@ SpeedOf = Callable[[Load], Speed]
 
 def measured(load: Load, say: Callable[[str], None] = lambda _text: None) -> Speed:
     """The speed of this machine: what was kept of an earlier measurement, or a new one of some ten seconds."""
-    place = _kept_in() / f"{_digest(load)}.json"
-    if (earlier := kept(load)) is not None:
-        return earlier
+    return kept(load) or measured_anew(load, say)
+
+
+def measured_anew(load: Load, say: Callable[[str], None] = lambda _text: None) -> Speed:
+    """Measure this machine, and keep what comes of it for `measured`, `kept` and `Rate.known`."""
     features = ", ".join(str(level.features) for level in load.network.levels)
     say(f"measuring this machine with a network of {features} channels")
     speed, is_busy = _measure(load)
@@ -107,71 +120,85 @@ def measured(load: Load, say: Callable[[str], None] = lambda _text: None) -> Spe
         say("other programs are at work on this machine: what is measured is what it can do without them")
         return speed
     with suppress(OSError):
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_text(json.dumps(asdict(speed)), encoding="utf-8")
+        for facts, found in ((_facts(load), asdict(speed)), ([_machine(), load.threads], asdict(Rate.of(speed, load)))):
+            place = _place(facts)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_text(json.dumps(found), encoding="utf-8")
     return speed
 
 
 def kept(load: Load) -> Speed | None:
     """What was kept of an earlier measurement of this machine."""
     with suppress(OSError, ValueError, TypeError):
-        return Speed(**json.loads((_kept_in() / f"{_digest(load)}.json").read_text(encoding="utf-8")))
+        return Speed(**json.loads(_place(_facts(load)).read_text(encoding="utf-8")))
     return None
 
 
-def _kept_in() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vemseg" / "speed"
+def _place(facts: list[Any]) -> Path:
+    """Of what is kept for these facts."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "vemseg" / "speed"
+    return folder / f"{hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]}.json"
 
 
-def _digest(load: Load) -> str:
-    machine = {key: value for key, value in description().items() if key not in ("host", "python")}
-    facts: list[Any] = [machine, load.network.to_json(), load.patch_zyx, load.batch_size, load.voxel_size_nm]
-    facts += [load.block_zyx, load.volume_zyx, load.threads]
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:24]
+def _machine() -> dict[str, Any]:
+    """What a speed holds for; the same before torch is imported, which takes seconds, and after it."""
+    known = ("processor", "cores", "memory_bytes")
+    facts: dict[str, Any] = {key: value for key, value in description().items() if key in known}
+    gpus = sorted(device.name for device in Path("/dev").glob("nvidia[0-9]*"))
+    return facts | {"torch": version("torch"), "gpus": gpus, "visible": os.environ.get("CUDA_VISIBLE_DEVICES")}
+
+
+def _facts(load: Load) -> list[Any]:
+    facts: list[Any] = [_machine(), load.network.to_json(), load.patch_zyx, load.batch_size, load.voxel_size_nm]
+    return [*facts, load.block_zyx, load.volume_zyx, load.threads]
+
+
+def batch_s(load: Load) -> float:
+    """Seconds of the processor in which the samples of a training step are made, the median of some."""
+    with _alone(load):
+        source = _batches(load)
+        return _seconds_each((source(step) for step in range(_WARM_UP_STEPS + _MOST_STEPS)), time.process_time)
 
 
 def _measure(load: Load) -> tuple[Speed, bool]:
     """The speed, and whether others held the processor meanwhile."""
+    from pipeline.nn.device import pick_device
+
+    device = pick_device()
+    with _alone(load) as share:
+        found = Speed(_step_s(load, device), _predicted_voxels_per_s(load, device))
+    if device.type == "cpu" and share[0] < BUSY:
+        return Speed(found.step_s * share[0], found.predicted_voxels_per_s / share[0]), True
+    return found, False
+
+
+@contextmanager
+def _alone(load: Load) -> Iterator[list[float]]:
+    """Compute with the threads of a load; in the end, the share of their time that this process got."""
     import torch
 
-    from pipeline.nn.device import keep_freed_memory, pick_device
+    from pipeline.nn.device import keep_freed_memory
 
     keep_freed_memory()
-    former = torch.get_num_threads()
+    former, share = torch.get_num_threads(), [1.0]
     torch.set_num_threads(load.threads)
     try:
-        device = pick_device()
         wall, computed = time.perf_counter(), time.process_time()
-        speed = Speed(_step_s(load, device), _predicted_voxels_per_s(load, device))
-        busy = (time.process_time() - computed) / (time.perf_counter() - wall) / load.threads
-        if device.type == "cpu" and busy < BUSY:
-            return Speed(speed.step_s * busy, speed.predicted_voxels_per_s / busy), True
-        return speed, False
+        yield share
+        share[0] = (time.process_time() - computed) / (time.perf_counter() - wall) / load.threads
     finally:
         torch.set_num_threads(former)
 
 
 def _step_s(load: Load, device: Any) -> float:
-    import numpy as np
-
-    from pipeline.nn.augment.layer import Augmenter
-    from pipeline.nn.augment.settings import AugmentationSettings
-    from pipeline.nn.batches import SampleMaker, on_the_fly, prefetched
-    from pipeline.nn.blockwise import Normalisation
-    from pipeline.nn.sampling import LabelledBox, draw_candidates
+    from pipeline.nn.batches import prefetched
     from pipeline.nn.targets import Target
     from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
 
-    rng, outputs = np.random.default_rng(0), load.network.outputs
-    shape = tuple(2 * edge for edge in load.patch_zyx)
-    box = LabelledBox(rng.integers(0, 255, shape, np.uint8), rng.integers(1, outputs + 1, shape, np.uint8))
-    candidates = draw_candidates([box], count=32, patch_zyx=load.patch_zyx, n_classes=outputs, exclusive=True, seed=0)
-    augmenter = Augmenter(AugmentationSettings(), load.patch_zyx, load.voxel_size_nm)
-    maker = SampleMaker([box], candidates, augmenter, Normalisation(128.0, 64.0), 0)
-    target = Target("speed", tuple(range(1, outputs + 1)), True)
+    outputs = load.network.outputs
     trainer = unet_trainer(
         untrained(load.network, 0),
-        target,
+        Target("speed", tuple(range(1, outputs + 1)), True),
         TrainingSettings(),
         shares=[1 / outputs] * outputs,
         score=lambda _network: {},
@@ -179,8 +206,27 @@ def _step_s(load: Load, device: Any) -> float:
         steps=1000,
         device=device,
     )
-    source = on_the_fly(maker, cover=range(outputs), batch_size=load.batch_size, seed=0)
-    return _seconds_each(trainer.step(*batch) for batch in prefetched(source, 0, _WARM_UP_STEPS + _MOST_STEPS))
+    batches = prefetched(_batches(load), 0, _WARM_UP_STEPS + _MOST_STEPS)
+    return _seconds_each(trainer.step(*batch) for batch in batches)
+
+
+def _batches(load: Load) -> BatchSource:
+    """Samples of noise, made and augmented as a training on the fly does it."""
+    import numpy as np
+
+    from pipeline.nn.augment.layer import Augmenter
+    from pipeline.nn.augment.settings import AugmentationSettings
+    from pipeline.nn.batches import SampleMaker, on_the_fly
+    from pipeline.nn.blockwise import Normalisation
+    from pipeline.nn.sampling import LabelledBox, draw_candidates
+
+    rng, outputs = np.random.default_rng(0), load.network.outputs
+    shape = tuple(2 * edge for edge in load.patch_zyx)
+    box = LabelledBox(rng.integers(0, 255, shape, np.uint8), rng.integers(1, outputs + 1, shape, np.uint8))
+    candidates = draw_candidates([box], count=32, patch_zyx=load.patch_zyx, n_classes=outputs, exclusive=True, seed=0)
+    augmenter = Augmenter(AugmentationSettings(), load.patch_zyx, load.voxel_size_nm)
+    maker = SampleMaker([box], candidates, augmenter, Normalisation(128.0, 64.0), 0)
+    return on_the_fly(maker, cover=range(outputs), batch_size=load.batch_size, seed=0)
 
 
 def _predicted_voxels_per_s(load: Load, device: Any) -> float:
@@ -202,12 +248,12 @@ def _predicted_voxels_per_s(load: Load, device: Any) -> float:
     return core.voxels / max(time.perf_counter() - begun, 1e-6)
 
 
-def _seconds_each(steps: Any) -> float:
+def _seconds_each(steps: Any, clock: Callable[[], float] = time.perf_counter) -> float:
     """The median of some steps, after those that warm up."""
     taken: list[float] = []
-    before = time.perf_counter()
+    before = clock()
     for index, _ in enumerate(steps):
-        now = time.perf_counter()
+        now = clock()
         if index >= _WARM_UP_STEPS:
             taken.append(now - before)
             if sum(taken) >= LEAST_S and len(taken) >= 3:

@@ -81,7 +81,7 @@ def _expected(config: Config, decision: Decision, geometries: Geometries, at_onc
         decision,
         geometries,
         threads,
-        lambda load: kept(load) or Rate.common(threads).speed(load),
+        lambda load: kept(load) or Rate.known(threads).speed(load),
         groups=groups,
     )
     return expectation({step.key: step.seconds for step in found.steps})

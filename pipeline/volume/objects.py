@@ -197,6 +197,8 @@ def storage_errors(place: str) -> Iterator[None]:
             raise InputError(f"{place}: no such bucket; create it, or check the URL and AWS_ENDPOINT_URL") from error
         if isinstance(error, FileNotFoundError):
             raise
+        if isinstance(error, NotADirectoryError):
+            raise InputError(f"{place}: a file stands where a folder is needed; choose another place") from error
         check = "free space" if local_directory(place) else "the connection and the address"
         raise StorageError(f"{place}: {_first_line(error)}; check {check}") from error
 
