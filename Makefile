@@ -75,11 +75,16 @@ bench-setup: $(BENCH_READY)  ## Install the benchmarks' peers, too
 workflows:  ## Assemble workflows/*.yaml from workflows/source
 	$(PYTHON) workflows/source/assemble.py
 
-bench: $(BENCH_READY)  ## Measure speed as ratios: inference, augmentation and loading against their peers
-	for bench in inference loading augmentation checksums; do $(BIN)/python -m tests.bench.bench_$$bench || exit 1; done
+# BEFORE=../before has an earlier build take part: git worktree add ../before fbc39db
+bench: $(BENCH_READY)  ## Measure speed beside peers: a table, build/bench.json, build/bench.png (BEFORE=checkout)
+	$(BIN)/python -m tests.bench $(if $(BEFORE),--before $(BEFORE))
 
+# nnU-Net needs much that nothing else does: it has a folder of its own. Two of its packages are sources alone.
 $(BENCH_READY): $(READY)
 	$(BIN)/pip $(LOCKED) --requirement locks/bench.txt
+	rm -rf $(VENV)/nnunet
+	$(BIN)/pip $(LOCKED) --no-binary acvl-utils,dynamic-network-architectures --no-build-isolation \
+	  --target $(VENV)/nnunet --requirement locks/nnunet.txt
 	touch $@
 
 lock: $(SUPPLY)/.ready  ## Write the locks anew from pyproject.toml; UPGRADE=--upgrade takes the newest releases

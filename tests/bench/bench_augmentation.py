@@ -4,18 +4,15 @@ Every transform that all three have happens to every sample: mirror, rotation, s
 contrast, brightness and Gaussian noise, labels by the nearest neighbour. Where ours stays within the slices, the
 others run twice: in 3-D, rotating about z alone, and "folded", with the slices given as channels of a 2-D image, the
 fastest way in which they can be made to do the same.
-Prints a line per patch and peer, in processor time, so that other programs count little; the ratio is the median over
-interleaved repetitions, so that a busy machine slows both sides alike.
+Times are processor time a sample, so that other programs count little.
 
     make bench-setup && .venv/bin/python -m tests.bench.bench_augmentation
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import monai.transforms as mt
@@ -34,6 +31,7 @@ from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform, 
 
 from pipeline.nn.augment.layer import Augmenter
 from pipeline.nn.augment.settings import AugmentationSettings
+from tests.bench.table import Row, options, show
 
 BATCH = 2
 BATCHES = 4
@@ -163,7 +161,8 @@ def milliseconds_a_sample(run: Run, image: torch.Tensor, labels: torch.Tensor, p
     return elapsed / (BATCH * BATCHES) * 1000
 
 
-def compare(name: str, repetitions: int) -> None:
+def rows_of(name: str, repetitions: int) -> Iterator[Row]:
+    """Ours beside each peer that can do a case."""
     patch, voxel_size_nm = CASES[name]
     augmenter = Augmenter(SETTINGS, patch, voxel_size_nm)
     image = torch.randn(BATCH, 1, *augmenter.source_patch_zyx)
@@ -181,22 +180,15 @@ def compare(name: str, repetitions: int) -> None:
             taken = milliseconds_a_sample(run, image.clone(), labels.clone(), patch)
             if repetition > 0:  # the first one fills caches
                 times[side].append(taken)
-    print(f"{name}, source patch {augmenter.source_patch_zyx}: vemseg {statistics.median(times['vemseg']):.2f} ms")
+    mine = tuple(times["vemseg"])
     for peer in list(sides)[1:]:
-        ratio = statistics.median(b / a for a, b in zip(times["vemseg"], times[peer], strict=True))
-        bar = "" if "folded" in peer else " (at least 5)"
-        print(f"    {peer} {statistics.median(times[peer]):.2f} ms = {ratio:.1f} x vemseg{bar}")
+        yield Row(f"augmentation, {name}", peer, "ms", mine, tuple(times[peer]), 5)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch, the same for all (default 1)")
-    parser.add_argument("--repetitions", type=int, default=9, help="timed repetitions (default 9)")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    print(f"augmentation, a sample of a batch of {BATCH}, {arguments.threads} thread(s)")
-    for name in CASES:
-        compare(name, arguments.repetitions)
+    asked = options(__doc__, repetitions=9).parse_args()
+    torch.set_num_threads(asked.threads)
+    show((row for name in CASES for row in rows_of(name, asked.repetitions)), asked)
 
 
 if __name__ == "__main__":

@@ -9,11 +9,9 @@ core sees of it) are printed: medians over repetitions of a few steps each, inte
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from io import StringIO
 from math import prod
@@ -38,6 +36,7 @@ from pipeline.run.pool import Pool
 from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker, target_of
 from pipeline.steps.augment import augment
 from pipeline.steps.plan import plan
+from tests.bench.table import Row, options, show
 
 SHAPE = (25, 200, 500)
 STEPS = 4
@@ -82,7 +81,8 @@ def train(trainer: Trainer[UNet], batches: Iterable[Batch]) -> tuple[float, floa
     return time.process_time() - processor, time.perf_counter() - wall
 
 
-def compare(run: Run, repetitions: int) -> None:
+def rows(run: Run, repetitions: int) -> Iterator[Row]:
+    """Each way of loading beside none."""
     config = run.config
     network = NetworkPlan.from_json(run.plan.networks[MULTILABEL])
     trainer = unet_trainer(
@@ -103,28 +103,21 @@ def compare(run: Run, repetitions: int) -> None:
             taken = train(trainer, prefetched(source, first, first + STEPS))
             if repetition > 0:  # the first one fills caches
                 times[side].append(taken)
-    alone = statistics.median(processor for processor, _ in times["memory"]) / STEPS
-    print(
-        f"patch {run.plan.patch_zyx}, batch of {config.training.batch_size}: {alone * 1000:.0f} ms a step from memory"
-    )
-    for side, least in (("pool", " (at most 1.05)"), ("on the fly", "")):
-        pairs = list(zip(times[side], times["memory"], strict=True))
-        processor, wall = (statistics.median(real[k] / bare[k] for real, bare in pairs) for k in (0, 1))
-        print(f"    {side} / memory: processor time {processor:.3f}, wall time {wall:.3f}{least}")
+    for side, bar in (("pool", 1.05), ("on the fly", None)):
+        for kind, clock in enumerate(("processor time", "wall time")):
+            mine, bare = (tuple(turn[kind] / STEPS for turn in times[name]) for name in (side, "memory"))
+            what = f"training step, batch from {side}, {clock}" if side == "pool" else f"training step, {side}, {clock}"
+            yield Row(what, "a batch in memory", "s", mine, bare, bar, at_most=True)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch (default 1)")
-    parser.add_argument("--repetitions", type=int, default=7, help="timed repetitions (default 7)")
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    asked = options(__doc__, repetitions=7).parse_args()
+    torch.set_num_threads(asked.threads)
     keep_freed_memory()
-    print(f"loading, {STEPS} steps a repetition, {arguments.threads} thread(s)")
     with tempfile.TemporaryDirectory() as folder:
         with redirect_stdout(StringIO()):
             run = make_run(Path(folder))
-        compare(run, arguments.repetitions)
+        show(rows(run, asked.repetitions), asked)
 
 
 if __name__ == "__main__":

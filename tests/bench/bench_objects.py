@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,9 @@ from pipeline.run.layout import Run
 from pipeline.run.provenance import predicted
 from pipeline.steps.prepare import prepare
 from pipeline.steps.separate import separate
-from pipeline.volume.geometry import Block, Zyx, tile
+from pipeline.volume.geometry import Block, Zyx
 from pipeline.volume.stores import Store
+from tests.bench.table import Row, options, show
 
 VOXEL_NM = (8.0, 8.0, 8.0)
 FEATURES = (16, 32, 64, 96)
@@ -111,28 +113,32 @@ def inference_seconds() -> float:
     return (time.process_time() - started) / whole.voxels
 
 
+def rows(sides: Sequence[int], repetitions: int) -> Iterator[Row]:
+    """Seconds of each size beside those of inference."""
+    for side in sides:
+        taken, predicting, peak_mib, objects = [], [], 0.0, 0
+        for _ in range(repetitions):
+            words = [sys.executable, "-m", "tests.bench.bench_objects", "--alone", str(side)]
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            told: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+            taken.append(told["seconds"])
+            predicting.append(inference_seconds() * side**3)
+            peak_mib, objects = max(peak_mib, told["peak_mib"]), told["objects"]
+        note = f"{objects} objects, peak {peak_mib:.0f} MiB"
+        yield Row(f"telling objects apart, {side}³", "inference", "s", tuple(taken), tuple(predicting), 0.5, True, note)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--sides", type=int, nargs="+", default=[128, 256, 512], help="voxels along each axis")
+    parser = options(__doc__, repetitions=1)
+    parser.add_argument("--sides", type=int, nargs="+", default=[128, 256], help="voxels along each axis")
     parser.add_argument("--alone", type=int, help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
-    if arguments.alone:
+    asked = parser.parse_args()
+    if asked.alone:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(measure(arguments.alone, Path(folder))))
+            print(json.dumps(measure(asked.alone, Path(folder))))
         return
-    torch.set_num_threads(1)
-    predicting = inference_seconds()
-    found: dict[int, dict[str, Any]] = {}
-    for side in arguments.sides:
-        words = [sys.executable, "-m", "tests.bench.bench_objects", "--alone", str(side)]
-        done = subprocess.run(words, capture_output=True, text=True, check=True)
-        found[side] = told = json.loads(done.stdout.splitlines()[-1])
-        share = told["seconds"] / (predicting * side**3)
-        shards = len(tile(Block.of_shape((side,) * 3), SHARD))
-        print(
-            f"{side}^3, {shards} shards: {told['seconds']:.1f} s, {share:.2f} x inference (at most 0.5), "
-            f"peak {told['peak_mib']:.0f} MiB, {told['objects']} objects"
-        )
+    torch.set_num_threads(asked.threads)
+    show(rows(asked.sides, asked.repetitions), asked)
 
 
 if __name__ == "__main__":

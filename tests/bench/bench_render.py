@@ -9,7 +9,6 @@ Memory is the most that this process and its children held together, sampled eve
 
 from __future__ import annotations
 
-import argparse
 import resource
 import tempfile
 import threading
@@ -18,6 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -36,6 +36,7 @@ from pipeline.volume.geometry import tile
 from pipeline.volume.omezarr import Geometry, Volume, create_image, create_labels
 from pipeline.volume.pyramid import build_pyramid
 from pipeline.volume.stores import Store
+from tests.bench.table import Row, options, show
 
 CHUNK, SHARD = (64, 64, 64), (128, 128, 128)
 PHANTOM_ZYX = (80, 250, 250)
@@ -114,24 +115,31 @@ def processor_seconds() -> float:
     return sum(used.ru_utime + used.ru_stime for used in times)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--side", type=int, default=500, help="voxels along each axis (default 500)")
-    arguments = parser.parse_args()
+def rows(side: int, repetitions: int) -> Iterator[Row]:
+    """Wall time and memory, by themselves."""
+    seconds, peaks, used_s = [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        confusion, image, view = write_volumes(Path(folder), arguments.side)
-        start, used = time.perf_counter(), processor_seconds()
-        with watched() as peak:
-            region = confusion.geometry.block
-            drawn = confusion_view(confusion, view, region)
-            for name, content in drawings(drawn, confusion, image, region, name="bench", title="bench"):
-                print(f"    {time.perf_counter() - start:5.1f} s  {name}, {len(content) / 1e6:.1f} MB")
-        seconds = time.perf_counter() - start
-    voxels = " x ".join([str(arguments.side)] * 3)
-    print(
-        f"renders of {voxels} labels: {seconds:.0f} s (at most 60), {processor_seconds() - used:.0f} processor seconds"
-    )
-    print(f"    peak memory {peak.held / 1e9:.1f} GB (at most 4); load of the machine {psutil.getloadavg()[0]:.1f}")
+        confusion, image, view = write_volumes(Path(folder), side)
+        region = confusion.geometry.block
+        for _ in range(repetitions):
+            start, used = time.perf_counter(), processor_seconds()
+            with watched() as peak:
+                drawn = confusion_view(confusion, view, region)
+                for _ in drawings(drawn, confusion, image, region, name="bench", title="bench"):
+                    pass
+            seconds.append(time.perf_counter() - start)
+            used_s.append(processor_seconds() - used)
+            peaks.append(peak.held / 1e9)
+    note = f"{median(used_s):.0f} processor seconds, load of the machine {psutil.getloadavg()[0]:.1f}"
+    yield Row(f"renders of {side}³ labels", "by itself", "s", tuple(seconds), bar=20, at_most=True, note=note)
+    yield Row(f"renders of {side}³ labels, memory", "by itself", "GB", tuple(peaks), bar=4, at_most=True)
+
+
+def main() -> None:
+    parser = options(__doc__, repetitions=1)
+    parser.add_argument("--side", type=int, default=500, help="voxels along each axis (default 500)")
+    asked = parser.parse_args()
+    show(rows(asked.side, asked.repetitions), asked)
 
 
 if __name__ == "__main__":
