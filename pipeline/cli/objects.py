@@ -1,4 +1,4 @@
-"""vemseg objects: how many there are of each class and how large they are, and their tables as files."""
+"""vemseg objects: how many there are of each class and how large they are; their tables and surfaces as files."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pipeline.objects.columns import Table as ObjectTable
+    from pipeline.run.layout import Run
 
 PANEL = "Studies"
 app = typer.Typer()
@@ -30,7 +31,11 @@ class What(StrEnum):
 def objects(
     run_url: Annotated[str, typer.Argument(metavar="RUN", help="A run whose objects are told apart: a path or URL")],
     where: Annotated[
-        Path | None, typer.Argument(help="File to write the table to, .csv or .parquet; left out: a summary is shown")
+        Path | None,
+        typer.Argument(
+            help="File to write to: the table as .csv or .parquet, a mesh as .ply, .stl or, without an ending, in a "
+            "folder of precomputed meshes; left out: a summary is shown"
+        ),
     ] = None,
     what: Annotated[
         What,
@@ -39,12 +44,19 @@ def objects(
         ),
     ] = What.OBJECTS,
     class_name: Annotated[str | None, typer.Option("--class", help="Only the objects of this class")] = None,
+    mesh: Annotated[
+        int | None, typer.Option(metavar="ID", help="Write the surface of this object, in nm of the volume's space")
+    ] = None,
+    capture: Annotated[str | None, typer.Option(help="Of the mesh's object, where several captures have one")] = None,
 ) -> None:
-    """Show how many objects of each class there are and how large, or write the table of all of them."""
+    """Show how many objects of each class there are and how large, or write their table, or the mesh of one."""
     from pipeline.run.layout import Run
     from pipeline.run.objecttables import CONTACTS, MATCHES, OBJECTS, known_class, read_table, take_table
 
     run = Run.open(run_url)
+    if mesh is not None:
+        _write_mesh(run, where, mesh, class_name, capture)
+        return
     if where is not None:
         name = {What.OBJECTS: OBJECTS, What.CONTACTS: CONTACTS, What.MATCHES: MATCHES}[what]
         print(f"{where}: {take_table(run, name, where, class_name)} rows")
@@ -59,6 +71,17 @@ def objects(
     scores = {name: each for name, each in (run.scores.objects if run.scores else {}).items() if name in asked}
     if scores:
         console.print(object_tables.to_rich(scores))
+
+
+def _write_mesh(run: Run, where: Path | None, object_id: int, class_name: str | None, capture: str | None) -> None:
+    from pipeline.errors import InputError
+    from pipeline.figures.render import object_surface, write_object_mesh  # VTK is slow to import
+
+    if where is None:
+        raise InputError(f"--mesh {object_id}: name the file to write, such as object.ply")
+    surface = object_surface(run, class_name, object_id, capture)
+    write_object_mesh(surface, object_id, where)
+    print(f"{where}: {surface.style.name}, {len(surface.triangles):,} triangles")
 
 
 def _sizes(objects: ObjectTable, classes: Iterable[str]) -> Table:

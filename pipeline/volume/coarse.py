@@ -35,6 +35,8 @@ class CoarseLabels:
 
     ids: Ids
     voxel_size_nm: ZyxNm
+    corner_nm: ZyxNm
+    """Outer corner of the first voxel, in the space of the volume."""
     voxels: dict[int, int]
     is_exact: bool
 
@@ -70,7 +72,12 @@ def coarse_labels(
     assert out is not None, "a region has at least one block"
     covered = round(prod(level.geometry.voxel_size_nm) / prod(volume.geometry.voxel_size_nm))
     voxels = {int(label): int(counts[label]) * covered for label in np.flatnonzero(counts)}
-    return CoarseLabels(out, geometry.voxel_size_nm, voxels, is_exact=level is volume.levels[0])
+    read = level.geometry
+    z, y, x = (
+        origin + (begin - 0.5) * size
+        for origin, begin, size in zip(read.translation_nm, start.start_zyx, read.voxel_size_nm, strict=True)
+    )
+    return CoarseLabels(out, geometry.voxel_size_nm, (z, y, x), voxels, is_exact=level is volume.levels[0])
 
 
 def rarest_of_windows(data: Ids, factors_zyx: Zyx, ranks: NDArray[np.uint32]) -> Ids:

@@ -73,6 +73,22 @@ _OF_OBJECTS = (
 )
 OBJECT_DOWNLOADS = {download.kind: download for download in _OF_OBJECTS}
 """Of results whose model tells objects apart."""
+MESH_TYPES: dict[str, str] = {"ply": "model/ply", "stl": "model/stl"}
+
+
+def object_mesh(class_name: str, object_id: int, ending: str) -> Download:
+    """The mesh of one object, with an ending of `MESH_TYPES`."""
+    name = f"{class_name}-{object_id}"
+    label, words = f"Mesh ({ending.upper()})", "The surface of this object, where it lies, in nm"
+    return Download(f"{name}-{ending}", f"-{name}.{ending}", MESH_TYPES[ending], label, words, "make_surfaces")
+
+
+def told_of_mesh(kind: str) -> tuple[str, int]:
+    """Class and id of the object of a kind that `object_mesh` has made; names of classes have no hyphen."""
+    class_name, object_id, _ = kind.split("-")
+    return class_name, int(object_id)
+
+
 SCENE = Download("scene", "-scene.html", "text/html", "Scene", "Surfaces to turn around, in one page", "make_surfaces")
 COUNTS = Download("counts", "-counts.json", "application/json", "Counts", "What the table is made of")
 

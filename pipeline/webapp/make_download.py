@@ -35,8 +35,8 @@ BLOCK_ZYX = (128, 256, 256)
 Maker = Callable[[Result, Job, Path], None]
 
 
-def main(makers: Mapping[str, Maker]) -> None:
-    """Make one file; end with the message and exit code of what went wrong."""
+def main(maker_of: Callable[[str], Maker]) -> None:
+    """Make one file, by what makes its kind; end with the message and exit code of what went wrong."""
     folder, kind, path = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
     try:
         job = JobStore(Settings(data=folder.parents[1], models=())).find(folder.name)
@@ -44,7 +44,7 @@ def main(makers: Mapping[str, Maker]) -> None:
             raise InputError(f"{folder.name} is no job")
         result = Result.open(job)
         result.refuse_damaged()
-        makers[kind](result, job, path)
+        maker_of(kind)(result, job, path)
     except VemsegError as error:
         print(error, file=sys.stderr)
         sys.exit(error.exit_code)
@@ -172,4 +172,4 @@ def staged_file(path: Path) -> Iterator[Path]:
 
 
 if __name__ == "__main__":
-    main(MAKERS)
+    main(MAKERS.__getitem__)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import zipfile
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from pipeline.errors import InputError
-from pipeline.figures.render import Surface, class_styles, surfaces, write_mesh, write_scene_html
+from pipeline.figures.render import Surface, class_styles, object_surface, surfaces, write_mesh, write_scene_html
 from pipeline.figures.slices import most_frequent
+from pipeline.run.layout import Run
 from pipeline.volume.coarse import CoarseLabels, coarse_labels
+from pipeline.webapp.downloads import told_of_mesh
 from pipeline.webapp.jobs import Job
 from pipeline.webapp.make_download import Maker, main, staged_file
 from pipeline.webapp.results import Result
@@ -44,6 +47,13 @@ def _make_meshes(ending: str) -> Maker:
     return make
 
 
+def _make_object(class_name: str, object_id: int, result: Result, job: Job, path: Path) -> None:
+    result.objects(class_name)  # refused where it is not what the job wrote
+    surface = object_surface(Run.open(job.run), class_name, object_id)
+    with staged_file(path) as staged:
+        write_mesh(surface, staged)
+
+
 def _surfaces(result: Result, most_voxels: int, *, words: bool = False) -> tuple[list[Surface], CoarseLabels]:
     """Of each class; words: with names for people, not for files."""
     coarse = coarse_labels(result.labels, most_voxels, as_ids=result.class_numbers)
@@ -59,5 +69,10 @@ MAKERS: dict[str, Maker] = {
     "meshes-stl": _make_meshes(".stl"),
 }
 
+
+def _maker_of(kind: str) -> Maker:
+    return MAKERS[kind] if kind in MAKERS else partial(_make_object, *told_of_mesh(kind))
+
+
 if __name__ == "__main__":
-    main(MAKERS)
+    main(_maker_of)

@@ -25,7 +25,17 @@ from pipeline.run.shares import SHARES_CSV, read_shares
 from pipeline.run.verify import Vouched
 from pipeline.volume.geometry import Block, Geometry, Zyx, ZyxNm, zyx
 from pipeline.volume.omezarr import Level, Volume
-from pipeline.webapp.downloads import COUNTS, DOWNLOADS, OBJECT_DOWNLOADS, SCENE, Download, made, place_of
+from pipeline.webapp.downloads import (
+    COUNTS,
+    DOWNLOADS,
+    MESH_TYPES,
+    OBJECT_DOWNLOADS,
+    SCENE,
+    Download,
+    made,
+    object_mesh,
+    place_of,
+)
 from pipeline.webapp.jobs import Job
 
 SLICE_PIXELS = 2048
@@ -226,6 +236,14 @@ class Result:
         if kind not in self.downloads:
             raise InputError(f"there is no download {kind!r}; there are {', '.join(self.downloads)}")
         return made(self._job, self.downloads[kind])
+
+    def object_mesh(self, class_name: str, object_id: int, ending: str) -> Path:
+        """The mesh of an object; made when it is first asked for. Raises InputError where there is no such object."""
+        if class_name not in self.object_classes or ending not in MESH_TYPES:
+            raise InputError(f"there is no mesh {class_name}-{object_id}.{ending}")
+        if object_id not in self.objects(class_name)["id"].to_pylist():
+            raise InputError(f"there is no object {object_id} of {class_name}")
+        return made(self._job, object_mesh(class_name, object_id, ending))
 
     def volumes(self) -> dict[str, Path]:
         """The folders of the OME-Zarr volumes, for viewers that read them piece by piece."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pyvista
 from appserver import AppServer, serving, zip_of_slices
 from looking import Look, Violations
 from playwright.sync_api import Page, expect
@@ -49,6 +50,10 @@ def test_a_picked_object_is_shown_and_all_are_taken_home(
     expect(viewer).to_have_attribute("data-drawn", f"z {round(largest['centroid_z_voxel'])}")
     settle(page)
     Look(page, axe, pictures)("objects")
+    with page.expect_download() as coming:
+        page.get_by_role("link", name="Mesh (PLY)").click()
+    mesh = pyvista.read(coming.value.path().rename(tmp_path / "object.ply"))
+    assert mesh.center == pytest.approx([largest[f"centroid_{axis}_nm"] for axis in "xyz"], abs=100)
     open_tab(page, "Download")
     with page.expect_download() as coming:
         page.get_by_role("link", name="Objects (CSV)").click()

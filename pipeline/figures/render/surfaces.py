@@ -73,7 +73,7 @@ class Surface:
 
     style: Style
     points_nm: Points
-    """Corners (n, 3) as x, y, z; the origin is the first corner of voxel (0, 0, 0)."""
+    """Corners (n, 3) as x, y, z; the origin is the first corner of voxel (0, 0, 0), or that of the volume's space."""
     triangles: Triangles
     """Three corners each, (m, 3), counter-clockwise seen from outside."""
     voxels: int
@@ -108,8 +108,12 @@ def surfaces(
     return decimated([surface for surface in found if surface.voxels], most_triangles)
 
 
-def mask_surface(mask: NDArray[np.bool_], style: Style, voxel_size_nm: ZyxNm) -> Surface:
-    """Return the smooth surface of a mask (z, y, x), with all the triangles that it has."""
+def mask_surface(mask: NDArray[np.bool_], style: Style, voxel_size_nm: ZyxNm, *, is_closed: bool = False) -> Surface:
+    """Return the smooth surface of a mask (z, y, x), with all the triangles that it has.
+
+    With `is_closed` it has no holes where voxels meet diagonally. Of noise, which has thousands of such places, it
+    cannot be decimated well then.
+    """
     import pyvista
 
     box = _bounding_box(mask)
@@ -120,11 +124,27 @@ def mask_surface(mask: NDArray[np.bool_], style: Style, voxel_size_nm: ZyxNm) ->
     image.point_data["inside"] = inside.ravel()
     net = image.contour_labels("strict_external", output_mesh_type="triangles", scalars="inside", smoothing=False)
     triangles = np.asarray(net.faces, np.int32).reshape(-1, 4)[:, 1:]
-    smooth = _smoothed(np.asarray(net.points, np.float32), triangles)
+    corners = np.asarray(net.points, np.float32)
+    smooth = _smoothed(corners, triangles)
+    if is_closed:
+        smooth = _joined(smooth, corners)
     start_xyz = np.array([side.start - 1 for side in box[::-1]], np.float32)
     # Points of the image are the centres of voxels.
-    points = (smooth + start_xyz + 0.5) * np.array(voxel_size_nm[::-1], np.float32)
-    return Surface(style, points, np.ascontiguousarray(triangles), int(np.count_nonzero(inside)))
+    points_nm = (smooth + start_xyz + 0.5) * np.array(voxel_size_nm[::-1], np.float32)
+    return Surface(style, points_nm, np.ascontiguousarray(triangles), int(np.count_nonzero(inside)))
+
+
+def _joined(smooth: Points, net: Points) -> Points:
+    """Smoothed corners, those in their middle that lie at one place of the net.
+
+    Where voxels meet diagonally, two sheets pass through one cell, and VTK 9.7.2 gives them corners of their own at one
+    place, not alike on both sides of a face: smoothed apart from each other, they would leave a hole.
+    """
+    halves = np.rint(2 * net).astype(np.int64)  # corners of a net lie in the middle between eight voxels
+    keys = np.ravel_multi_index(tuple(halves.T), tuple(halves.max(axis=0) + 1))
+    _, places, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    sums = np.stack([np.bincount(places, weights=axis) for axis in smooth.T], axis=1)
+    return np.where(counts[places, None] > 1, (sums / counts[:, None])[places], smooth).astype(np.float32)
 
 
 def _smoothed(points: Points, triangles: Triangles) -> Points:

@@ -12,7 +12,7 @@ from pipeline.formats import file_size, percent_phrase, volume_um3
 from pipeline.objects.columns import Table
 from pipeline.volume.viewers import LabelLayer, neuroglancer_url
 from pipeline.webapp import services
-from pipeline.webapp.downloads import Download
+from pipeline.webapp.downloads import MESH_TYPES, Download, object_mesh
 from pipeline.webapp.jobs import Job
 from pipeline.webapp.pages.shared import explained, spaced
 from pipeline.webapp.results import SPECK_VOXELS, ClassCount, Result, Whereabouts
@@ -111,7 +111,13 @@ def _show_objects(job: Job, result: Result) -> None:
     more = f" The {rest:,} smallest are in the tables to download only." if rest else ""
     st.caption(f"Pick an object to see it; a click on a title sorts.{more} Objects at the end may go on beyond it.")
     rows = picked.selection.rows
-    at = result.whereabouts(shown.slice(rows[0], 1).to_pylist()[0]) if rows else None
+    row = shown.slice(rows[0], 1).to_pylist()[0] if rows else None
+    at = None if row is None else result.whereabouts(row)
+    if row is not None:
+        meshes = [object_mesh(row["class"], row["id"], ending) for ending in MESH_TYPES]
+        place = f"{_api(job)}/objects/{row['class']}/{row['id']}"
+        links = "".join(_link(f"{place}.{e}", each, None) for e, each in zip(MESH_TYPES, meshes, strict=True))
+        st.html(f'<ul style="padding-left:1.2em">{links}</ul>')
     _show_slices(job, result, at, "objects' viewer")
 
 

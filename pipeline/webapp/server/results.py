@@ -49,6 +49,7 @@ def result_routes(services: Services, path: str) -> list[Route]:
         Route(f"{job}/slices/{{axis:int}}/{{index:int}}.png", endpoints.slice),
         Route(f"{job}/scene.html", endpoints.scene),
         Route(f"{job}/downloads/{{kind}}", endpoints.download),
+        Route(f"{job}/objects/{{class_name}}/{{id:int}}.{{ending}}", endpoints.object_mesh),
     ]
 
 
@@ -65,6 +66,11 @@ class _Endpoints:
 
     def download(self, request: Request) -> Response:
         path = self._result(request).download(request.path_params["kind"])
+        return FileResponse(path, filename=path.name, headers=SETTLED)
+
+    def object_mesh(self, request: Request) -> Response:
+        asked = request.path_params
+        path = self._result(request).object_mesh(asked["class_name"], asked["id"], asked["ending"])
         return FileResponse(path, filename=path.name, headers=SETTLED)
 
     def _result(self, request: Request) -> Result:
