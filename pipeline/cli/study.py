@@ -117,6 +117,9 @@ def run(
         print("stopped; the same command goes on from here", file=sys.stderr)
     if exit_code(result) == 0 and "run" in values:
         _show(values["run"], console)
+        if loaded.name in ("vemseg-study", "vemseg-segment"):
+            run_url = shlex.quote(values["run"])
+            print(f"look at it: vemseg view {run_url}; take it to Fiji: vemseg export {run_url} classes.tif")
     raise typer.Exit(exit_code(result))
 
 

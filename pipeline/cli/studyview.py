@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import inf
 
 from rich.console import Console
 from rich.live import Live
@@ -16,14 +17,17 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from pipeline.argo.nodes import POD, RUNNING, STOPPED, SUCCEEDED, Node
+from pipeline.argo.nodes import PENDING, POD, RETRY, RUNNING, STOPPED, SUCCEEDED, Node
 from pipeline.argo.view import Logs, View, has_failed
 from pipeline.formats import decimals, duration, rough_duration
 from pipeline.run.foresight import Foresight, Key, StepLook
+from pipeline.run.phases import PHASED, SEPARATION
 
 SECONDS_BETWEEN_LINES = 15.0
 SECONDS_BETWEEN_PICTURES = 0.25
 LOG_LINES = 12
+STARTING = ("PodInitializing", "ContainerCreating")
+"""What a cluster says of a pod whose image and volumes are made ready."""
 LINES_OF_PLAN = 200
 """Of the log of the plan step, at whose end it says what the others are expected to take."""
 
@@ -33,7 +37,7 @@ DOES: dict[str, tuple[str, str]] = {
     "train": ("training {}", "{} trained"),
     "infer": ("predicting {}", "{} predicted"),
     "infer-group": ("predicting {}", "{} predicted"),
-    "separate-phase": ("telling objects apart", "objects told apart"),
+    PHASED: ("telling objects apart", "objects told apart"),
     "merge": ("merging all networks", "all networks merged"),
     "evaluate": ("scoring and drawing", "scored and drawn"),
     "degrade": ("making the test part coarse", "test part made coarse"),
@@ -46,7 +50,10 @@ DOES: dict[str, tuple[str, str]] = {
     "apply": ("boosting", "boosted"),
 }
 """What each step does and has done, by its template; those that are not here say nothing to a person."""
+SAME_WORK = {"infer-group": "infer"}
+"""Workers of a step that are in workflows of their own."""
 _ITEM = re.compile(r"\.(?:target|infer-together|boost|infer-boosted)\(\d+:([^)]*)\)")
+_METHOD = re.compile(r"\bmethod:(\w+)")
 _F1 = re.compile(r"validation macro F1 ([\d.]+)")
 
 
@@ -82,17 +89,32 @@ class StepView:
 
     @property
     def is_running(self) -> bool:
-        """Whether one worker is at work."""
-        return any(pod.phase == RUNNING for pod in self.current)
+        """Whether one worker is at work, or the next phase is about to begin."""
+        return any(pod.phase == RUNNING for pod in self.current) or 0 < self._phases_done < len(SEPARATION)
 
     @property
     def is_done(self) -> bool:
-        """Whether all workers have ended well."""
+        """Whether all workers have ended well, and those of the last phase, too."""
+        if self.template == PHASED and self._phases_done < len(SEPARATION):
+            return False
         return all(pod.phase == SUCCEEDED for pod in self.current)
 
     @property
+    def _phases_done(self) -> int:
+        """Phases that all their workers have ended; 0 of a step that has none."""
+        if self.template != PHASED:
+            return 0
+        ended: dict[str, bool] = {}
+        for pod in self.current:
+            phase = re.findall(r"\.([a-z-]+)", pod.name)[-1]
+            ended[phase] = ended.get(phase, True) and pod.phase == SUCCEEDED
+        return sum(ended.values())
+
+    @property
     def progress(self) -> tuple[int, int]:
-        """Done, of all; (0, 0) where the workers do not say."""
+        """Done, of all; (0, 0) where the workers do not say. Of a step that goes in phases, these."""
+        if self.template == PHASED:
+            return self._phases_done, len(SEPARATION)
         parts = [pod.progress.partition("/") for pod in self.current if pod.progress]
         return sum(int(done) for done, _, _ in parts), sum(int(total) for _, _, total in parts)
 
@@ -101,6 +123,11 @@ class StepView:
         """How many of its parts are done, where it has several."""
         done, total = self.progress
         return f"{done} of {total}" if total > 1 else ""
+
+    @property
+    def begun_at(self) -> float:
+        """When the first worker began; infinite before that."""
+        return min((pod.started_at for pod in self.pods if pod.started_at), default=inf)
 
     @property
     def seconds(self) -> float:
@@ -113,22 +140,27 @@ class StepView:
 
 
 def steps_of(nodes: Mapping[str, Node]) -> list[StepView]:
-    """The steps that have begun or wait, in the order in which they came up."""
+    """The steps that have begun, in this order, and those that wait."""
     found: dict[tuple[str, str], StepView] = {}
+    tried = {node.parent for node in nodes.values() if node.type == POD}
     for node in nodes.values():
-        if node.type == POD and node.template in DOES:
-            match = _ITEM.search(node.name)
-            plain = match[1] if match else ""
-            item = _item_in_words(plain)
-            step = StepView(node.template, item, (node.template, plain))
-            found.setdefault((node.template, item), step).pods.append(node)
-    return list(found.values())
+        # A cluster makes no pod before a semaphore has a place for it.
+        has_no_pod_yet = node.type == RETRY and node.phase == PENDING and node.name not in tried
+        if node.template in DOES and (node.type == POD or has_no_pod_yet):
+            key = (SAME_WORK.get(node.template, node.template), _item(node.name))
+            step = StepView(node.template, _item_in_words(key[1]), key)
+            found.setdefault(key, step).pods.append(node)
+    return sorted(found.values(), key=lambda step: step.begun_at)
+
+
+def _item(name: str) -> str:
+    """The networks or the way to boost that a node works for; empty where it is for none of them."""
+    match = _ITEM.search(name)
+    method = match and _METHOD.search(match[1])
+    return method[1] if method else match[1] if match else ""
 
 
 def _item_in_words(item: str) -> str:
-    method = re.search(r"method:(\w+)", item)
-    if method:
-        return method[1]
     first, *others = item.split(",")
     if others:
         return f"{_item_in_words(first)} and {len(others)} more"
@@ -168,7 +200,9 @@ class Outlook:
 
 def _waits_for(step: StepView) -> str:
     """What a cluster says, such as that no GPU is free; on one machine, or where a semaphore is asked, a core."""
-    said = next((pod.message for pod in step.current if pod.message), "")
+    said = next((pod.message for pod in step.current if pod.message and pod.phase == PENDING), "")
+    if said in STARTING:
+        return "starts"
     return f"waits: {said}" if said and "lock" not in said.lower() else "waits for a free place"
 
 
@@ -189,8 +223,7 @@ def f1_so_far(step: StepView, logs: Logs) -> str:
 def failure_lines(node: Node, logs: Logs) -> Iterator[str]:
     """Why a step failed: the sentence that it ended with, or else the end of its log, and where the log is."""
     words = DOES.get(node.template, (node.template, ""))[0]
-    item = _ITEM.search(node.name)
-    yield f"{words.format(_item_in_words(item[1] if item else ''))} failed"
+    yield f"{words.format(_item_in_words(_item(node.name)))} failed"
     lines = logs.last_lines(node, LOG_LINES)
     said = next((index for index in range(len(lines) - 1, -1, -1) if lines[index].startswith("vemseg: ")), None)
     if said is not None:
@@ -299,7 +332,7 @@ class StudyTable(View):
                 surplus -= 1
                 continue
             table.add_row(*self._cells(step, logs, nodes))
-        if self._outlook.in_all and any(step.is_running for step in steps):
+        if self._outlook.in_all and any(step.seconds and not step.is_done for step in steps):
             table.caption, table.caption_justify = Text(f"{self._outlook.in_all} in all", style="bold"), "left"
         return table
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from pipeline.config.model import MULTILABEL, Config
 from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.slabs import sweep_bytes
+from pipeline.nn.zssr.methods import METHODS
 from pipeline.proposal.costs import (
     NETWORK_START_S,
     REPORT_S,
@@ -22,11 +23,17 @@ from pipeline.proposal.speed import Load, SpeedOf
 from pipeline.run.decide import Decision
 from pipeline.run.fanout import together
 from pipeline.run.foresight import Key
+from pipeline.run.phases import PHASED, SEPARATION
+from pipeline.run.plan import BoostingPlan
 from pipeline.volume.geometry import Geometry, zyx
 from pipeline.volume.split import PART_IDS
 
 INGESTED_VOXELS_PER_S = 5e6
 MERGED_VOXELS_PER_S = 3e6
+AUGMENTED_VOXELS_PER_S = 2e6
+SEPARATING_S_PER_MVOXEL = 5.0
+APPLYING_S_PER_MVOXEL, BOOSTED_S_PER_MVOXEL = 1.0, 10.0
+"""Of interpolating, and of what a network adds to it."""
 PROCESS_GB = 0.6
 """Of a process with its libraries."""
 TENSORS_A_CONVOLUTION = 4
@@ -105,7 +112,13 @@ def estimate(
         return Step(f"predicting {words}", ("infer", ",".join(group)), decision.infer_workers, seconds, block_gb)
 
     steps = [Step("reading the captures", ("plan", ""), 1, START_S + every / INGESTED_VOXELS_PER_S, PROCESS_GB)]
-    chains = []
+    if config.augmentation.source == "pool":
+        drawn = config.augmentation.pool_samples * prod(decision.patch_zyx)
+        workers = inference.workers
+        seconds = NETWORK_START_S + drawn / AUGMENTED_VOXELS_PER_S / workers
+        steps.append(Step("making training samples", ("augment", ""), workers, seconds, PROCESS_GB))
+    before_s = sum(step.pods * step.seconds for step in steps[1:]) / jobs
+    chains, after_s = [], 0.0
     for target in targets:
         count = training.steps if target == MULTILABEL else training.binary_steps or training.steps
         learning = Step(
@@ -124,9 +137,14 @@ def estimate(
     steps += predicted
     predicted_s = sum(step.pods * step.seconds for step in predicted) / jobs
     if decision.boosting:
-        boosting = Step("boosting", ("boost-train", ""), 1, START_S + boosting_s(voxels["test"]), PROCESS_GB)
-        steps.append(boosting)
-        chains.append(boosting.seconds + len(decision.boosting.methods) * (NETWORK_START_S + predicting_s))
+        boosting = _boosting(decision.boosting, voxels["test"], predicting((MULTILABEL,)))
+        chains.append(sum(step.pods * step.seconds for step in boosting[:-1]))
+        steps += boosting
+        after_s += boosting[-1].seconds
+    if any(member.instances for member in config.classes.members):
+        seconds = len(SEPARATION) * START_S + SEPARATING_S_PER_MVOXEL * asked / 1e6
+        steps.append(Step("telling objects apart", (PHASED, ""), 1, seconds, PROCESS_GB))
+        after_s += seconds
     merging_s = START_S + asked / MERGED_VOXELS_PER_S / decision.infer_workers if inference.merged else 0.0
     if inference.merged:
         steps.append(Step("merging all networks", ("merge", ""), decision.infer_workers, merging_s, PROCESS_GB))
@@ -135,8 +153,8 @@ def estimate(
         Step("scoring and drawing", ("evaluate", ""), 1, START_S + drawn_s, PROCESS_GB + 16 * voxels["test"] / 1e9),
         Step("writing the report", ("report", ""), 1, REPORT_S, PROCESS_GB),
     ]
-    seconds = RUNNER_S + steps[0].seconds + max(max(chains), sum(chains) / jobs) + predicted_s + merging_s
-    seconds += sum(step.seconds for step in steps[-2:])
+    seconds = RUNNER_S + steps[0].seconds + before_s + max(max(chains), sum(chains) / jobs) + predicted_s + merging_s
+    seconds += after_s + sum(step.seconds for step in steps[-2:])
     predictions = len(targets) + (len(decision.boosting.methods) if decision.boosting else 0)
     if inference.stores_probabilities:
         predictions += len(config.classes.members) + len(targets) - (MULTILABEL in targets)
@@ -162,6 +180,22 @@ def load_of(config: Config, decision: Decision, geometries: Mapping[str, Geometr
         largest,
         threads,
     )
+
+
+def _boosting(plan: BoostingPlan, test_voxels: float, predicting: Step) -> list[Step]:
+    """The test part is made coarse, boosted by each method, predicted, and compared; this one is the last."""
+    steps = [Step("making the test part coarse", ("degrade", ""), 1, START_S, PROCESS_GB)]
+    for method in plan.methods:
+        applied_s = NETWORK_START_S + APPLYING_S_PER_MVOXEL * test_voxels / 1e6
+        if METHODS[method].learns:
+            learnt_s = NETWORK_START_S + boosting_s(test_voxels)
+            steps.append(Step("learning to boost", ("boost-train", method), 1, learnt_s, PROCESS_GB))
+            applied_s += BOOSTED_S_PER_MVOXEL * test_voxels / 1e6
+        steps.append(Step(f"boosting by {method}", ("boost-apply", method), 1, applied_s, PROCESS_GB))
+        name = f"predicting what {method} boosted"
+        steps.append(replace(predicting, name=name, key=("infer", method), pods=plan.workers))
+    compared_s = START_S + drawing_s(test_voxels, renders=False)
+    return [*steps, Step("comparing what boosting did", ("compare", ""), 1, compared_s, PROCESS_GB)]
 
 
 def _training_gb(network: NetworkPlan, decision: Decision, config: Config) -> float:

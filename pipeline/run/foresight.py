@@ -17,10 +17,12 @@ MORE_THAN_EXPECTED = 0.1
 """Of the time that a step has taken, that it still takes when it should have ended."""
 FIRST, LAST = ("plan", "augment", "prepare"), ("separate-phase", "merge", "evaluate", "compare", "report", "finish")
 """Steps before and after those that can be at work at once."""
-LIKE = {"infer": "train"}
+LIKE = {"infer": "train", "boost-train": "train", "boost-apply": "boost-train"}
 """Whose deviation counts where none of the step's own kind is known: both are a matter of how fast networks are."""
 FIRST_OF_ALL = "plan"
 """Whose deviation counts for all others: it says how busy the machine is."""
+TOGETHER = ","
+"""Between targets that are predicted together, once all are trained."""
 _EXPECTED = "expected: "
 _STEP = re.compile(r"([a-z-]+)(?: ([\w,-]+))? ([\d.]+) s")
 
@@ -117,16 +119,22 @@ class Foresight:
             return None
         before = after = 0.0
         chains: dict[str, float] = defaultdict(float)
+        groups: dict[str, float] = defaultdict(float)
         for key in self._expected.keys() | self._looks.keys():
             left = self.seconds_left(key) or 0.0
             if key[0] in FIRST:
                 before += left
             elif key[0] in LAST:
                 after += left
+            elif TOGETHER in key[1]:
+                groups[key[1]] += left
             else:
                 chains[key[1]] += left
-        together = max(max(chains.values(), default=0.0), sum(chains.values()) / self._at_once)
-        return before + together + after
+        return before + self._side_by_side(chains) + self._side_by_side(groups) + after
+
+    def _side_by_side(self, chains: Mapping[str, float]) -> float:
+        """Of steps that wait for each other within a chain only."""
+        return max(max(chains.values(), default=0.0), sum(chains.values()) / self._at_once)
 
     def _ratio(self, template: str) -> float:
         """What steps of a kind take, of what was expected."""

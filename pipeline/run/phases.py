@@ -11,4 +11,6 @@ Workers share the shards of a phase out; the joins are one process.
 """
 
 SEPARATION = ("cores", "join-cores", "grow", "join-objects", "number", "measure")
+PHASED = "separate-phase"
+"""The workflow's template of each."""
 JOINS = ("join-cores", "join-objects")

@@ -14,8 +14,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from rich import box
+from rich.console import Group
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from pipeline.errors import DataError, InputError
 from pipeline.formats import csv_table, decimals, markdown_table, percent_number
@@ -243,12 +245,11 @@ def to_markdown(table: ScoreTable) -> str:
     return "\n\n".join([f"**{headline(table)}**", shown, *([notes] if notes else []), *objects]) + "\n"
 
 
-def to_rich(table: ScoreTable) -> Table:
+def to_rich(table: ScoreTable) -> Group:
     """Return the table for a terminal of 80 columns: F1, and IoU where there are one or two sides."""
     measures = ("f1", "iou") if len(table.sides) < 3 else ("f1",)
     columns = [column for column in _columns(table) if column[0] in measures]
-    caption = "\n".join(table.notes)
-    view = Table(title=headline(table), caption=escape(caption) or None, box=box.SIMPLE_HEAD, pad_edge=False)
+    view = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     view.add_column("class", no_wrap=True)
     view.add_column("share\n%", justify="right", no_wrap=True)
     for measure, side in columns:
@@ -259,7 +260,9 @@ def to_rich(table: ScoreTable) -> Table:
         cells = [percent_number(row.share), *_texts(row, columns)]
         style = "bold" if row.name == "weighted" and row.is_average else None
         view.add_row(escape(row.name), *cells, style=style, end_section=ends_classes)
-    return view
+    # A table's own title and caption break at its width, which three columns make narrow.
+    notes = [Text(note, style="dim italic") for note in table.notes]
+    return Group(Text(headline(table), style="italic"), view, *notes)
 
 
 def headline(table: ScoreTable) -> str:

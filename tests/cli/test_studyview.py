@@ -12,7 +12,7 @@ from rich.console import Console
 
 from pipeline.argo.directory import StateDirectory
 from pipeline.argo.nodes import FAILED, OMITTED, PENDING, POD, RETRY, RUNNING, SKIPPED, SKIPPED_TYPE, SUCCEEDED, Node
-from pipeline.cli.studyview import StudyLines, StudyTable, steps_of
+from pipeline.cli.studyview import StepView, StudyLines, StudyTable, steps_of
 
 ARGO = re.compile(r"vemseg-study|Running|Succeeded|Skipped|semaphore|lock|\(0\)|when ")
 
@@ -82,6 +82,47 @@ def test_the_table_shows_how_far_a_training_is(state: StateDirectory) -> None:
     assert "40 of 120, F1 .712 so far" in shown
     assert "waits for" in shown
     assert not ARGO.search(shown)
+
+
+def test_a_step_that_a_cluster_has_made_no_pod_for_waits(state: StateDirectory) -> None:
+    """Argo makes none before its semaphore has a place; and what a pod is made ready by is no reason to wait."""
+    held = Node("vemseg-study.target(1:mito).train", RETRY, "train", PENDING, parent="vemseg-study.target(1:mito)")
+    held.message = "Waiting for lab/ConfigMap/vemseg-gpus/slots lock. Lock status: 0/3"
+    nodes = [
+        pod("target(0:multilabel).infer(0:0)(0)", "infer", SUCCEEDED),
+        pod("target(0:multilabel).infer(1:1)(0)", "infer", PENDING, message="PodInitializing"),
+        held,
+    ]
+    console = Console(file=io.StringIO(), width=160, height=30, force_terminal=True)
+    console.print(StudyTable(console).table({node.name: node for node in nodes}, state, 20))
+    shown = [" ".join(re.sub(r"\x1b\[[0-9;]*m", "", line).split()) for line in console.file.getvalue().splitlines()]  # type: ignore[attr-defined]
+    assert shown == ["◷ predicting all classes starts", "◷ training mito waits for a free place"]
+
+
+def test_telling_objects_apart_is_done_with_its_last_phase() -> None:
+    def step(*phases: tuple[str, str]) -> StepView:
+        pods = [pod(f"separate.{name}(0)", "separate-phase", phase) for name, phase in phases]
+        (found,) = steps_of({each.name: each for each in pods})
+        return found
+
+    between = step(("cores(0:0)", SUCCEEDED), ("cores(1:1)", SUCCEEDED), ("join-cores", SUCCEEDED))
+    assert (between.is_done, between.is_running, between.progress) == (False, True, (2, 6))
+    whole = [(name, SUCCEEDED) for name in ("cores(0:0)", "join-cores", "grow(0:0)", "join-objects", "number(0:0)")]
+    assert step(*whole, ("measure(0:0)", RUNNING)).progress == (5, 6)
+    assert step(*whole, ("measure(0:0)", SUCCEEDED)).is_done
+
+
+def test_steps_have_the_names_by_which_they_are_expected() -> None:
+    names = {
+        "infer-boosted(1:learns:true,method:zssr).infer(0:0)(0)": ("infer", ("infer", "zssr")),
+        "boost(1:learns:true,method:zssr).train(0)": ("boost-train", ("boost-train", "zssr")),
+        "target(0:multilabel).infer-group(0:first:0)(0)": ("infer-group", ("infer", "multilabel")),
+        "infer-together(0:multilabel,mito).infer(0:0)(0)": ("infer", ("infer", "multilabel,mito")),
+    }
+    for name, (template, key) in names.items():
+        (step,) = steps_of({name: pod(name, template, RUNNING)})
+        assert step.key == key
+        assert "method" not in step.doing
 
 
 def test_workers_and_tries_count_together() -> None:
