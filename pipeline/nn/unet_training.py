@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from pipeline.nn.plan import NetworkPlan
+from pipeline.nn.ranks import as_one
 from pipeline.nn.targets import SegmentationLoss, Target, prior_logits
 from pipeline.nn.training import Judge, Schedule, Trainer, autocast_dtype
 from pipeline.nn.unet import UNet
@@ -136,7 +137,7 @@ def _warm_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor],
 
 
 def _forward(network: UNet, settings: TrainingSettings, device: torch.device) -> Callable[[Tensor], Any]:
-    forward: Callable[[Tensor], Any] = network.forward_deep if network.plan.deep_supervision else network
+    forward: Callable[[Tensor], Any] = as_one(network, network.deep() if network.plan.deep_supervision else network)
     if settings.compile == "always" or (settings.compile == "auto" and device.type == "cuda"):
         return torch.compile(forward)
     return forward
