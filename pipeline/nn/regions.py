@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 
 from pipeline.nn.plan import NetworkPlan
 from pipeline.volume.geometry import Block, Zyx, zyx
@@ -66,6 +67,7 @@ def level_extents(plan: NetworkPlan, volume_zyx: Zyx) -> list[Block]:
     ]
 
 
+@cache
 def receptive_radius(plan: NetworkPlan) -> Zyx:
     """How many voxels of the input to each side an output voxel can depend on, at the worst phase of the stride.
 

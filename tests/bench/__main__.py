@@ -18,7 +18,7 @@ from pathlib import Path
 from pipeline.run.machine import description
 from tests.bench.table import Row, draw, markdown
 
-BENCHES = ("inference", "training", "loading", "augmentation", "scoring", "render", "objects", "checksums")
+BENCHES = ("inference", "study", "training", "loading", "augmentation", "scoring", "render", "objects", "checksums")
 BUILDS = "builds"
 """Takes a checkout of an earlier build."""
 
