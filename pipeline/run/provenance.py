@@ -54,7 +54,7 @@ SCHEMA = {
     "merging": 2,
     "merged": 1,
     "coarse": 1,
-    "network": 1,
+    "network": 2,
     "boosted": 1,
     "scores": 2,
     "renders": 1,
@@ -323,7 +323,7 @@ def _tasks_of(run: Run, capture: CapturePlan, slices: tuple[int, ...]) -> Iterat
         stage = [] if factor == plan.factor else [f"factor_{factor:g}"]
         place = (capture.name, *group, *stage)
         # How a network is used goes into the training of those at the factors after its own.
-        use = {"self_ensemble", "back_projections", "precision"} if number == 1 else set()
+        use = {"self_ensemble", "precision"} if number == 1 else set()
         made_from = digest(
             "network",
             coarse_digest(run, capture),

@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from pipeline.nn.zssr.upscalers import ZeroShot
 
 TILE_PX = 256
-"""Edge of what is read of a slice at once to learn from."""
+"""Largest edge of what is read of a slice at once to learn from."""
 
 
 def pool_of(run: Run, task: Task) -> NDArray[np.float32]:
-    """Tiles (n, y, x) of the coarse slices of a task, from everywhere in them, as many as the settings allow for."""
+    """Tiles (n, y, x) of the coarse slices of a task, from everywhere in them, as many as the settings allow for.
+
+    No two share a pixel: what is held out of one is in no other.
+    """
     image = run.variant(coarse_variant(run), task.capture.name)
     _, *lengths = image.shape_zyx
-    rows, columns = (_starts(length) for length in lengths)
-    edges = [min(TILE_PX, length) for length in lengths]
+    edges = [length // -(-length // TILE_PX) for length in lengths]
+    rows, columns = (range(0, length - edge + 1, edge) for length, edge in zip(lengths, edges, strict=True))
     corners = [(z, y, x) for z in task.slices for y in rows for x in columns]
     allowed = max(1, int(run.config.boosting.zssr.pool_megapixels * 1e6) // (edges[0] * edges[1]))
     if len(corners) > allowed:
@@ -37,12 +40,6 @@ def pool_of(run: Run, task: Task) -> NDArray[np.float32]:
         corners = [corners[index] for index in sorted(order.tolist())]
     tiles = [image.read(Block((z, y, x), (z + 1, y + edges[0], x + edges[1])))[0] for z, y, x in corners]
     return np.stack(tiles).astype(np.float32)
-
-
-def _starts(length: int) -> list[int]:
-    """Evenly spread starts of tiles that cover an axis."""
-    edge = min(TILE_PX, length)
-    return [int(start) for start in np.linspace(0, length - edge, -(-length // edge)).round()]
 
 
 def super_resolution(run: Run, task: Task, kernel: Any) -> SuperResolution:
@@ -61,6 +58,7 @@ def learnt_upscaler(run: Run, task: Task) -> ZeroShot:
     from pipeline.nn.device import pick_device
     from pipeline.nn.training import autocast_dtype, with_weights
     from pipeline.nn.zssr.network import DetailNetwork
+    from pipeline.nn.zssr.upscalers import Usage
 
     network_digest(task)
     url, weights = task.store.url, task.store.read("model.safetensors")
@@ -71,4 +69,5 @@ def learnt_upscaler(run: Run, task: Task) -> ZeroShot:
     network = with_weights(DetailNetwork(how.settings.plan), tensors)
     device = pick_device()
     precision: torch.dtype = autocast_dtype(run.config.boosting.zssr.precision, device)
-    return how.upscaler(network, low=facts["low"], high=facts["high"], device=device, precision=precision)
+    usage = Usage(**facts["usage"])
+    return how.upscaler(network, usage, low=facts["low"], high=facts["high"], device=device, precision=precision)

@@ -8,7 +8,11 @@ back-projections. Printed are PSNR against processor seconds a megapixel of outp
 the flicker of one network for all slices and of one for each, taught for equally many steps: by how much neighbouring
 slices differ more than the native ones, and how much of it is the doing of the networks alone.
 
+Last, the slices are taken for the truth, and noise is put on the coarse ones: PSNR of bicubic interpolation, of a
+network that learns from sons without noise and is always projected back, and of one that is left to choose.
+
     python -m tests.bench.bench_boosting                                   # on the generated phantom
+    python -m tests.bench.bench_boosting --only noise --side 256
     python -m tests.bench.bench_boosting --raw FOLDER --slices 16-19       # on a real stack
 """
 
@@ -27,11 +31,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.nn.training import autocast_dtype
+from pipeline.nn.zssr.examples import Examples
 from pipeline.nn.zssr.grids import Scaling, Span, Window
 from pipeline.nn.zssr.network import DetailNetwork
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
 from pipeline.nn.zssr.superresolution import SuperResolution, ZssrSettings, enlarged
-from pipeline.nn.zssr.upscalers import ZeroShot
+from pipeline.nn.zssr.upscalers import Upscaler, Usage, ZeroShot
 from pipeline.phantom import make_phantom
 from pipeline.scoring.image_quality import Quality, QualityMeter, psnr_db
 from pipeline.volume.sources import open_source
@@ -44,12 +49,17 @@ PRECISION = autocast_dtype("auto", DEVICE)
 STACK = SuperResolution(
     ZssrSettings(fold=2, most_steps=1000, back_projections=10), scaling=SCALING, kernel="area", seed=0
 )
-# It never ends early: its learning rate may fall as low as it likes.
+# It never ends early: its learning rate may fall as low as it likes; and its sons are without noise.
 PUBLISHED = replace(
     STACK,
-    settings=replace(STACK.settings, fold=1, most_steps=3000, batch_size=1, lowest_learning_rate=0.0, patch=128),
+    settings=replace(
+        STACK.settings, fold=1, most_steps=3000, batch_size=1, lowest_learning_rate=0.0, patch=128, noise=0.0
+    ),
 )
 FLICKER_STEPS = 300
+NOISE_STEPS = 300
+NOISES = (0.0, 5.0, 10.0, 20.0)
+"""Standard deviations in grey levels."""
 
 Slices = NDArray[np.uint8]
 
@@ -90,12 +100,15 @@ def taught(
         start = time.process_time()
         trainer.train(islice(batches, every))
         seconds += time.process_time() - start
-        look(_upscaler(way, trainer.best_network()), trainer.progress.step, seconds)
-    return _upscaler(way, trainer.best_network()), seconds
+        look(_upscaler(way, trainer.best_network(), examples), trainer.progress.step, seconds)
+    start = time.process_time()
+    upscaler = _upscaler(way, trainer.best_network(), examples)
+    return upscaler, seconds + time.process_time() - start
 
 
-def _upscaler(way: SuperResolution, network: DetailNetwork) -> ZeroShot:
-    return way.upscaler(network, low=LOW, high=HIGH, device=DEVICE, precision=PRECISION)
+def _upscaler(way: SuperResolution, network: DetailNetwork, examples: Examples) -> ZeroShot:
+    usage = way.best_usage(network, examples, device=DEVICE)
+    return way.upscaler(network, usage, low=LOW, high=HIGH, device=DEVICE, precision=PRECISION)
 
 
 def cost(native: Slices, chosen: int) -> None:
@@ -142,7 +155,27 @@ def flicker(native: Slices) -> None:
         )
 
 
-def _quality(native: Slices, low: Tensor, upscalers: Sequence[ZeroShot]) -> Quality:
+def noise(native: Slices) -> None:
+    """PSNR of the slices, from coarse ones with noise on them."""
+    own = replace(STACK, settings=replace(STACK.settings, most_steps=NOISE_STEPS))
+    told = replace(own, settings=replace(own.settings, noise=0.0))
+    print("\n| noise, grey levels | bicubic, dB | ZSSR as it is told | ZSSR as it finds best | how |")
+    print("| ---: | ---: | ---: | ---: | :--- |")
+    for deviation in NOISES:
+        low = coarse(native)
+        low = low + deviation * torch.randn(low.shape, generator=torch.Generator().manual_seed(0))
+        chosen, _ = taught(own, low, lambda *_: None, every=NOISE_STEPS)
+        projected, _ = taught(told, low, lambda *_: None, every=NOISE_STEPS)
+        projected = replace(projected, usage=Usage(STACK.settings.back_projections))
+        qualities = (
+            _quality(native, low, [upscaler] * len(native)) for upscaler in (Upsampling(SCALING), projected, chosen)
+        )
+        scores = " | ".join(f"{quality.psnr_db:.2f}" for quality in qualities)
+        usage = f"{chosen.usage.share:.0%}, {chosen.usage.back_projections} back-projections"
+        print(f"| {deviation:g} | {scores} | {usage} |", flush=True)
+
+
+def _quality(native: Slices, low: Tensor, upscalers: Sequence[Upscaler]) -> Quality:
     meter = QualityMeter(255)
     for z, upscaler in enumerate(upscalers):
         image = enlarged(low[z], upscaler, SCALING).numpy().round().clip(LOW, HIGH)
@@ -161,12 +194,12 @@ def _of_networks(low: Tensor, upscalers: Sequence[ZeroShot]) -> float:
 
 
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--raw", type=Path, help="a real stack instead of the phantom")
     parser.add_argument("--slices", default="0-3", help="first and last slice")
     parser.add_argument("--side", type=int, default=512, help="edge of the slices in native pixels")
-    parser.add_argument("--only", choices=("cost", "flicker"))
+    parser.add_argument("--only", choices=("cost", "flicker", "noise"))
     arguments = parser.parse_args()
     first, last = (int(number) for number in arguments.slices.split("-"))
     torch.set_num_threads(1)
@@ -175,10 +208,12 @@ def main() -> None:
         if arguments.raw
         else phantom_slices(last - first + 1, arguments.side)
     )
-    if arguments.only != "flicker":
+    if arguments.only in (None, "cost"):
         cost(native, len(native) // 2)
-    if arguments.only != "cost":
+    if arguments.only in (None, "flicker"):
         flicker(native)
+    if arguments.only in (None, "noise"):
+        noise(native)
 
 
 if __name__ == "__main__":

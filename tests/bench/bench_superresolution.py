@@ -80,7 +80,7 @@ def _whole(shape_yx: tuple[int, ...]) -> Window:
 
 def way_for(pair: Pair, steps: int) -> SuperResolution:
     """How the network learns from the low-resolution image alone."""
-    settings = ZssrSettings(most_steps=steps, back_projections=10)
+    settings = ZssrSettings(fold=2, most_steps=steps, learning_rate=2e-3, back_projections=10)
     return SuperResolution(settings, scaling=pair.scaling, kernel=pair.kernel, seed=0)
 
 
@@ -95,7 +95,9 @@ def results(pair: Pair, steps: int) -> dict[str, Luma]:
     examples = way.examples([low / HIGH])
     trainer = way.trainer(examples, device=device, precision=precision)
     trainer.train(way.batches(examples, 0))
-    upscalers["ZSSR"] = way.upscaler(trainer.best_network(), low=LOW, high=HIGH, device=device, precision=precision)
+    network = trainer.best_network()
+    usage = way.best_usage(network, examples, device=device)
+    upscalers["ZSSR"] = way.upscaler(network, usage, low=LOW, high=HIGH, device=device, precision=precision)
     return {name: enlarged(low, upscaler, pair.scaling).numpy().clip(LOW, HIGH) for name, upscaler in upscalers.items()}
 
 

@@ -24,7 +24,7 @@ from pipeline.nn.zssr.kernel import Kernel
 from pipeline.nn.zssr.network import DetailNetwork, DetailPlan
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
 from pipeline.nn.zssr.superresolution import enlarged
-from pipeline.nn.zssr.upscalers import Upscaler, ZeroShot
+from pipeline.nn.zssr.upscalers import Upscaler, Usage, ZeroShot
 
 LARGEST_DIFFERENCE = 1e-5
 """Between a tile and the same piece of the whole, as a share of the range: 1/400 of a grey level of 8 bits."""
@@ -43,6 +43,7 @@ class Case:
     shape_yx: tuple[int, int] = (29, 34)
     fine_shape_yx: tuple[int, int] | None = None
     back_projections: int = 2
+    share: float = 1.0
     self_ensemble: bool = True
 
     @property
@@ -64,7 +65,7 @@ class Case:
             network,
             Upsampling(self.scaling),
             Downsampling(self.scaling, self.kernel),
-            self.back_projections,
+            Usage(self.back_projections, self.share),
             self.self_ensemble,
             LOW,
             HIGH,
@@ -85,6 +86,7 @@ CASES = {
     "an array between pixels": Case(3, kernel=LOPSIDED, shape_yx=(19, 22), fold=2),
     "fine pixels beyond the last coarse one": Case(4, shape_yx=(10, 12), fine_shape_yx=(43, 51), fold=2),
     "many back-projections": Case(2, back_projections=7, shape_yx=(40, 12)),
+    "half of the way": Case(2, share=0.5),
     "one orientation, none": Case(2, back_projections=0, self_ensemble=False, fold=2),
 }
 
@@ -181,6 +183,18 @@ def test_every_back_projection_brings_the_result_nearer_to_the_coarse_image(
         disagreement.append(float((again - image).square().mean().sqrt()))
     assert np.isfinite(disagreement).all()
     assert all(after < 0.9 * before for before, after in pairwise(disagreement))
+
+
+@pytest.mark.parametrize("name", ["as it is", "fold 2", "a fraction, fold 2"])
+def test_the_share_leads_from_interpolation_to_the_networks_result(name: str) -> None:
+    case = CASES[name]
+    none, half, all_ = (
+        window_of(replace(case, share=share).zero_shot(), image_of(case), case.fine) for share in (0, 0.5, 1)
+    )
+    interpolated = window_of(upscaler_of(case, "bicubic"), image_of(case), case.fine)
+    assert difference(none, interpolated) <= LARGEST_DIFFERENCE
+    assert difference(half, (interpolated + all_) / 2) <= LARGEST_DIFFERENCE
+    assert difference(all_, interpolated) > 100 * LARGEST_DIFFERENCE
 
 
 def test_the_self_ensemble_turns_with_its_input() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -21,10 +22,35 @@ from pipeline.nn.zssr.resampling import Downsampling, Upsampling, mirrored
 SMALLEST_SIDE = 8
 """Pixels; a smaller slice holds no crop from which anything could be learnt."""
 
+HELD_OUT = 1 / 8
+"""Of the longer side of each image."""
+_CONTEXT_PX = 32
+_MOST_HELD_OUT = 8
+"""Images of which the held-out part is looked at."""
+
 MIDDLE_GREY = 0.5
 CONTRAST_LEAST, CONTRAST_MOST = 0.5, 1.5
+_HELD_OUT_STEP = 2**31
+"""The noise on what is held out is that of steps which no training reaches."""
 _SEED_STRIDE = 2654435761
 """Keeps the steps of one seed apart from those of another within 32 bits: a generator on the CPU heeds no more."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The end of an image, and a piece of what it borders on; of this a network may see the son, and that is all."""
+
+    son: Tensor
+    """(Y, X)"""
+    interpolated: Tensor
+    """(1, 1, Y, X), as is the next."""
+    father: Tensor
+    inside: tuple[slice, slice]
+    """What was held out (y, x), without what it borders on."""
+
+    def within(self, images: Tensor) -> Tensor:
+        """What of images (..., Y, X) like the father was held out."""
+        return images[..., self.inside[0], self.inside[1]]
 
 
 class Examples:
@@ -32,6 +58,7 @@ class Examples:
 
     Args:
         images: fathers at their own scale, each (Y, X), float32 of about zero to one.
+        reached: what networks at smaller factors have made of the images; further fathers.
         downsampling: makes a son of a father.
         upsampling: makes a son as large as its father again.
         shrinkings: factors above 1 by which fathers are made smaller too; what is less than a crop then is left out.
@@ -53,20 +80,28 @@ class Examples:
         fold: int,
         noise: float,
         seed: int,
+        reached: Sequence[Tensor] = (),
     ) -> None:
         self._downsampling, self._upsampling = downsampling, upsampling
-        self._noise, self._seed = noise, seed
+        self.noise, self._seed = noise, seed
         smallest = min(min(image.shape) for image in images)
         if smallest < SMALLEST_SIDE:
             raise DataError(
                 f"slices of {tuple(images[0].shape)} pixels (y, x) are too small to learn super-resolution from; each "
                 f"side must have at least {SMALLEST_SIDE}: boost them with bicubic interpolation"
             )
-        self.patch = min(patch, smallest) // fold * fold
+        judged = images[:: math.ceil(len(images) / _MOST_HELD_OUT)]
+        self.held_out = [self._held_out(image, fold, number) for number, image in enumerate(judged)]
+        images = [_without_end(image) for image in images]
+        self.patch = min(patch, *(min(image.shape) for image in images)) // fold * fold
         factor = downsampling.scaling.factor
         self._margin = fold * math.ceil((factor * (upsampling.reach + 1) + downsampling.reach) / fold)
         smaller = [shrunk(image, by) for by in shrinkings for image in images]
-        fathers = [*images, *(image for image in smaller if min(image.shape) >= self.patch)]
+        fathers = [
+            *images,
+            *map(_without_end, reached),
+            *(image for image in smaller if min(image.shape) >= self.patch),
+        ]
         self._fathers = [mirrored(father[None], (self._margin, self._margin))[0] for father in fathers]
         self._areas = torch.tensor([father.numel() for father in fathers], dtype=torch.float64)
 
@@ -78,13 +113,29 @@ class Examples:
         crops_NYX = _with_other_contrast(crops_NYX, generator)
         side = crops_NYX.shape[-1]
         fine: Window = (Span.whole(side), Span.whole(side))
-        coarse_side = self._downsampling.scaling.coarse_length(side)
-        coarse: Window = (Span.whole(coarse_side), Span.whole(coarse_side))
-        sons_NYX = self._downsampling(crops_NYX, fine, coarse)
-        if self._noise:
-            sons_NYX = sons_NYX + self._noise * torch.randn(sons_NYX.shape, generator=generator)
-        interpolated_NYX = self._upsampling(sons_NYX, coarse, fine)
+        _, interpolated_NYX = self._sons(crops_NYX, fine, generator)
         return self._inner(interpolated_NYX), self._inner(crops_NYX)
+
+    def _sons(self, fathers_NYX: Tensor, fine: Window, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """The sons of whole images, and the same interpolated."""
+        rows, columns = (Span.whole(self._downsampling.scaling.coarse_length(len(span))) for span in fine)
+        sons_NYX = self._downsampling(fathers_NYX, fine, (rows, columns))
+        if self.noise:
+            sons_NYX = sons_NYX + self.noise * torch.randn(sons_NYX.shape, generator=generator)
+        return sons_NYX, self._upsampling(sons_NYX, (rows, columns), fine)
+
+    def _held_out(self, image_YX: Tensor, fold: int, number: int) -> HeldOut:
+        """The end of an image; whole squares of ``fold`` pixels with what it borders on."""
+        axis, end = _end(image_YX)
+        lengths = [length // fold * fold for length in image_YX.shape]
+        lengths[axis] = min(lengths[axis], (end + _CONTEXT_PX) // fold * fold)
+        piece_YX = image_YX[-lengths[0] :, -lengths[1] :]
+        fine: Window = (Span.whole(lengths[0]), Span.whole(lengths[1]))
+        generator = torch.Generator().manual_seed((self._seed * _SEED_STRIDE + _HELD_OUT_STEP + number) % 2**32)
+        sons_NYX, interpolated_NYX = self._sons(piece_YX[None], fine, generator)
+        inside = [slice(None), slice(None)]
+        inside[axis] = slice(lengths[axis] - end, lengths[axis])
+        return HeldOut(sons_NYX[0], interpolated_NYX[:, None], piece_YX[None, None], (inside[0], inside[1]))
 
     def _crop(self, father: Tensor, generator: torch.Generator) -> Tensor:
         orientation, row, column = (
@@ -101,6 +152,18 @@ class Examples:
     def _inner(self, images_NYX: Tensor) -> Tensor:
         inside = slice(self._margin, self._margin + self.patch)
         return images_NYX[:, None, inside, inside].contiguous()
+
+
+def _end(image_YX: Tensor) -> tuple[int, int]:
+    """The axis at whose end pixels are held out, and how many."""
+    axis = 0 if image_YX.shape[0] >= image_YX.shape[1] else 1
+    return axis, int(image_YX.shape[axis] * HELD_OUT)
+
+
+def _without_end(image_YX: Tensor) -> Tensor:
+    """An image without what is held out of it."""
+    axis, end = _end(image_YX)
+    return image_YX.narrow(axis, 0, image_YX.shape[axis] - end)
 
 
 def _with_other_contrast(crops_NYX: Tensor, generator: torch.Generator) -> Tensor:

@@ -4,6 +4,10 @@ A network is trained on the stack's own examples until it learns nothing more: A
 mean absolute difference, with the learning rate lowered each time the error of reconstructing fixed examples has
 stopped falling, and an end once it is lowest (Shocher, Cohen, Irani, CVPR 2018). With each new learning rate the
 training goes on from the best weights: a step too far costs time, and no more.
+
+What is judged was held out of the training, and what the network learns from is as noisy as the images are: so neither
+learning noise by heart nor sharpening it passes for progress. The same held-out part says in the end how the network is
+to be used, down to not at all.
 """
 
 from __future__ import annotations
@@ -11,24 +15,25 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from pipeline.nn.training import Judge, Schedule, Trainer
-from pipeline.nn.zssr.examples import Examples
+from pipeline.nn.zssr.examples import Examples, HeldOut
 from pipeline.nn.zssr.grids import Scaling, Span, Window
 from pipeline.nn.zssr.kernel import Averaging, Kernel
 from pipeline.nn.zssr.network import DetailNetwork, DetailPlan
+from pipeline.nn.zssr.noise import lost_noise
 from pipeline.nn.zssr.resampling import Downsampling, Upsampling
-from pipeline.nn.zssr.upscalers import Upscaler, ZeroShot
+from pipeline.nn.zssr.upscalers import Upscaler, Usage, ZeroShot
 
-LARGEST_STEPS = 2**31
 LEAST_GAIN = 1e-3
 """Share by which the error has to fall to have fallen."""
-_JUDGED_BATCHES = 4
 _GRADIENT_NORM_LIMIT = 0.5
 
 
@@ -46,8 +51,8 @@ class ZssrSettings:
         patch: edge of a crop in pixels.
         batch_size: crops a step.
         shrinkings: factors by which images are made smaller, to learn from these too.
-        noise: on what the network sees, as a share of the range of intensities.
-        back_projections: see `ZeroShot`.
+        noise: on what the network sees, as a share of the range of intensities; auto: as much as coarsening takes away.
+        back_projections: at most; see `Usage`.
         self_ensemble: see `ZeroShot`.
         reduction: what the rate is multiplied by on a plateau.
         warmup_steps: over which the rate rises, at the start and after each reduction.
@@ -65,7 +70,7 @@ class ZssrSettings:
     patch: int = 64
     batch_size: int = 4
     shrinkings: tuple[float, ...] = (1.1, 1.25, 1.4, 1.6, 1.8, 2.0)
-    noise: float = 0.0
+    noise: float | Literal["auto"] = "auto"
     back_projections: int = 8
     self_ensemble: bool = True
     reduction: float = 0.3
@@ -81,7 +86,11 @@ class ZssrSettings:
 
 
 class Plateaus(Schedule):
-    """A learning rate that is lowered on each plateau of the error; the training ends when it is lowest."""
+    """A learning rate that falls to zero over the most steps, and sooner by a factor on each plateau of the error.
+
+    The fall is a cosine's (I. Loshchilov, F. Hutter, "SGDR", ICLR 2017). The training ends when plateaus have made the
+    rate the lowest.
+    """
 
     def __init__(self, settings: ZssrSettings) -> None:
         super().__init__(settings.most_steps)
@@ -98,7 +107,8 @@ class Plateaus(Schedule):
 
     def rate(self, step: int) -> float:
         """See `Schedule`."""
-        return self.learning_rate * min(1.0, (step - self._reduced_at + 1) / self._settings.warmup_steps)
+        annealed = self.learning_rate * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        return annealed * min(1.0, (step - self._reduced_at + 1) / self._settings.warmup_steps)
 
     def judged_after(self, steps: int) -> bool:
         """See `Schedule`."""
@@ -143,16 +153,26 @@ class SuperResolution:
     kernel: Averaging | Kernel
     seed: int
 
-    def examples(self, images: Sequence[Tensor]) -> Examples:
-        """What images (Y, X), intensities about 0 to 1, show. Raises DataError when they are too small."""
+    def examples(self, images: Sequence[Tensor], reached: Sequence[Tensor] = ()) -> Examples:
+        """What images (Y, X), intensities about 0 to 1, show.
+
+        Args:
+            images: of one stack.
+            reached: what networks at smaller factors have made of them.
+
+        Raises:
+            DataError: they are too small.
+        """
+        downsampling, noise = Downsampling(self.scaling, self.kernel), self.settings.noise
         return Examples(
             images,
-            downsampling=Downsampling(self.scaling, self.kernel),
+            reached=reached,
+            downsampling=downsampling,
             upsampling=Upsampling(self.scaling),
             shrinkings=self.settings.shrinkings,
             patch=self.settings.patch,
             fold=self.settings.fold,
-            noise=self.settings.noise,
+            noise=lost_noise(images, downsampling) if noise == "auto" else noise,
             seed=self.seed,
         )
 
@@ -164,12 +184,17 @@ class SuperResolution:
             device, memory_format=torch.channels_last
         )
         schedule = Plateaus(settings)
-        # Steps that no training reaches: what is judged is not what is learnt at any one step.
-        judged = [examples.batch(LARGEST_STEPS + k, settings.batch_size) for k in range(_JUDGED_BATCHES)]
 
         @torch.no_grad()
         def look(trainer: Trainer[DetailNetwork]) -> dict[str, float]:
-            errors = [trainer.loss_of(trainer.averaged, *batch) for batch in judged]
+            errors = [
+                trainer.loss_of(
+                    partial(_inside, part, trainer.averaged),
+                    part.interpolated,
+                    part.within(part.father),
+                )
+                for part in examples.held_out
+            ]
             return {"learning_rate": schedule.learning_rate, "error": float(torch.stack(errors).mean())}
 
         return Trainer(
@@ -195,14 +220,21 @@ class SuperResolution:
             yield examples.batch(step, self.settings.batch_size)
 
     def upscaler(
-        self, network: DetailNetwork, *, low: float, high: float, device: torch.device, precision: torch.dtype
+        self,
+        network: DetailNetwork,
+        usage: Usage,
+        *,
+        low: float,
+        high: float,
+        device: torch.device,
+        precision: torch.dtype,
     ) -> ZeroShot:
         """The trained network in use."""
         return ZeroShot(
             network.to(device, memory_format=torch.channels_last).eval(),  # type: ignore[call-overload]
             Upsampling(self.scaling),
             Downsampling(self.scaling, self.kernel),
-            self.settings.back_projections,
+            usage,
             self.settings.self_ensemble,
             low,
             high,
@@ -210,12 +242,44 @@ class SuperResolution:
             precision,
         )
 
+    def best_usage(self, network: DetailNetwork, examples: Examples, *, device: torch.device) -> Usage:
+        """The use of a trained network that rebuilds best what was held out, in the mean of squares.
+
+        It is projected back as often as the settings say or not at all; its share is that of least squares. One
+        orientation is enough to tell.
+        """
+        best, least_error = Usage(0, 0.0), 0.0
+        for rounds in sorted({0, self.settings.back_projections}):
+            upscaler = replace(
+                self.upscaler(network, Usage(rounds), low=0.0, high=1.0, device=device, precision=torch.float32),
+                self_ensemble=False,
+            )
+            squares = agreement = 0.0
+            for part in examples.held_out:
+                rows, columns = (Span.whole(length) for length in part.father.shape[2:])
+                coarse: Window = (Span.whole(part.son.shape[0]), Span.whole(part.son.shape[1]))
+                found_NYX = upscaler(part.son[None], coarse, (rows, columns))
+                detail, missing = (
+                    part.within(image_NYX - part.interpolated[0]).double() for image_NYX in (found_NYX, part.father[0])
+                )
+                squares += float((detail * detail).sum())
+                agreement += float((detail * missing).sum())
+            share = min(1.0, max(0.0, agreement / squares)) if squares else 0.0
+            error = share * (share * squares - 2 * agreement)
+            if error < least_error:
+                best, least_error = Usage(rounds, share), error
+        return best
+
 
 def enlarged(image_YX: Tensor, upscaler: Upscaler, scaling: Scaling) -> Tensor:
     """The whole of an image, upscaled."""
     rows, columns = (Span.whole(length) for length in image_YX.shape)
     fine: Window = (Span.whole(scaling.fine_length(len(rows))), Span.whole(scaling.fine_length(len(columns))))
     return upscaler(image_YX[None], (rows, columns), fine)[0]
+
+
+def _inside(part: HeldOut, network: nn.Module, images: Tensor) -> Tensor:
+    return part.within(network(images))
 
 
 def _mean_difference(found: Tensor, truth: Tensor) -> Tensor:

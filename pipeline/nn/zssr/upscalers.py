@@ -35,6 +35,20 @@ class Upscaler(Protocol):
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What a network is good for.
+
+    Args:
+        back_projections: how often its result is corrected to agree with the coarse image; that restores detail, and
+            noise.
+        share: of the way from interpolation (0) to the network's corrected result (1).
+    """
+
+    back_projections: int
+    share: float = 1.0
+
+
+@dataclass(frozen=True)
 class ZeroShot:
     """Interpolation, the detail that a network adds, and back-projection.
 
@@ -43,7 +57,7 @@ class ZeroShot:
         upsampling: what the network was trained to add detail to.
         downsampling: how the coarse image came about; back-projection makes the result agree with it (Irani and Peleg,
             CVGIP 53, 1991; used so in Shocher, Cohen, Irani, CVPR 2018).
-        back_projections: how often.
+        usage: how often it is projected back, and how far the result goes from interpolation to what that gives.
         self_ensemble: average over the eight flips and quarter turns of the input, turned back (Timofte, Rothe, Van
             Gool, CVPR 2016).
         low: intensity that the network knows as 0.
@@ -54,7 +68,7 @@ class ZeroShot:
     network: DetailNetwork
     upsampling: Upsampling
     downsampling: Downsampling
-    back_projections: int
+    usage: Usage
     self_ensemble: bool
     low: float
     high: float
@@ -73,6 +87,7 @@ class ZeroShot:
         interpolated_NYX = self.upsampling(given_NYX, coarse, self._continued(around))
         boosted_NYX = self._with_detail(interpolated_NYX)[:, : len(around[0]), : len(around[1])]
         boosted_NYX = self._projected_back(boosted_NYX, given_NYX, around, coarse)
+        boosted_NYX = interpolated_NYX[:, : len(around[0]), : len(around[1])].lerp(boosted_NYX, self.usage.share)
         inside = [
             slice(part.start - all_.start, part.stop - all_.start) for part, all_ in zip(fine, around, strict=True)
         ]
@@ -88,7 +103,7 @@ class ZeroShot:
         return total_NYX / len(orientations)
 
     def _projected_back(self, boosted_NYX: Tensor, given_NYX: Tensor, fine: Window, coarse: Window) -> Tensor:
-        for _ in range(self.back_projections):
+        for _ in range(self.usage.back_projections):
             missing_NYX = given_NYX - self.downsampling(boosted_NYX, fine, coarse)
             boosted_NYX = boosted_NYX + self.upsampling(missing_NYX, coarse, fine)
         return boosted_NYX
@@ -96,7 +111,7 @@ class ZeroShot:
     def _grown(self, fine: Window) -> Window:
         """A window with its halo, aligned to the squares that the network folds."""
         fold = self.network.plan.fold
-        halo = self.network.plan.radius + self.back_projections * self._projection_radius
+        halo = self.network.plan.radius + self.usage.back_projections * self._projection_radius
         rows, columns = (_aligned(span.grown(halo), fold) for span in fine)
         return rows, columns
 

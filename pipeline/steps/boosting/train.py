@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ from pipeline.run.works import Task, boosting_plan, is_trained, refuse_without_l
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from pipeline.nn.zssr.upscalers import Usage
 
 
 def train(run_url: str) -> int:
@@ -48,10 +51,9 @@ def _train(run: Run, task: Task, report: Reporter) -> None:
     low, high = _range(pool)
     blur = _blur(run, task, pool, report)
     images = [torch.from_numpy(tile) for tile in (pool - low) / (high - low)]
-    images += _earlier_results(run, task, pool, low, high)
     device = pick_device()
     how = super_resolution(run, task, as_kernel(blur))
-    examples = how.examples(images)
+    examples = how.examples(images, _earlier_results(run, task, pool, low, high))
     trainer = how.trainer(examples, device=device, precision=autocast_dtype("auto", device))
     train_to_the_end(
         trainer,
@@ -63,6 +65,8 @@ def _train(run: Run, task: Task, report: Reporter) -> None:
         progress=lambda loss, _: f"steps at most, {task.name}, error {loss:.4f}",
     )
     network, history = trainer.best_network(), trainer.progress.history
+    usage = how.best_usage(network, examples, device=device)
+    network = network.cpu()
     weights = pack(dict(network.state_dict()), {})
     description = {
         "network": network.plan.to_json(),
@@ -73,10 +77,20 @@ def _train(run: Run, task: Task, report: Reporter) -> None:
         "slices": task.slices,
         "steps": trainer.progress.step,
         "history": history,
+        "noise": examples.noise,
+        "usage": asdict(usage),
         "weights_sha256": hashlib.sha256(weights).hexdigest(),
     }
     files.finish(weights, description)
-    report.event("learnt", network=task.name, steps=trainer.progress.step, error=history[-1:])
+    report.say(f"{task.name}: {_said(usage)}")
+    report.event("learnt", network=task.name, steps=trainer.progress.step, error=history[-1:], **asdict(usage))
+
+
+def _said(usage: Usage) -> str:
+    if not usage.share:
+        return "what was held out is rebuilt no better than by bicubic interpolation, which is what will be used"
+    correction = "corrected to agree with the coarse slices" if usage.back_projections else "not corrected, for noise"
+    return f"{usage.share:.0%} of the way from bicubic interpolation to the network's result, {correction}"
 
 
 def _range(pool: NDArray[np.float32]) -> tuple[float, float]:
