@@ -15,7 +15,8 @@ JOBS ?= $(shell env -u OMP_NUM_THREADS nproc 2>/dev/null || echo 2)
 export OMP_NUM_THREADS ?= 1
 
 # A folder is called docs, too.
-.PHONY: docs help setup demo app test trust door fuzz images e2e lint workflows bench-setup bench lock audit sbom
+.PHONY: docs help setup demo app test trust door fuzz images e2e lint workflows bench-setup bench gpu gpu-wheels lock
+.PHONY: audit sbom
 .PHONY: chart-check kind-up kind-e2e kind-down clean
 
 help:  ## Say what there is to make
@@ -78,6 +79,17 @@ workflows:  ## Assemble workflows/*.yaml from workflows/source
 # BEFORE=../before has an earlier build take part: git worktree add ../before fbc39db
 bench: $(BENCH_READY)  ## Measure speed beside peers: a table, build/bench.json, build/bench.png (BEFORE=checkout)
 	$(BIN)/python -m tests.bench $(if $(BEFORE),--before $(BEFORE))
+
+# What a GPU machine without network needs beside its torch; GPU_PYTHON is its version.
+GPU_PYTHON ?= 3.12
+gpu-wheels: $(READY)  ## Fetch what `make gpu` needs where there is no network: build/gpu-wheels (GPU_PYTHON=3.12)
+	rm -rf build/gpu-wheels build/gpu-site
+	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
+	  --python-version $(GPU_PYTHON) $(foreach tag,manylinux_2_28 manylinux_2_27 manylinux2014,--platform $(tag)_x86_64) \
+	  --dest build/gpu-wheels --requirement locks/runtime.txt --requirement locks/bench.txt
+
+gpu:  ## Check and measure CUDA on this machine, six minutes, no network (PYTHON=, GPU="--device cpu --tiny")
+	tests/gpu/run $(GPU)
 
 # nnU-Net needs much that nothing else does: it has a folder of its own. Two of its packages are sources alone.
 $(BENCH_READY): $(READY)

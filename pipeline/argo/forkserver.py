@@ -1,21 +1,24 @@
 """A program that has imported all it needs and forks itself: the server's side of `forks`.
 
-`serve` is called first thing in the program's `main`. It returns once in each fork, whose process is from there on what
-the same program would be had it been started with these words: it goes on to its command and ends as Python ends.
+The program calls `serve` with its command, where it would else do the command. Each fork is what the program would be
+had it been started with these words; it ends as Python ends, but takes nothing apart before it does: all that was
+imported would be copied for that, page by page, which costs more than the rest of a start.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import json
 import os
 import signal
 import socket
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 LINK_VARIABLE = "VEMSEG_FORK_LINK"
 """The environment variable that makes a program a server: the number of the open socket to its runner."""
@@ -23,16 +26,18 @@ STARTED, REFUSED, ENDED, CODE = "started", "refused", "ended", "code"
 """Keys of what a server tells: the process that it started, or why it did not; which ended, and with which code."""
 DESCRIPTORS = 5
 """What comes with an order: the order itself, standard output and error, the runner's lock, the line of life."""
+_NOT_FLUSHED = 120  # Python's exit code where the last of the output cannot be written
 _NAME_BYTES = 15  # Linux keeps so many of a process's name
 
 
-def serve(link_number: int, import_for: Callable[[Sequence[str]], None]) -> None:
-    """Fork a process for each order until the runner has gone; returns in the forks alone.
+def serve(link_number: int, import_for: Callable[[Sequence[str]], None], command: Callable[[], object]) -> NoReturn:
+    """Fork a process for each order, which does the command, until the runner has gone.
 
     Args:
         link_number: the socket to the runner.
         import_for: imports what a command of these words will need. It must start no thread, open no file that stays
             open and compute nothing: forks would have half of it.
+        command: what the program does with the words of `sys.argv`.
     """
     link = socket.socket(fileno=link_number)
     link.set_inheritable(False)
@@ -55,7 +60,7 @@ def serve(link_number: int, import_for: Callable[[Sequence[str]], None]) -> None
         else:
             if process == 0:
                 _become(link, order, descriptors)
-                return
+                _do(command)
         for descriptor in descriptors:
             os.close(descriptor)
 
@@ -101,3 +106,29 @@ def _become(link: socket.socket, order: dict[str, Any], descriptors: Sequence[in
     link.close()
     if not os.read(life, 1):  # the runner has gone, and does not know of this process
         os._exit(0)
+
+
+def _do(command: Callable[[], object]) -> NoReturn:
+    """Do the command, and end with the code, the words and the handlers with which Python would."""
+    code, interrupted = 0, False
+    try:
+        command()
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+        if code and not isinstance(ended.code, int):
+            print(ended.code, file=sys.stderr)
+    except BaseException as error:
+        code, interrupted = 1, isinstance(error, KeyboardInterrupt)
+        sys.excepthook(type(error), error, error.__traceback__)
+    threading._shutdown()  # type: ignore[attr-defined] # waits for threads; multiprocessing calls it, too
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            print(f"{stream.name}: {error}", file=sys.__stderr__, flush=True)
+            code = code or _NOT_FLUSHED
+    if interrupted:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    os._exit(code & 0xFF)

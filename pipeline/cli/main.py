@@ -5,6 +5,8 @@ Modules are imported by the command that needs them, so that ``vemseg --help`` a
 
 from __future__ import annotations
 
+import atexit
+import gc
 import os
 import sys
 from contextlib import suppress
@@ -67,9 +69,10 @@ def main() -> None:
         from pipeline.argo.forkserver import serve
         from pipeline.cli.warm import import_for
 
-        serve(int(link), import_for)  # returns in each step that the server forks
+        serve(int(link), import_for, main)
     from pipeline.errors import VemsegError
 
+    atexit.register(gc.freeze)  # Python ends sooner where it looks for no rubbish in all that was imported
     if os.environ.pop("VEMSEG_ARGUMENTS", "") == "percent":  # in the pods of a workflow: see workflows/source/pods.part
         sys.argv[1:] = [unquote(word) for word in sys.argv[1:]]
     try:

@@ -390,6 +390,9 @@ class Training(Section):
     """Voxels of a training sample; an axis shorter than this in the data is used whole."""
     batch_size: Size = 2
     """Samples a step."""
+    devices: Annotated[int, Field(ge=1, le=16)] = 1
+    """GPUs of a machine that share each batch of a training; the pods of trainings ask for as many. Without GPUs:
+    processes."""
     steps: Size = 2000
     """Steps of the multilabel network."""
     binary_steps: Size | None = None
@@ -422,6 +425,15 @@ class Training(Section):
     targets: Literal["all", "multilabel", "binary"] = "multilabel"
     """Which networks are trained: the multilabel one, the one-vs-rest ones, or all. Of two exclusive classes the
     background gets none: it would only mirror that of the other."""
+
+    @model_validator(mode="after")
+    def _batches_can_be_shared(self) -> Self:
+        if self.batch_size % self.devices:
+            raise SettingError(
+                "devices",
+                f"{self.devices} cannot share a batch of {self.batch_size} evenly; make batch_size a multiple",
+            )
+        return self
 
 
 class Inference(Section):

@@ -24,6 +24,7 @@ BatchSource = Callable[[int], Batch]
 """The batch of a step."""
 ReadSamples = Callable[[Sequence[int]], tuple[NDArray[Any], NDArray[Any]]]
 """Reads pool samples: images (n, z, y, x), normalised, and labels (n, z, y, x)."""
+ALL = slice(None)
 
 
 class SampleMaker:
@@ -59,24 +60,35 @@ class SampleMaker:
         return self._normalisation(image), labels
 
 
-def on_the_fly(maker: SampleMaker, *, cover: Sequence[int], batch_size: int, seed: int) -> BatchSource:
-    """Batches whose samples are made for them alone."""
+def on_the_fly(
+    maker: SampleMaker, *, cover: Sequence[int], batch_size: int, seed: int, share: slice = ALL
+) -> BatchSource:
+    """Batches whose samples are made for them alone; of each batch, the share that is wanted."""
 
     def batch(step: int) -> Batch:
         chosen = choose_batch(maker.candidates.class_voxels, cover=cover, batch_size=batch_size, seed=seed, step=step)
-        return maker.make(chosen, range(step * batch_size, (step + 1) * batch_size))
+        return maker.make(chosen[share], range(step * batch_size, (step + 1) * batch_size)[share])
 
     return batch
 
 
 def from_pool(
-    read: ReadSamples, class_voxels: NDArray[np.int64], *, cover: Sequence[int], batch_size: int, seed: int
+    read: ReadSamples,
+    class_voxels: NDArray[np.int64],
+    *,
+    cover: Sequence[int],
+    batch_size: int,
+    seed: int,
+    share: slice = ALL,
 ) -> BatchSource:
-    """Batches of samples that the augment step has written; ``class_voxels`` (n, classes) says what each holds."""
+    """Batches of samples that the augment step has written; ``class_voxels`` (n, classes) says what each holds.
+
+    Of each batch, the share that is wanted.
+    """
 
     def batch(step: int) -> Batch:
         chosen = choose_batch(class_voxels, cover=cover, batch_size=batch_size, seed=seed, step=step)
-        images, labels = read(chosen)
+        images, labels = read(chosen[share])
         return torch.from_numpy(images.astype(np.float32))[:, None], torch.from_numpy(labels)
 
     return batch

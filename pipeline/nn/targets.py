@@ -27,6 +27,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pipeline.nn.plan import Head
+from pipeline.nn.ranks import summed
 
 # Keeps the Dice of a class that a batch does not hold near 1, and its gradient small.
 DICE_SMOOTHING_VOXELS = 16.0
@@ -232,12 +233,16 @@ def _prior_logits(shares: Sequence[float], ids: Sequence[set[int]], target: Targ
 def _cross_entropy(logits_BCZYX: Tensor, truth_BCZYX: Tensor, known_BCZYX: Tensor, target: Target) -> Tensor:
     if target.head == "softmax":
         voxels_BZYX = improbability(logits_BCZYX, truth_BCZYX, 1, untold=bool(target.untold))
-        labelled_BZYX = truth_BCZYX.any(dim=1)
-        return (voxels_BZYX * labelled_BZYX).sum() / labelled_BZYX.sum().clamp(min=1)
+        return _mean(voxels_BZYX, truth_BCZYX.any(dim=1))
     found_BCZYX = F.binary_cross_entropy_with_logits(logits_BCZYX, truth_BCZYX.float(), reduction="none")
     if known_BCZYX.shape[1] == 1:
         found_BCZYX = found_BCZYX.mean(dim=1, keepdim=True)
-    return (found_BCZYX * known_BCZYX).sum() / known_BCZYX.sum().clamp(min=1)
+    return _mean(found_BCZYX, known_BCZYX)
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """Of the values in these places (bool), over the batches of all ranks."""
+    return summed((values * where).sum()) / summed(where.sum()).clamp(min=1)
 
 
 def improbability(logits: Tensor, truth: Tensor, dim: int, *, untold: bool) -> Tensor:
@@ -260,8 +265,8 @@ def _dice(logits_BCZYX: Tensor, truth_BCZYX: Tensor, known_BCZYX: Tensor, target
     probabilities = probabilities * known_BCZYX
     truth = truth_BCZYX * known_BCZYX
     over = (0, 2, 3, 4)
-    overlap = (probabilities * truth).sum(over)
-    size = probabilities.sum(over) + truth.sum(over)
+    overlap = summed((probabilities * truth).sum(over))
+    size = summed(probabilities.sum(over) + truth.sum(over))
     return (2 * overlap + DICE_SMOOTHING_VOXELS) / (size + DICE_SMOOTHING_VOXELS)
 
 

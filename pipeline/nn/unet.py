@@ -105,6 +105,10 @@ class UNet(nn.Module):
         decoded = self._decode(image_BCZYX)
         return [head(features) for head, features in zip(self.heads, decoded, strict=False)]
 
+    def deep(self) -> nn.Module:
+        """A module around the network whose call is `forward_deep`."""
+        return _Deep(self)
+
     def _decode(self, image_BCZYX: Tensor) -> list[Tensor]:
         """The decoder's features of every level, fine to coarse."""
         *skips, features_BCZYX = self._encode(image_BCZYX)
@@ -128,3 +132,12 @@ class UNet(nn.Module):
         for module in self.modules():
             if isinstance(module, ConvNorm):
                 module.fold()
+
+
+class _Deep(nn.Module):
+    def __init__(self, network: UNet) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image_BCZYX: Tensor) -> list[Tensor]:
+        return self.network.forward_deep(image_BCZYX)

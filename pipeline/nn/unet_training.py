@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.optim.swa_utils import AveragedModel
 
 from pipeline.nn.plan import NetworkPlan
+from pipeline.nn.ranks import as_one
 from pipeline.nn.targets import SegmentationLoss, Target, prior_logits
 from pipeline.nn.training import Judge, Schedule, Trainer, autocast_dtype
 from pipeline.nn.unet import UNet
@@ -110,7 +111,7 @@ def unet_trainer(
         optimizer=torch.optim.AdamW(
             network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
         ),
-        average=AveragedModel(network, avg_fn=_warm_average(settings.average_decay), use_buffers=True),
+        average=AveragedModel(network, multi_avg_fn=_warm_average(settings.average_decay), use_buffers=True),
         schedule=schedule,
         # Of equal scores the later counts: it has learnt longer, and a class that validation lacks scores 0 throughout.
         judge=Judge(look, by, operator.ge, -math.inf),
@@ -121,18 +122,22 @@ def unet_trainer(
     )
 
 
-def _warm_average(decay: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
-    def averaged(average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
-        if not average.is_floating_point():
-            return current
-        step = int(updates) + 1
-        return torch.lerp(current, average, min(decay, step / (step + AVERAGE_WARMUP_STEPS)))
+def _warm_average(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """Averages all tensors of a kind at once: one by one, a GPU is waited for at each."""
 
-    return averaged
+    def average(averages: Sequence[Tensor], current: Sequence[Tensor], updates: Tensor | int) -> None:
+        found = list(current)
+        if averages[0].is_floating_point():
+            step = int(updates) + 1
+            weight = min(decay, step / (step + AVERAGE_WARMUP_STEPS))
+            found = list(torch._foreach_lerp(found, list(averages), weight))
+        torch._foreach_copy_(list(averages), found)
+
+    return average
 
 
 def _forward(network: UNet, settings: TrainingSettings, device: torch.device) -> Callable[[Tensor], Any]:
-    forward: Callable[[Tensor], Any] = network.forward_deep if network.plan.deep_supervision else network
+    forward: Callable[[Tensor], Any] = as_one(network, network.deep() if network.plan.deep_supervision else network)
     if settings.compile == "always" or (settings.compile == "auto" and device.type == "cuda"):
         return torch.compile(forward)
     return forward

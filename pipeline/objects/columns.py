@@ -28,6 +28,10 @@ class Column:
     meaning: str
 
 
+WHERE = (Column("capture", "string", "name of the capture"), Column("class", "string", "name of the class"))
+"""Where an object is; each table of objects begins with it."""
+
+
 def arrow_table(columns: Sequence[Column], values: Iterable[Any]) -> Table:
     """A table of so many columns of values; NaN is null."""
     return pa.table(

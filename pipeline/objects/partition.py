@@ -11,14 +11,14 @@ Between the three the tables of all shards are joined. Each shard of each part i
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.objects.growing import Reach, grow
-from pipeline.objects.pieces import Numbers, PieceTable, find_pieces, join, ordered, placed
+from pipeline.objects.pieces import NO_PIECES, Numbers, PieceTable, find_pieces, join, ordered, placed
 from pipeline.volume.geometry import Block, Zyx
 
 CORE_SHARE = 0.25
@@ -121,15 +121,21 @@ def number_objects(tables: Iterable[tuple[Block, GrownTable]], smallest: Mapping
         smallest: voxels, by class, that an object must have to be kept, `UNREACHED_SHARE` times as many where it has no
             core; all are kept where nothing is said.
     """
-    kept = list(tables)
-    rest = join((shard, table.rest) for shard, table in kept)
-    cores = max((int(table.cores.max(initial=0)) for _, table in kept), default=0)
-    rows = [np.concatenate([t.cores - 1, cores + r]) for (_, t), r in zip(kept, rest.of_block, strict=True)]
+    kept: list[GrownTable] = []
+
+    def pieces() -> Iterator[tuple[Block, PieceTable]]:
+        for shard, table in tables:
+            kept.append(replace(table, rest=NO_PIECES))
+            yield shard, table.rest
+
+    rest = join(pieces())
+    cores = max((int(table.cores.max(initial=0)) for table in kept), default=0)
+    rows = [np.concatenate([t.cores - 1, cores + r]) for t, r in zip(kept, rest.of_block, strict=True)]
     classes = np.zeros(cores + len(rest.ids), np.uint8)
     first = np.full(len(classes), np.iinfo(np.int64).max)
     voxels = np.zeros(len(classes), np.int64)
     classes[cores:], first[cores:], voxels[cores:] = rest.ids, rest.first, rest.voxels
-    for _, table in kept:
+    for table in kept:
         own = table.cores - 1
         classes[own] = table.classes
         np.minimum.at(first, own, table.first)

@@ -7,7 +7,7 @@ the block's ends is kept, and where two blocks touch, pieces of one id that meet
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -120,7 +120,8 @@ def join(tables: Iterable[tuple[Block, PieceTable]]) -> Joined:
     ends: dict[tuple[int, Zyx], tuple[int, PieceTable]] = {}
     for block, table in tables:
         joints += _joints(block, starts[-1], table, ends)
-        kept.append(table)
+        # What lies on the ends is needed until the blocks beside are there.
+        kept.append(replace(table, layers={}))
         starts.append(starts[-1] + len(table))
     if not starts[-1]:
         return Joined(np.zeros(0, np.uint8), _NONE, _NONE, [_NONE for _ in kept])
@@ -225,3 +226,4 @@ def _components(joints: list[Numbers], count: int) -> NDArray[np.integer[Any]]:
 
 
 _NONE: Numbers = np.zeros(0, np.int64)
+NO_PIECES = PieceTable(np.zeros(0, np.uint8), _NONE, _NONE, {})

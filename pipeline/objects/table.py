@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.compute
 from numpy.typing import NDArray
 
-from pipeline.objects.columns import Column, Table, arrow_table, empty_table, joined
+from pipeline.objects.columns import WHERE, Column, Table, arrow_table, empty_table, joined
 from pipeline.objects.sums import CROSSINGS, CUT, POSITIONS, PRODUCTS, SQUARES, VOXELS, Contacts, Measured, ObjectSums
 from pipeline.objects.surface import Lines
 from pipeline.volume.geometry import Geometry
@@ -24,8 +24,7 @@ def _along(name: str, unit: str, kind: str, meaning: str) -> list[Column]:
 
 
 OBJECT_COLUMNS = (
-    Column("capture", "string", "name of the capture"),
-    Column("class", "string", "name of the class"),
+    *WHERE,
     Column("id", "uint64", "the object's value in the volume of objects of its class"),
     Column("voxels", "int64", "voxels of the object"),
     Column("volume_nm3", "double", "voxels × volume of a voxel"),
@@ -55,7 +54,7 @@ OBJECT_COLUMNS = (
     Column("contact_nm2", "double", "area of these faces"),
 )
 CONTACT_COLUMNS = (
-    Column("capture", "string", "name of the capture"),
+    WHERE[0],
     Column("class", "string", "class of the first object"),
     Column("id", "uint64", "its id"),
     Column("other_class", "string", "class of the second object"),

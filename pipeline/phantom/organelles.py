@@ -169,13 +169,14 @@ def draw_vesicles(specimen: Specimen, tissue: Tissue, rng: np.random.Generator, 
     apart_nm = _VESICLES_TOUCH_NM if touching else _VESICLES_APART_NM
     numbers: Numbers = np.zeros(specimen.labels.shape, dtype=np.uint32)
     taken = np.zeros(specimen.labels.shape, dtype=np.bool_)
-    missing = specimen.wanted("vesicles")
+    missing, number = specimen.wanted("vesicles"), 0
     for center in _vesicle_places(specimen, tissue, rng):
         if missing <= 0:
             break
         if not taken[center]:
             radius = _VESICLE_NM * rng.uniform(1 - _VESICLE_SPREAD, 1 + _VESICLE_SPREAD)
-            missing -= _add_vesicle(specimen, taken, center, radius, missing, apart_nm, numbers)
+            number += 1
+            missing -= _add_vesicle(specimen, taken, center, radius, missing, apart_nm, numbers, number)
     return numbers
 
 
@@ -212,6 +213,7 @@ def _add_vesicle(
     most: int,
     apart_nm: float,
     numbers: Numbers,
+    number: int,
 ) -> int:
     """Draw one vesicle of at most `most` voxels and keep its surroundings free; returns how many it got."""
     place_nm = specimen.position_nm(center)
@@ -223,7 +225,7 @@ def _add_vesicle(
     specimen.labels[box][ball] = class_id("vesicles")
     ring = np.exp(-(((far - 0.74 * radius_nm) / 5.5) ** 2))
     specimen.stain[box][ball] = (0.14 + 0.62 * ring)[ball]
-    numbers[box][ball] = numbers.max() + 1
+    numbers[box][ball] = number
     taken[box] |= far < apart_nm
     return int(np.count_nonzero(ball))
 

@@ -12,7 +12,9 @@ RUNNER_S = 5.0
 """Of looking at the files before a study, and of the summary after it."""
 REPORT_S = 3.0
 BOOSTING_S_PER_MVOXEL = 60.0
-FIGURES_S, RENDER_S_PER_MVOXEL = 16.0, 8.0
+FIGURES_S, FIGURES_S_PER_CLASS, RENDER_S_PER_MVOXEL = 12.0, 1.5, 8.0
+COMPARING_S = 4.0
+"""Of what boosting did, with its figures."""
 
 
 def judged_voxels(validation_voxels: float, validations: int) -> float:
@@ -20,9 +22,9 @@ def judged_voxels(validation_voxels: float, validations: int) -> float:
     return (validations + 1) * min(validation_voxels, VALIDATION_VOXELS)
 
 
-def drawing_s(test_voxels: float, *, renders: bool = True) -> float:
+def drawing_s(test_voxels: float, classes: int, *, renders: bool = True) -> float:
     """Of scores, figures and renders."""
-    return FIGURES_S + RENDER_S_PER_MVOXEL * test_voxels / 1e6 * renders
+    return FIGURES_S + FIGURES_S_PER_CLASS * classes + RENDER_S_PER_MVOXEL * test_voxels / 1e6 * renders
 
 
 def boosting_s(test_voxels: float) -> float:

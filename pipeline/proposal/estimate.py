@@ -11,6 +11,7 @@ from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.slabs import sweep_bytes
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.proposal.costs import (
+    COMPARING_S,
     NETWORK_START_S,
     REPORT_S,
     RUNNER_S,
@@ -29,8 +30,9 @@ from pipeline.volume.geometry import Geometry, zyx
 from pipeline.volume.split import PART_IDS
 
 INGESTED_VOXELS_PER_S = 5e6
-MERGED_VOXELS_PER_S = 3e6
-AUGMENTED_VOXELS_PER_S = 2e6
+MERGED_VOXELS_PER_S = 5e5
+"""Of each network."""
+AUGMENTED_VOXELS_PER_S = 4e6
 SEPARATING_S_PER_MVOXEL = 5.0
 APPLYING_S_PER_MVOXEL, BOOSTED_S_PER_MVOXEL = 1.0, 10.0
 """Of interpolating, and of what a network adds to it."""
@@ -118,7 +120,7 @@ def estimate(
         seconds = NETWORK_START_S + drawn / AUGMENTED_VOXELS_PER_S / workers
         steps.append(Step("making training samples", ("augment", ""), workers, seconds, PROCESS_GB))
     before_s = sum(step.pods * step.seconds for step in steps[1:]) / jobs
-    chains, after_s = [], 0.0
+    chains, after_s, compared_s = [], 0.0, 0.0
     for target in targets:
         count = training.steps if target == MULTILABEL else training.binary_steps or training.steps
         learning = Step(
@@ -140,21 +142,25 @@ def estimate(
         boosting = _boosting(decision.boosting, voxels["test"], predicting((MULTILABEL,)))
         chains.append(sum(step.pods * step.seconds for step in boosting[:-1]))
         steps += boosting
-        after_s += boosting[-1].seconds
+        compared_s = boosting[-1].seconds
     if any(member.instances for member in config.classes.members):
         seconds = len(SEPARATION) * START_S + SEPARATING_S_PER_MVOXEL * asked / 1e6
         steps.append(Step("telling objects apart", (PHASED, ""), 1, seconds, PROCESS_GB))
         after_s += seconds
-    merging_s = START_S + asked / MERGED_VOXELS_PER_S / decision.infer_workers if inference.merged else 0.0
+    merged_s = len(targets) * asked / MERGED_VOXELS_PER_S / decision.infer_workers
+    merging_s = NETWORK_START_S + merged_s if inference.merged else 0.0
     if inference.merged:
         steps.append(Step("merging all networks", ("merge", ""), decision.infer_workers, merging_s, PROCESS_GB))
-    drawn_s = drawing_s(voxels["test"], renders=config.evaluation.renders)
+    drawn_s = drawing_s(voxels["test"], len(config.classes.members), renders=config.evaluation.renders)
     steps += [
         Step("scoring and drawing", ("evaluate", ""), 1, START_S + drawn_s, PROCESS_GB + 16 * voxels["test"] / 1e9),
         Step("writing the report", ("report", ""), 1, REPORT_S, PROCESS_GB),
     ]
     seconds = RUNNER_S + steps[0].seconds + before_s + max(max(chains), sum(chains) / jobs) + predicted_s + merging_s
-    seconds += after_s + sum(step.seconds for step in steps[-2:])
+    # What boosting did is compared beside the scoring, where two processes are at work at once.
+    *_, scoring, reporting = steps
+    seconds += after_s + reporting.seconds
+    seconds += max(scoring.seconds, compared_s) if jobs > 1 else scoring.seconds + compared_s
     predictions = len(targets) + (len(decision.boosting.methods) if decision.boosting else 0)
     if inference.stores_probabilities:
         predictions += len(config.classes.members) + len(targets) - (MULTILABEL in targets)
@@ -184,9 +190,9 @@ def load_of(config: Config, decision: Decision, geometries: Mapping[str, Geometr
 
 def _boosting(plan: BoostingPlan, test_voxels: float, predicting: Step) -> list[Step]:
     """The test part is made coarse, boosted by each method, predicted, and compared; this one is the last."""
-    steps = [Step("making the test part coarse", ("degrade", ""), 1, START_S, PROCESS_GB)]
+    steps = [Step("making the test part coarse", ("degrade", ""), 1, 2 * START_S, PROCESS_GB)]
     for method in plan.methods:
-        applied_s = NETWORK_START_S + APPLYING_S_PER_MVOXEL * test_voxels / 1e6
+        applied_s = 2 * START_S + APPLYING_S_PER_MVOXEL * test_voxels / 1e6
         if METHODS[method].learns:
             learnt_s = NETWORK_START_S + boosting_s(test_voxels)
             steps.append(Step("learning to boost", ("boost-train", method), 1, learnt_s, PROCESS_GB))
@@ -194,8 +200,8 @@ def _boosting(plan: BoostingPlan, test_voxels: float, predicting: Step) -> list[
         steps.append(Step(f"boosting by {method}", ("boost-apply", method), 1, applied_s, PROCESS_GB))
         name = f"predicting what {method} boosted"
         steps.append(replace(predicting, name=name, key=("infer", method), pods=plan.workers))
-    compared_s = START_S + drawing_s(test_voxels, renders=False)
-    return [*steps, Step("comparing what boosting did", ("compare", ""), 1, compared_s, PROCESS_GB)]
+    compare = Step("comparing what boosting did", ("compare", ""), 1, START_S + COMPARING_S, PROCESS_GB)
+    return [*steps, compare]
 
 
 def _training_gb(network: NetworkPlan, decision: Decision, config: Config) -> float:

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from pipeline.errors import DataError, InputError
 from pipeline.volume.geometry import Zyx, ZyxNm
-from pipeline.volume.greyvalues import GreyValues, measured
+from pipeline.volume.greymeter import measured
+from pipeline.volume.greyvalues import GreyValues
 from pipeline.volume.labels import whole_numbers
 from pipeline.volume.sources import TRUSTED, Source, open_source
 from pipeline.volume.streaming import pieces

@@ -349,7 +349,7 @@ def _timed(
     voxels = {part: sum(counts) for part, counts in parts.voxels.items()}
     predicted = voxels["test"] + judged_voxels(voxels["validation"], VALIDATIONS)
     predicting_s = predicted / speed.predicted_voxels_per_s
-    other_s = RUNNER_S + START_S * STARTS + drawing_s(voxels["test"]) + predicting_s
+    other_s = RUNNER_S + START_S * STARTS + drawing_s(voxels["test"], len(classes.members)) + predicting_s
     left_s = 60 * wishes.minutes - other_s
     flat = load.patch_zyx[0] == 1
     steps = left_s / speed.step_s

@@ -64,7 +64,15 @@ def write_plan(
     _create_arrays(written)
     if outputs:
         merges, separates = written.config.inference.merged, bool(written.instances)
-        write_outputs(outputs, plan, pods_per_workflow, at_once=at_once, merges=merges, separates=separates)
+        write_outputs(
+            outputs,
+            plan,
+            pods_per_workflow,
+            at_once=at_once,
+            merges=merges,
+            separates=separates,
+            devices=written.config.training.devices,
+        )
 
 
 def write_outputs(
@@ -75,11 +83,13 @@ def write_outputs(
     at_once: int = 0,
     merges: bool = False,
     separates: bool = False,
+    devices: int = 1,
 ) -> None:
     """Write one file an output parameter.
 
     targets         a JSON list of names; `target` is the first of them
     augment-workers how many pods fill the pool
+    train-devices   how many GPUs a training needs, where it is done on GPUs
     infer-workers   how many pods predict each target; a worker is told its number and this one
     infer-here      how many of them are pods of this workflow: all, or none
     infer-together  where none are, since a pod predicts several targets: a JSON list of names with commas between
@@ -108,6 +118,7 @@ def write_outputs(
         "targets": json.dumps(list(plan.targets)),
         "target": plan.targets[0] if plan.targets else "",
         "augment-workers": str(spread.augment_workers),
+        "train-devices": str(devices),
         "infer-workers": str(plan.infer_workers),
         "merge-workers": str(spread.merge_workers),
         "infer-here": str(0 if spread.groups or groups else plan.infer_workers),

@@ -140,3 +140,19 @@ class Reporter:
         except Exception as error:
             # To lose them costs a look at the step; an error would cost its result.
             self.event("metrics_lost", error=str(error))
+
+
+class SilentReporter(Reporter):
+    """That of a process that helps another one with its step, which reports for both."""
+
+    def say(self, text: str) -> None:
+        """See `Reporter`."""
+
+    def progress(self, done: int, total: int, text: str = "") -> None:
+        """See `Reporter`."""
+
+    def event(self, kind: str, **facts: Any) -> None:
+        """See `Reporter`."""
+
+    def flush(self) -> None:
+        """See `Reporter`."""

@@ -11,12 +11,16 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pipeline.run.phases import PHASED
+
 LEAST_SHARE = 0.05
 """Of a step's work: how fast it goes is not known before so much of it is done."""
 MORE_THAN_EXPECTED = 0.1
 """Of the time that a step has taken, that it still takes when it should have ended."""
-FIRST, LAST = ("plan", "augment", "prepare"), ("separate-phase", "merge", "evaluate", "compare", "report", "finish")
+FIRST, LAST = ("plan", "augment", "prepare"), (PHASED, "merge", "report", "finish")
 """Steps before and after those that can be at work at once."""
+JUDGING = ("evaluate", "compare")
+"""They can, too, among the last; most of their time they draw, after all that they count is done."""
 LIKE = {"infer": "train", "boost-train": "train", "boost-apply": "boost-train"}
 """Whose deviation counts where none of the step's own kind is known: both are a matter of how fast networks are."""
 FIRST_OF_ALL = "plan"
@@ -96,7 +100,7 @@ class Foresight:
         self._looks = {look.key: look for look in looks}
         at_work = [look for look in self._looks.values() if look.seconds and not look.is_done]
         self._at_once = max(self._at_once, len(at_work))
-        for look in at_work:
+        for look in (each for each in at_work if each.key[0] not in JUDGING):
             self._paced[look.key] = self._paces[look.key].seconds_left(look.seconds, look.done, look.total)
 
     def seconds_left(self, key: Key) -> float | None:
@@ -120,17 +124,20 @@ class Foresight:
         before = after = 0.0
         chains: dict[str, float] = defaultdict(float)
         groups: dict[str, float] = defaultdict(float)
+        judging: dict[str, float] = defaultdict(float)
         for key in self._expected.keys() | self._looks.keys():
             left = self.seconds_left(key) or 0.0
             if key[0] in FIRST:
                 before += left
+            elif key[0] in JUDGING:
+                judging[key[0]] += left
             elif key[0] in LAST:
                 after += left
             elif TOGETHER in key[1]:
                 groups[key[1]] += left
             else:
                 chains[key[1]] += left
-        return before + self._side_by_side(chains) + self._side_by_side(groups) + after
+        return before + sum(map(self._side_by_side, (chains, groups, judging))) + after
 
     def _side_by_side(self, chains: Mapping[str, float]) -> float:
         """Of steps that wait for each other within a chain only."""

@@ -26,7 +26,8 @@ from pipeline.run.layout import OWN_GRID, SPLIT, TRUTH, VOLUME, Run, class_map, 
 from pipeline.run.markers import Marker
 from pipeline.run.plan import CapturePlan, ends
 from pipeline.volume.geometry import Block, Geometry, ZyxNm, tile
-from pipeline.volume.greyvalues import GreyMap, GreyMeter, GreyValues, compare, grey_map, measured
+from pipeline.volume.greymeter import GreyMeter, measured
+from pipeline.volume.greyvalues import GreyMap, GreyValues, compare, grey_map
 from pipeline.volume.ingest import FILL, ingest_capture, labelled_runs
 from pipeline.volume.omezarr import create_labels, describe_classes, stored
 from pipeline.volume.pyramid import build_pyramid

@@ -186,7 +186,7 @@ def steps_of(run: Run, target: str) -> int:
 
 
 # Which networks are trained and how often they are saved leave each of them as it is; the plan says more of the others.
-_NOT_OF_A_MODEL = {"targets", "checkpoint_minutes", "steps", "binary_steps", "start_from"}
+_NOT_OF_A_MODEL = {"targets", "checkpoint_minutes", "devices", "steps", "binary_steps", "start_from"}
 
 
 def model(run: Run, target: str) -> Marker:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pipeline.errors import Preempted
 from pipeline.nn.checkpoint import pack, unpack
 from pipeline.nn.description import sealed
+from pipeline.nn.ranks import any_rank, rank, ranks
 from pipeline.run.events import Reporter
 from pipeline.run.layout import TRAINING_STATE
 from pipeline.run.markers import Marker
@@ -55,6 +56,9 @@ class TrainedFiles:
         if facts.get("made_from") != self.marker.digest:
             report.say("the saved state belongs to another configuration; starting anew")
             return None
+        former = facts.get("devices", 1)
+        if former != ranks():
+            self._say(report, f"was shared by {former} devices before, and is by {ranks()} now: sums round otherwise")
         threads, own = facts.get("threads", torch.get_num_threads()), torch.get_num_threads()
         if threads != own:
             torch.set_num_threads(threads)
@@ -68,9 +72,11 @@ class TrainedFiles:
         self._say(report, f"goes on at step {trainer.progress.step}")
 
     def save(self, trainer: Trainer[Any]) -> None:
-        """Keep the state."""
+        """Keep the state; of several ranks the first one does."""
+        if rank():
+            return
         tensors, facts = trainer.state()
-        facts |= {"made_from": self.marker.digest, "threads": torch.get_num_threads()}
+        facts |= {"made_from": self.marker.digest, **_computed_with()}
         self.store.write(TRAINING_STATE, pack(tensors, facts))
 
     def finish(self, weights: bytes, description: dict[str, Any], files: Mapping[str, bytes] | None = None) -> None:
@@ -78,14 +84,14 @@ class TrainedFiles:
 
         Args:
             weights: ``model.safetensors``.
-            description: what ``model.json`` is to say, beside the number of threads.
+            description: what ``model.json`` is to say, beside how many devices and threads there were.
             files: what else there is of it, by name.
         """
         with self.marker.making() as facts:
             self.store.write("model.safetensors", weights)
             for name, data in (files or {}).items():
                 self.store.write(name, data)
-            self.store.write_json("model.json", sealed({**description, "threads": torch.get_num_threads()}))
+            self.store.write_json("model.json", sealed({**description, **_computed_with()}))
             facts["weights_sha256"] = description["weights_sha256"]
         self.store.delete(TRAINING_STATE)
 
@@ -96,6 +102,11 @@ class TrainedFiles:
     @property
     def _state_url(self) -> str:
         return f"{self.store.url}/{TRAINING_STATE}"
+
+
+def _computed_with() -> dict[str, int]:
+    """What rounding depends on: how many devices shared each batch, and the threads of each process."""
+    return {"devices": ranks(), "threads": torch.get_num_threads()}
 
 
 def train_to_the_end(
@@ -137,14 +148,14 @@ def train_to_the_end(
             with metrics.seconds("compute"):
                 loss = trainer.step(images, truth)
             metrics.loss(loss)
-            metrics.voxels(truth.numel())
+            metrics.voxels(truth.numel() * ranks())
             done = trainer.progress.step
             report.progress(done, most, progress(loss, (done - first) / (time.monotonic() - started)))
-            if trainer.judgement_due:
+            if trainer.judgement_due and not rank():
                 judged(judge())
             if trainer.ended:
                 return
-            if stop():
+            if any_rank(stop()):
                 save(trainer)
                 raise Preempted(
                     f"training {files.name}: asked to stop; step {done} of {most} is saved, start again to go on"

@@ -7,14 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.objects.columns import Column, Table, arrow_table
+from pipeline.objects.columns import WHERE, Column, Table, arrow_table
 from pipeline.scoring.object_scores import matches
 from pipeline.scoring.overlaps import Counts, Overlaps
 
 FOUND, MISSED, INVENTED = "found", "missed", "invented"
 MATCH_COLUMNS = (
-    Column("capture", "string", "name of the capture"),
-    Column("class", "string", "name of the class"),
+    *WHERE,
     Column("state", "string", "found: IoU of .5 or more; missed: a true object; invented: a predicted one"),
     Column("true_id", "uint64", "the true object; of an invented one, that which it overlaps most, if any"),
     Column("predicted_id", "uint64", "the predicted object; of a missed one, that which overlaps it most, if any"),

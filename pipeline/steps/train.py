@@ -15,11 +15,12 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from pipeline.config.settings import settings_of
-from pipeline.run.events import Reporter
+from pipeline.run.events import Reporter, SilentReporter
 from pipeline.run.layout import OPINION, SMALLEST_OBJECTS, Run
 from pipeline.run.markers import Marker
 from pipeline.run.pool import Pool
 from pipeline.run.provenance import model, steps_of
+from pipeline.run.ranks import ranks_joined
 from pipeline.run.works import is_trained
 
 if TYPE_CHECKING:
@@ -44,12 +45,20 @@ def train(run_url: str, *, target: str) -> None:
         if is_trained(run.model_store(target), marker):
             report.say("is done")
             return
-        _train(run, target, marker, report)
+        with ranks_joined(run.config.training.devices, partial(_help, run_url, target), report):
+            _train(run, target, marker, report)
+
+
+def _help(run_url: str, target: str) -> None:
+    """What the other processes of a training do that several share."""
+    run = Run.open(run_url)
+    _train(run, target, model(run, target), SilentReporter(run.store, "train", target=target))
 
 
 def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
     from pipeline.nn.device import keep_freed_memory, pick_device
     from pipeline.nn.plan import NetworkPlan
+    from pipeline.nn.ranks import rank
     from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
     from pipeline.run.samples import target_of
     from pipeline.run.start import begin
@@ -92,26 +101,29 @@ def _train(run: Run, name: str, marker: Marker, report: Reporter) -> None:
         progress=lambda loss, rate: f"steps, loss {loss:.3f}, {rate:.1f} steps/s",
         judged=judged,
     )
-    _finish(run, trainer, target, shares, files, begun)
+    if rank() == 0:
+        _finish(run, trainer, target, shares, files, begun)
 
 
 def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int], Iterator[Batch]], list[float]]:
     """The batches from a step on, out of the pool or made for this training alone, and the share of each class."""
     from pipeline.nn.batches import from_pool, on_the_fly, prefetched
+    from pipeline.nn.ranks import share
     from pipeline.nn.sampling import class_shares, inscribed
     from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker, untold_ids
 
     config, patch_zyx = run.config, run.plan.patch_zyx
-    cover, batch_size = classes_to_cover(run, target), config.training.batch_size
+    how: Any = {"cover": classes_to_cover(run, target), "batch_size": config.training.batch_size}
+    how |= {"seed": config.seed, "share": share()}
     if config.augmentation.source == "on_the_fly":
         maker = sample_maker(run, ON_THE_FLY_CENTRES)
         class_voxels, counted_zyx = maker.candidates.class_voxels, inscribed(patch_zyx)
-        source = on_the_fly(maker, cover=cover, batch_size=batch_size, seed=config.seed)
+        source = on_the_fly(maker, **how)
     else:
         pool = Pool(run)
         pool.refuse_incomplete()
         class_voxels, counted_zyx = pool.class_voxels(), patch_zyx
-        source = from_pool(pool.reader(), class_voxels, cover=cover, batch_size=batch_size, seed=config.seed)
+        source = from_pool(pool.reader(), class_voxels, **how)
     shares = class_shares(class_voxels, prod(counted_zyx), config.classes.exclusive, untold_ids(run))
     return partial(prefetched, report.metrics.timed("read", source), stop=steps_of(run, target.name)), shares
 

@@ -14,7 +14,8 @@ from pydantic import TypeAdapter
 from pipeline.errors import DataError
 from pipeline.formats import file_size
 from pipeline.volume.geometry import Zyx, ZyxNm
-from pipeline.volume.greyvalues import SHARES, GreyValues, measured
+from pipeline.volume.greymeter import measured
+from pipeline.volume.greyvalues import SHARES, GreyValues
 from pipeline.volume.sources import Policy, Source, open_source
 from pipeline.volume.sources.base import Location
 from pipeline.volume.sources.packed import PackedSource, extract, only_volume

@@ -8,20 +8,14 @@ were chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import uniform_filter
 
 from pipeline.errors import ConfigError
-from pipeline.volume.geometry import Block, Zyx, zyx
-from pipeline.volume.intensity import IntensityHistogram
-from pipeline.volume.sources.base import Source
-from pipeline.volume.streaming import ImageView, pieces
 from pipeline.volume.treatments import Treatment
 
 SHARES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995)
@@ -36,14 +30,6 @@ CLEAR_TEXTURE = 0.02
 """A texture nearer to 0 does not tell which way round contrast is; then the shape of the histogram has to."""
 REVERSED_BY = 0.01
 """So much better, as a share of the range, must the reversed shape fit for contrast to be called inverted."""
-
-SAMPLED_VOXELS = 2**23
-"""A volume of no more is looked at as a whole."""
-_SLICES, _FEWEST_SLICES, _SLICE_BYTES, _WINDOWS, _WINDOW, _SMALLEST_WINDOW = 32, 8, 2**29, 128, 256, 32
-_CHUNK_WINDOW = 64
-"""Sides of a window of chunks that are smaller than that: as many of them as it takes to see a texture."""
-_PLASTIC = 1.32471795724474602596
-"""Multiples of its first two inverse powers spread evenly over a square."""
 
 
 @dataclass(frozen=True)
@@ -149,52 +135,6 @@ def _times(ratio: float) -> str:
     return f"{ratio:.3g} times as wide" if ratio >= 1 else f"{1 / max(ratio, 1e-12):.3g} times narrower"
 
 
-def measured(source: Source) -> GreyValues:
-    """The grey values of a volume: of all of it, or of windows from everywhere in it; the same each time."""
-    image = ImageView(source, 0, source.shape_zyx[0])
-    meter = GreyMeter(image.dtype)
-    for voxels in _sample(image):
-        meter.add(voxels)
-    return meter.values(source.dtype)
-
-
-class GreyMeter:
-    """Collects what is known of grey values, block by block (z, y, x), of type uint8, uint16 or float32."""
-
-    def __init__(self, dtype: np.dtype[Any]) -> None:
-        self._histogram = IntensityHistogram(dtype)
-        self._textures: list[float] = []
-
-    def add(self, block: NDArray[Any], *, has_texture: bool = True) -> None:
-        """Count the voxels of a block; where it is asked for, look at the texture of every eighth of its slices."""
-        self._histogram.add(block)
-        if has_texture:
-            self._textures += [found for plane in block[::8] if (found := _texture(plane)) is not None]
-
-    def values(self, dtype: np.dtype[Any]) -> GreyValues:
-        """Of all blocks, at least one voxel; dtype: of the voxels in their file."""
-        summary = self._histogram.summary()
-        quantiles, padding = self._histogram.quantiles_without_padding(SHARES)
-        texture = float(np.mean(self._textures)) if self._textures else 0.0
-        return GreyValues(dtype.name, summary.minimum, summary.maximum, tuple(quantiles), padding, texture)
-
-
-def _texture(plane: NDArray[Any]) -> float | None:
-    """Asymmetry of the differences between ranks and their mean over 5 x 5 pixels, of the middle of a slice.
-
-    Dark membranes and bright cytosol differ in it. None where a slice is small, or mostly of one value.
-    """
-    starts = [max(0, (length - _WINDOW) // 2) for length in plane.shape]
-    window = plane[starts[0] : starts[0] + _WINDOW, starts[1] : starts[1] + _WINDOW]
-    _, places, counts = np.unique(window, return_inverse=True, return_counts=True)
-    if min(window.shape) < _SMALLEST_WINDOW or counts.max() > window.size / 4:
-        return None
-    ranks = ((np.cumsum(counts) - counts / 2) / window.size)[places].reshape(window.shape)
-    detail = ranks - uniform_filter(ranks, 5)
-    low, middle, high = np.quantile(detail, (0.01, 0.5, 0.99))
-    return float((high + low - 2 * middle) / max(high - low, 1e-12))
-
-
 def joint(parts: Sequence[tuple[int, GreyValues]]) -> GreyValues:
     """Of several volumes together, each with its number of voxels; exact for one, else to a fraction of a percent."""
     if len(parts) == 1:
@@ -270,39 +210,3 @@ def _misfit(volume: GreyValues, trained: GreyValues, *, backward: bool) -> float
 def _shape(quantiles: Sequence[float]) -> NDArray[np.float64]:
     values = np.asarray(quantiles, np.float64)
     return np.asarray((values - values[0]) / max(values[-1] - values[0], 1e-12))
-
-
-def _sample(image: Source) -> Iterator[NDArray[Any]]:
-    depth, height, width = image.shape_zyx
-    if depth * height * width <= SAMPLED_VOXELS:
-        yield from (data for _, data in pieces(image))
-        return
-    count = max(_FEWEST_SLICES, min(_SLICES, _SLICE_BYTES // (height * width * image.dtype.itemsize)))
-    slices = sorted({(2 * index + 1) * depth // (2 * count) for index in range(count)})
-    rows, columns = min(height, _WINDOW), min(width, _WINDOW)
-    each = -(-_WINDOWS // len(slices))
-    seen: set[Block] = set()
-    for number, z in enumerate(slices):
-        plane = image.read(z, z + 1) if image.slices_at_once else None
-        for index in range(number * each, (number + 1) * each):
-            y = int((height - rows + 1) * ((index + 0.5) / _PLASTIC % 1))
-            x = int((width - columns + 1) * ((index + 0.5) / _PLASTIC**2 % 1))
-            if plane is not None:
-                yield plane[:, y : y + rows, x : x + columns]
-                continue
-            window = Block((z, y, x), (z + 1, y + rows, x + columns))
-            if image.fetched_zyx is not None:
-                window = _chunk_around(image, window.start_zyx, image.fetched_zyx)
-            if window not in seen:
-                seen.add(window)
-                yield image.read_block(window)
-
-
-def _chunk_around(image: Source, voxel_zyx: Zyx, chunk_zyx: Zyx) -> Block:
-    """Of what is decoded at once with a voxel as many voxels as a window has, at most."""
-    sides = [min(_WINDOW, chunk * -(-_CHUNK_WINDOW // chunk)) for chunk in chunk_zyx[1:]]
-    wanted = (min(chunk_zyx[0], max(1, _WINDOW**2 // prod(sides))), *sides)
-    found = zip(voxel_zyx, image.origin_zyx, chunk_zyx, strict=True)
-    starts = zyx([max(0, (voxel + origin) // chunk * chunk - origin) for voxel, origin, chunk in found], "start")
-    ends = zip(starts, wanted, image.shape_zyx, strict=True)
-    return Block(starts, zyx([min(start + side, length) for start, side, length in ends], "stop"))

@@ -28,6 +28,8 @@ PYTHON = sys.executable
 PROGRAM = """\
 #!{python}
 import os, sys
+def main():
+    exec(compile(sys.argv[1], "step", "exec"), {{"__name__": "step"}})
 if link := os.environ.pop("VEMSEG_FORK_LINK", None):
     from pipeline.argo.forkserver import serve
     def import_for(words):
@@ -37,8 +39,8 @@ if link := os.environ.pop("VEMSEG_FORK_LINK", None):
             import torch
         if "die-here" in words[0]:
             os._exit(1)
-    serve(int(link), import_for)
-exec(compile(sys.argv[1], "step", "exec"), {{"__name__": "step"}})
+    serve(int(link), import_for, main)
+main()
 """
 FORKED = "import pathlib; forked = b'steps\\0of' in pathlib.Path('/proc/self/cmdline').read_bytes()\n"
 """Code that sets `forked`: this process has still the command line of the server."""
@@ -153,6 +155,7 @@ def test_a_runner_that_ignores_a_signal_hands_that_on(bench: Bench) -> None:
         ("sys.exit(75)", 75),
         ("sys.exit('what is wrong')", 1),
         ("raise ValueError(3)", 1),
+        ("signal.raise_signal(signal.SIGINT)", 130),
         ("os._exit(7)", 7),
         ("os.kill(os.getpid(), 9)", 137),
         ("os.kill(os.getpid(), 15)", 143),
@@ -163,9 +166,16 @@ def test_a_runner_that_ignores_a_signal_hands_that_on(bench: Bench) -> None:
     ],
 )
 def test_an_end_is_told_and_written_the_same(code: str, ended: int, bench: Bench) -> None:
-    started, forked = bench.both(f"import atexit, os, sys, threading, time\n{code}")
+    started, forked = bench.both(f"import atexit, os, signal, sys, threading, time\n{code}")
     assert (started.code, started.exit_code) == (forked.code, forked.exit_code) == (ended, ended)
-    assert forked.log == started.log
+    # Of a traceback, what is the step's own.
+    assert forked.log.split('File "step"')[-1] == started.log.split('File "step"')[-1]
+
+
+def test_output_that_cannot_be_written_is_no_success(bench: Bench) -> None:
+    started, forked = bench.both("import sys; sys.stdout = open('/dev/full', 'w'); print('lost')")
+    assert started.code == forked.code == 120
+    assert "No space left" in forked.log
 
 
 def test_what_a_step_prints_is_its_result(bench: Bench) -> None:

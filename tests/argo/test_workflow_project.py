@@ -33,6 +33,7 @@ for argument; do
     mkdir -p "$folder"
     echo '["multilabel", "membrane"]' > "$folder/targets"
     echo ${AUGMENT_WORKERS:-2} > "$folder/augment-workers"
+    echo 1 > "$folder/train-devices"
     echo 3 > "$folder/infer-workers"
     echo ${INFER_HERE:-3} > "$folder/infer-here"
     echo "${INFER_GROUPS:-[]}" > "$folder/infer-groups"

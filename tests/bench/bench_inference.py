@@ -1,31 +1,30 @@
 """Cost of blockwise inference: beside the network's own compute, and against MONAI's sliding windows.
 
-1. A segmentation run on disk (`pipeline.steps.infer`: OME-Zarr in, shards out) against calling the network on the very
-   same blocks, already in memory. At most 1.15.
-2. `sliding_window_inference` of MONAI (overlap 0.5, Gaussian) with the same folded network, a whole 25 x 700 x 700
-   stack each. The window is chosen so that its peak memory is about ours; both are printed. At least 2 times slower.
-3. The same in the interior of a large cube, where no face saves a halo: one of our blocks, and one of its windows,
-   which brings a volume forward by half its edge along each axis. MONAI's output for the whole volume is not counted in
-   its memory here. At least 6 times slower.
-4. How far either is from one pass over a whole volume: ours not at all.
+- A segmentation run on disk (`pipeline.steps.infer`: OME-Zarr in, shards out) against calling the network on the very
+  same blocks, already in memory.
+- How far blocks are from one pass over a whole volume: ours not at all.
+- `sliding_window_inference` of MONAI and the predictor of nnU-Net (overlap 0.5, Gaussian, no mirror images) with the
+  same folded network, a whole stack of 25 x 700 x 700 each, and windows of which MONAI's peak memory is about ours.
+- The same in the interior of a large cube, where no face saves a halo: one of our blocks, and one of their windows,
+  which brings a volume forward by half its edge along each axis. Their output for the whole volume is not counted in
+  their memory here.
+- Useful work: the operations of one pass over the whole volume at the rate of a product of matrices, which is measured
+  in the same process, against what prediction took.
 
-Times are processor time, so that other programs count little, medians of interleaved repetitions where there are
-several; 1 gives wall time too, since reading and writing are to hide behind computing. Each side of 2 and 3 runs in a
-process of its own, whose peak memory above its inputs is what is printed.
+Times are processor time, so that other programs count little; the first has wall time too, since reading and writing
+are to hide behind computing. Each side is a process of its own in each turn; noted is its peak memory above its inputs.
 
     make bench-setup && .venv/bin/python -m tests.bench.bench_inference
 """
 
 from __future__ import annotations
 
-import argparse
-import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -40,6 +39,7 @@ from pipeline.nn.blockwise import BlockPredictor, Normalisation, predict_blocks
 from pipeline.nn.calibration import Confidence
 from pipeline.nn.device import keep_freed_memory
 from pipeline.nn.model import Model
+from pipeline.nn.operations import predicting_operations
 from pipeline.nn.plan import plan_network
 from pipeline.nn.regions import receptive_radius, required_regions
 from pipeline.nn.targets import Target
@@ -49,12 +49,15 @@ from pipeline.steps.infer import infer
 from pipeline.steps.prepare import prepare
 from pipeline.volume.geometry import Block, Zyx, tile
 from pipeline.volume.stores import Store
+from tests.bench.table import Row, options, show
 
 CLASSES = 8
 FEATURES = (16, 32, 64, 96)
 """The default network."""
 NORMALISATION = Normalisation(128.0, 50.0)
 CPU = torch.device("cpu")
+PRODUCT = 1536
+"""Edge of the matrices whose product is timed."""
 
 STACK: Zyx = (25, 700, 700)
 STACK_NM = (10.0, 5.0, 5.0)
@@ -75,6 +78,8 @@ class Cost:
     wall_s: float
     peak_gb: float
     """Above what the process held before."""
+    product_s: float = 0.0
+    """In which a product of matrices does the operations of one pass over all of the volume."""
 
 
 def timed(work: Callable[[], object]) -> Cost:
@@ -83,6 +88,27 @@ def timed(work: Callable[[], object]) -> Cost:
     work()
     processor_s, wall_s = time.process_time() - processor, time.perf_counter() - wall
     return Cost(processor_s, wall_s, memory_gb("VmHWM") - before_gb)
+
+
+def product_rate() -> float:
+    """Operations a second of the processor in a product of matrices: the best of some."""
+    left, right = torch.rand(2, PRODUCT, PRODUCT)
+    taken = []
+    for _ in range(6):
+        begun = time.process_time()
+        torch.mm(left, right)
+        taken.append(time.process_time() - begun)
+    return 2 * PRODUCT**3 / min(taken)
+
+
+def with_useful_work(work: Callable[[], object], network: UNet, volume_zyx: Zyx, voxels: int) -> Cost:
+    """The cost of predicting so many voxels of a volume; the product is measured before and after."""
+    padded = tuple(-(-n // s) * s for n, s in zip(volume_zyx, network.plan.stride_zyx, strict=True))
+    whole = Block.of_shape(padded)
+    operations = predicting_operations(network.plan, whole, whole.shape_zyx) / whole.voxels * voxels
+    before = product_rate()
+    cost = timed(work)
+    return replace(cost, product_s=operations / max(before, product_rate()))
 
 
 def memory_gb(field: str) -> float:
@@ -144,12 +170,27 @@ def folded(network: UNet) -> UNet:
 
 def ours_on_stack() -> Cost:
     network, volume = stack_network(), grey_values(STACK)
-    return timed(lambda: class_ids(network, volume, STACK_BLOCK))
+    return with_useful_work(lambda: class_ids(network, volume, STACK_BLOCK), network, STACK, voxels(STACK))
 
 
 def monai_on_stack() -> Cost:
     network, volume = folded(stack_network()), grey_values(STACK)
     return timed(lambda: slide(network, volume, STACK_WINDOW).argmax(0).byte())
+
+
+def nnunet_on_stack() -> Cost:
+    return timed(nnunet_on(folded(stack_network()), grey_values(STACK), STACK_WINDOW))
+
+
+def nnunet_inside_cube() -> Cost:
+    return timed(nnunet_on(folded(cube_network()), grey_values(CUBE_WINDOW), CUBE_WINDOW))
+
+
+def nnunet_on(network: UNet, volume: np.ndarray, window_zyx: Zyx) -> Callable[[], object]:
+    from tests.bench.nnunet import predict
+
+    logits = predict(network, CLASSES, window_zyx)
+    return lambda: logits(torch.from_numpy(NORMALISATION(volume))[None]).argmax(0).byte()
 
 
 def ours_inside_cube() -> Cost:
@@ -163,7 +204,7 @@ def ours_inside_cube() -> Cost:
         for _, logits_CZYX in predict_blocks(predictor, lambda _: image, [core], CUBE):
             target.decide(logits_CZYX)
 
-    return timed(predict)
+    return with_useful_work(predict, network, CUBE, core.voxels)
 
 
 def monai_inside_cube() -> Cost:
@@ -225,7 +266,7 @@ def preloaded(shape_zyx: Zyx, block_zyx: Zyx) -> Callable[[], None]:
     return compute
 
 
-def compare_end_to_end(repetitions: int) -> None:
+def end_to_end(repetitions: int) -> Iterator[Row]:
     shape, block = (25, 320, 320), (25, 160, 160)
     with tempfile.TemporaryDirectory() as folder, redirect_stdout(StringIO()):
         run_url = make_run(Path(folder), shape, block)
@@ -236,21 +277,12 @@ def compare_end_to_end(repetitions: int) -> None:
             pair = timed(lambda: predict_run(run_url)), timed(compute)
             if repetition > 0:  # the first one fills caches
                 pairs.append(pair)
-    processor = statistics.median(run.processor_s / own.processor_s for run, own in pairs)
-    wall = statistics.median(run.wall_s / own.wall_s for run, own in pairs)
-    print(f"end to end / network's own compute, {shape} in blocks of {block} (at most 1.15):")
-    print(f"    processor time {processor:.3f}, wall time {wall:.3f}")
+    for clock in ("processor", "wall"):
+        mine, own = (tuple(getattr(pair[side], f"{clock}_s") for pair in pairs) for side in (0, 1))
+        yield Row(f"inference end to end, {clock} time", "the network alone", "s", mine, own, 1.15, at_most=True)
 
 
-def compare_with_monai(title: str, ours: Cost, ours_voxels: int, peer: Cost, peer_voxels: int, least: float) -> None:
-    ratio = (peer.processor_s / peer_voxels) / (ours.processor_s / ours_voxels)
-    print(f"{title}: MONAI / vemseg {ratio:.2f} (at least {least:g})")
-    for name, cost, voxels in (("vemseg", ours, ours_voxels), ("MONAI", peer, peer_voxels)):
-        rate = voxels / cost.processor_s / 1e6
-        print(f"    {name}: {rate:.3f} million voxels a second of processor time, peak {cost.peak_gb:.2f} GB")
-
-
-def compare_exactness() -> None:
+def exactness() -> Iterator[Row]:
     shape, block, window = (25, 200, 200), (25, 96, 96), (28, 128, 128)
     volume, network = grey_values(shape), stack_network()
     expected = whole_volume_logits(network, volume)
@@ -261,8 +293,10 @@ def compare_exactness() -> None:
         for core, logits_CZYX in predict_blocks(predictor, lambda b: volume[b.slices], blocks, shape)
     )
     peer = float((slide(network, volume, window) - expected).abs().max())
-    print(f"largest difference from one pass over the whole volume, logits of standard deviation {expected.std():.2f}:")
-    print(f"    vemseg {ours:.1e} (blocks of {block}), MONAI {peer:.1e} (windows of {window})")
+    note = f"logits of standard deviation {expected.std():.2f}; MONAI {peer:.2g}"
+    yield Row(
+        "largest difference, in logits", "one pass over the volume", "", (ours,), bar=1e-5, at_most=True, note=note
+    )
 
 
 def whole_volume_logits(network: UNet, volume: np.ndarray) -> torch.Tensor:
@@ -277,21 +311,46 @@ def voxels(shape_zyx: Zyx) -> int:
     return Block.of_shape(shape_zyx).voxels
 
 
+SIDES = {
+    "25 × 700 × 700": (
+        {"ours": ours_on_stack, "MONAI": monai_on_stack, "nnU-Net's predictor": nnunet_on_stack},
+        (voxels(STACK), voxels(STACK)),
+        {"MONAI": 2, "nnU-Net's predictor": 5},
+        0.65,
+    ),
+    "inside a large cube": (
+        {"ours": ours_inside_cube, "MONAI": monai_inside_cube, "nnU-Net's predictor": nnunet_inside_cube},
+        (voxels(CUBE_BLOCK), voxels(CUBE_WINDOW) // 8),
+        {"MONAI": 6, "nnU-Net's predictor": 5},
+        0.6,
+    ),
+}
+"""Volume: what predicts it, voxels that ours and a peer bring forward, and the bars of the peers and of useful work."""
+
+
+def beside_peers(threads: int, repetitions: int) -> Iterator[Row]:
+    """Each volume by all sides in turn, seconds a million voxels."""
+    for title, (works, brought, bars, useful) in SIDES.items():
+        costs: dict[str, list[Cost]] = {side: [] for side in works}
+        for _ in range(repetitions):
+            for side, work in works.items():
+                costs[side].append(alone(work, threads))
+        mine = tuple(cost.processor_s / brought[0] * 1e6 for cost in costs["ours"])
+        held = max(cost.peak_gb for cost in costs["ours"])
+        for peer in list(works)[1:]:
+            theirs = tuple(cost.processor_s / brought[1] * 1e6 for cost in costs[peer])
+            note = f"peak memory {held:.2f} and {max(cost.peak_gb for cost in costs[peer]):.2f} GB"
+            yield Row(f"inference, {title}", peer, "s/Mvoxel", mine, theirs, bars[peer], note=note)
+        product = tuple(cost.product_s / brought[0] * 1e6 for cost in costs["ours"])
+        what, peer = f"useful work, {title}", "one pass at the rate of a product"
+        yield Row(what, peer, "s/Mvoxel", mine, product, useful)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--threads", type=int, default=1, help="threads of torch, the same for all (default 1)")
-    parser.add_argument("--repetitions", type=int, default=3, help="timed repetitions of the end-to-end run")
-    arguments = parser.parse_args()
-    prepare_process(arguments.threads)
-    print(f"inference, default network of {len(FEATURES)} levels, float32, {arguments.threads} thread(s)")
-    compare_end_to_end(arguments.repetitions)
-    compare_exactness()
-    ours, peer = (alone(work, arguments.threads) for work in (ours_on_stack, monai_on_stack))
-    title = f"stack of {STACK}, blocks of {STACK_BLOCK}, windows of {STACK_WINDOW}"
-    compare_with_monai(title, ours, voxels(STACK), peer, voxels(STACK), 2)
-    ours, peer = (alone(work, arguments.threads) for work in (ours_inside_cube, monai_inside_cube))
-    title = f"inside a large cube, blocks of {CUBE_BLOCK}, windows of {CUBE_WINDOW}"
-    compare_with_monai(title, ours, voxels(CUBE_BLOCK), peer, voxels(CUBE_WINDOW) // 8, 6)
+    asked = options(__doc__, repetitions=3).parse_args()
+    prepare_process(asked.threads)
+    found = [*end_to_end(asked.repetitions), *exactness(), *beside_peers(asked.threads, asked.repetitions)]
+    show(found, asked)
 
 
 if __name__ == "__main__":

@@ -161,6 +161,7 @@ def test_a_wrong_value_is_named_with_what_is_wrong(place, value, says):
         ("augmentation.transforms.scale_probability", 2),
         ("augmentation.transforms.scale_range", [1.2, 0.8]),
         ("boosting.zssr.gradual_factors", [3.0]),
+        ("training.devices", 3),
         ("data.captures.0.labels", {"cytosol": "a.tif"}),
     ],
 )

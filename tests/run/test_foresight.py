@@ -10,9 +10,10 @@ import pytest
 
 from pipeline.run.foresight import Foresight, Pace, StepLook, expectation
 
-RECORDED = Path(__file__).with_name("recorded_study.json.gz")
-"""A real study of a small phantom with a test stack of its own, its steps once a second; in seconds of processor time,
-which an idle machine would have taken: others were at work on this one."""
+RECORDED = ("recorded_study.json.gz", "recorded_boosting.json.gz")
+"""Real studies, their steps once a second: of a small phantom with a test stack of its own, and of the demo at a third
+of its size, nine networks with boosting. In seconds of processor time, which an idle machine would have taken: others
+were at work on this one (`bench_estimate --computed --record`)."""
 TRAIN, INFER = ("train", "multilabel"), ("infer", "multilabel")
 
 
@@ -57,9 +58,25 @@ def test_steps_that_are_at_work_at_once_count_once() -> None:
     assert foresight.seconds_left_in_all() == pytest.approx((80 + 80 + 100 + 100) / 2 + 5)
 
 
-def test_time_left_in_a_study_is_within_a_quarter_from_a_fifth_of_the_way_on() -> None:
+def test_what_is_predicted_together_comes_after_all_trainings() -> None:
+    foresight = Foresight()
+    foresight.expect([expectation({("train", "a"): 60.0, ("train", "b"): 40.0, ("infer", "a,b"): 30.0})])
+    foresight.see([look(("train", name), 0, 0, 20) for name in "ab"])
+    assert foresight.seconds_left_in_all() == pytest.approx(40 + 30)
+
+
+def test_a_step_that_draws_after_what_it_counts_takes_what_was_expected() -> None:
+    foresight = Foresight()
+    foresight.expect([expectation({("evaluate", ""): 30.0, ("compare", ""): 10.0, ("report", ""): 5.0})])
+    foresight.see([look(("evaluate", ""), 2, 10, 1), look(("compare", ""), 0, 4, 1)])
+    foresight.see([look(("evaluate", ""), 9, 10, 4), look(("compare", ""), 3, 4, 4)])
+    assert foresight.seconds_left_in_all() == pytest.approx(26 + 5)
+
+
+@pytest.mark.parametrize("record", RECORDED)
+def test_time_left_in_a_study_is_within_a_quarter_from_a_fifth_of_the_way_on(record: str) -> None:
     """Or, near the end, within a tenth of the whole."""
-    recorded = json.loads(gzip.decompress(RECORDED.read_bytes()))
+    recorded = json.loads(gzip.decompress(Path(__file__).with_name(record).read_bytes()))
     foresight, whole, wrong = Foresight(), recorded["seconds"], []
     foresight.expect(recorded["log"])
     for at, looks in recorded["looks"]:

@@ -16,7 +16,8 @@ from scipy.ndimage import gaussian_filter
 from pipeline.errors import ConfigError
 from pipeline.phantom import make_phantom
 from pipeline.volume.geometry import Block
-from pipeline.volume.greyvalues import SAMPLED_VOXELS, SHARES, GreyMap, GreyValues, compare, grey_map, joint, measured
+from pipeline.volume.greymeter import SAMPLED_VOXELS, measured
+from pipeline.volume.greyvalues import SHARES, GreyMap, GreyValues, compare, grey_map, joint
 from pipeline.volume.intensity import IntensityHistogram
 from pipeline.volume.sources import TRUSTED, open_source
 from pipeline.volume.sources.base import Source

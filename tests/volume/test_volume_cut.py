@@ -19,7 +19,7 @@ from pipeline.run.inputs import Inputs
 from pipeline.run.layout import Run
 from pipeline.steps.prepare import prepare
 from pipeline.volume.geometry import Geometry
-from pipeline.volume.greyvalues import SAMPLED_VOXELS
+from pipeline.volume.greymeter import SAMPLED_VOXELS
 from pipeline.volume.omezarr import create_image
 from pipeline.volume.pyramid import build_pyramid
 from pipeline.volume.sources import STRANGER, TRUSTED, open_source

@@ -20,6 +20,9 @@ from torch.nn.functional import grid_sample
 from pipeline.nn.augment.draws import FloatArray, SampleStream
 from pipeline.nn.augment.planning import AugmentationPlan, ControlGrids, upsample
 
+_CACHED_VOXELS = 2**17
+"""float32 voxels that the cache of a CPU core holds, with room for as many more."""
+
 
 @dataclass(frozen=True)
 class Deformation:
@@ -257,13 +260,19 @@ def _nearest(labels_ZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tenso
 
 
 def _sample_planes(image_CZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
-    """All slices share one grid: a few at a time pass as channels of one plane and share the weights as well."""
-    channels, slices, rows, columns = image_CZYX.shape
-    # With more channels than this, the planes of a rotated grid no longer fit the cache of a CPU core.
-    together = next(count for count in (8, 7, 6, 5, 4, 3, 2, 1) if channels * slices % count == 0)
-    planes = image_CZYX.reshape(-1, together, rows, columns)
-    y, x = coordinates
-    return _bilinear(planes, _grid(y, x, (rows, columns))).reshape(channels, slices, *y.shape)
+    """All slices share one grid: a few at a time pass as channels of one plane and share the weights as well.
+
+    The part of them that is read is copied first: small, and in one piece, it stays in the cache of a CPU core while it
+    is read in any order, which halves the time.
+    """
+    first = coordinates.amin((1, 2)).floor()
+    (top, left), (bottom, right) = first.int().tolist(), coordinates.amax((1, 2)).ceil().int().tolist()
+    planes = image_CZYX.flatten(0, 1)[:, top : bottom + 1, left : right + 1]
+    y, x = coordinates - first[:, None, None]
+    grid = _grid(y, x, planes.shape[1:])
+    together = max(1, _CACHED_VOXELS // planes[0].numel())
+    sampled = [_bilinear(some.contiguous()[None], grid)[0] for some in torch.split(planes, together)]
+    return torch.cat(sampled).reshape(*image_CZYX.shape[:2], *y.shape)
 
 
 def _sample_volume(image_CZYX: torch.Tensor, coordinates: torch.Tensor) -> torch.Tensor:
