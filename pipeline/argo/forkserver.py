@@ -41,11 +41,15 @@ def serve(link_number: int, import_for: Callable[[Sequence[str]], None], command
     """
     link = socket.socket(fileno=link_number)
     link.set_inheritable(False)
+    forks: set[int] = set()  # some imports start processes of their own, whose ends are theirs to see
 
     def tell_ends(*_: object) -> None:
-        with suppress(ChildProcessError):
-            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                _tell(link, {ENDED: ended[0], CODE: os.waitstatus_to_exitcode(ended[1])})
+        for fork in tuple(forks):
+            with suppress(ChildProcessError):  # it was told when this was interrupted
+                ended, status = os.waitpid(fork, os.WNOHANG)
+                if ended:
+                    forks.discard(fork)
+                    _tell(link, {ENDED: fork, CODE: os.waitstatus_to_exitcode(status)})
 
     signal.signal(signal.SIGCHLD, tell_ends)
     while True:
@@ -61,6 +65,8 @@ def serve(link_number: int, import_for: Callable[[Sequence[str]], None], command
             if process == 0:
                 _become(link, order, descriptors)
                 _do(command)
+            forks.add(process)
+            tell_ends()  # it may have ended before it was known
         for descriptor in descriptors:
             os.close(descriptor)
 

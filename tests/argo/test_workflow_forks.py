@@ -37,6 +37,9 @@ if link := os.environ.pop("VEMSEG_FORK_LINK", None):
             import numpy.random
         if "torch" in words[0]:
             import torch
+        if "import subprocess" in words[0]:
+            import subprocess
+            assert subprocess.run(["false"]).returncode == 1
         if "die-here" in words[0]:
             os._exit(1)
     serve(int(link), import_for, main)
