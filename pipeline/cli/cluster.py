@@ -200,6 +200,8 @@ def _watch(workflows: Workflows, name: str, *, argo: bool = False) -> None:
     outcome = watch_workflow(workflows, name, view)
     if outcome.interrupted:
         _note(f"{name} is still running: vemseg watch {name}")
+    elif exit_code(outcome) == 0 and not argo:
+        _note(f"{name} has ended well; what it found comes here with: vemseg pull {name} FOLDER")
     else:
         _note(f"{name} {outcome.phase}{': ' * bool(outcome.message)}{outcome.message}")
     raise typer.Exit(exit_code(outcome))

@@ -54,6 +54,8 @@ SAME_WORK = {"infer-group": "infer"}
 """Workers of a step that are in workflows of their own."""
 _ITEM = re.compile(r"\.(?:target|infer-together|boost|infer-boosted)\(\d+:([^)]*)\)")
 _METHOD = re.compile(r"\bmethod:(\w+)")
+_ARGO_SAYS = re.compile(r"Error: exit status \d+")
+"""The last line of each pod's log that fails on a cluster."""
 _F1 = re.compile(r"validation macro F1 ([\d.]+)")
 
 
@@ -224,7 +226,7 @@ def failure_lines(node: Node, logs: Logs) -> Iterator[str]:
     """Why a step failed: the sentence that it ended with, or else the end of its log, and where the log is."""
     words = DOES.get(node.template, (node.template, ""))[0]
     yield f"{words.format(_item_in_words(_item(node.name)))} failed"
-    lines = logs.last_lines(node, LOG_LINES)
+    lines = [line for line in logs.last_lines(node, LOG_LINES) if not _ARGO_SAYS.fullmatch(line)]
     said = next((index for index in range(len(lines) - 1, -1, -1) if lines[index].startswith("vemseg: ")), None)
     if said is not None:
         yield from (f"  {line.removeprefix('vemseg: ')}" for line in lines[said:])

@@ -32,7 +32,7 @@ from pipeline.figures.palette import (
     rgb,
     shade,
 )
-from pipeline.formats import amount, decimals, signed
+from pipeline.formats import amount, decimals, signed, whole
 from pipeline.scoring.ablation import NATIVE, Ablation
 from pipeline.scoring.bootstrap import Difference, Interval
 from pipeline.scoring.confusion import ConfusionMatrix
@@ -108,7 +108,7 @@ def training_figure(histories: Mapping[str, chartdata.History]) -> Figure:
         axes.set_xlabel("step", fontsize=TEXT_POINTS)
         axes.set_xlim(left=0)
         axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: whole(round(step))))
     loss_axes.set_ylim(bottom=0)
     f1_axes.set_ylim(0, 1)
     figure.legend(loc="outside right upper", title="best validation F1", **_LEGEND)

@@ -205,7 +205,7 @@ def _merged(spans: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 def _described(machine: Mapping[str, Any]) -> str:
     parts = [
         str(machine.get("processor") or "unknown processor"),
-        f"{machine['cores']} cores" if "cores" in machine else "",
+        f"{machine['cores']} core{'s' * (machine['cores'] != 1)}" if "cores" in machine else "",
         memory(machine["memory_bytes"]) if "memory_bytes" in machine else "",
         str(machine.get("gpu") or ""),
         f"Python {machine['python']}" if "python" in machine else "",

@@ -11,6 +11,7 @@ from urllib.parse import quote
 from PIL import UnidentifiedImageError
 
 from pipeline import __version__
+from pipeline.config.model import MULTILABEL
 from pipeline.errors import DataError
 from pipeline.figures.report.contents import (
     ClassObjects,
@@ -192,7 +193,7 @@ def _planned(run: Run) -> Mapping[str, str]:
             "Features by level": " → ".join(str(features) for features in config.network.features),
             "Guard between the parts": f"{sides(plan.guard_zyx)} voxels",
             "Training patch": f"{sides(plan.patch_zyx)} voxels, {training.batch_size} a batch",
-            "Training steps": f"{training.steps} multilabel, {training.binary_steps or training.steps} binary",
+            "Training steps": ", ".join(_training_steps(run)),
             "Learning rate": f"{training.learning_rate:g}",
         }
     found |= {
@@ -207,6 +208,15 @@ def _planned(run: Run) -> Mapping[str, str]:
     if plan.boosting is not None:
         found["Boosted"] = f"by {plan.boosting.factor:g}: {', '.join(plan.boosting.methods)}"
     return found
+
+
+def _training_steps(run: Run) -> Iterator[str]:
+    """Of the network of all classes, and of those of one, where there are any."""
+    training, targets = run.config.training, set(run.plan.targets)
+    if MULTILABEL in targets:
+        yield f"{whole(training.steps)} {MULTILABEL}"
+    if targets - {MULTILABEL}:
+        yield f"{whole(training.binary_steps or training.steps)} binary"
 
 
 def _digests(run: Run) -> Mapping[str, str]:

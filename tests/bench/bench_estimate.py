@@ -18,7 +18,6 @@ import argparse
 import gzip
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -142,20 +141,18 @@ class Recorder(View):
 
 
 def computed_s() -> float:
-    """Processor time of this process and its children, those at work included."""
-    spent = 0.0
-    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
-        usage = resource.getrusage(who)
-        spent += usage.ru_utime + usage.ru_stime
-    ticks = os.sysconf("SC_CLK_TCK")
-    for children in Path("/proc/self/task").glob("*/children"):
-        for child in children.read_text().split():
-            try:
-                stat = Path(f"/proc/{child}/stat").read_text()
-            except OSError:
-                continue
-            spent += sum(map(int, stat.rpartition(")")[2].split()[11:15])) / ticks
-    return spent
+    """Processor time of this process and all that it has started, those at work included."""
+
+    def ticks(process: str) -> int:
+        place = Path("/proc") / process
+        try:
+            own_and_ended = sum(map(int, (place / "stat").read_text().rpartition(")")[2].split()[11:15]))
+            children = [child for path in place.glob("task/*/children") for child in path.read_text().split()]
+        except OSError:  # ended meanwhile: its parent counts it
+            return 0
+        return own_and_ended + sum(map(ticks, children))
+
+    return ticks(str(os.getpid())) / os.sysconf("SC_CLK_TCK")
 
 
 def run_recorded(words: list[str], place: Path) -> None:

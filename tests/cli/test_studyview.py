@@ -99,6 +99,14 @@ def test_a_step_that_a_cluster_has_made_no_pod_for_waits(state: StateDirectory) 
     assert shown == ["◷ predicting all classes starts", "◷ training mito waits for a free place"]
 
 
+def test_a_failure_on_a_cluster_is_told_in_the_words_of_the_step(state: StateDirectory) -> None:
+    failed = pod("plan(0)", "plan", FAILED, message="main: Error (exit code 2)")
+    state.log(failed.name).write_text("vemseg: /data/none.yaml: there is no configuration here\nError: exit status 2\n")
+    view = StudyLines(Console(file=io.StringIO(), width=200))
+    view.end({failed.name: failed}, state)
+    assert "exit status" not in "".join(view.console.file.getvalue())  # type: ignore[attr-defined]
+
+
 def test_telling_objects_apart_is_done_with_its_last_phase() -> None:
     def step(*phases: tuple[str, str]) -> StepView:
         pods = [pod(f"separate.{name}(0)", "separate-phase", phase) for name, phase in phases]

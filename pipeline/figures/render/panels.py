@@ -17,7 +17,7 @@ from pipeline.figures.render.drawing import fog_picture, surface_pictures
 from pipeline.figures.render.outcomes import MEANINGS, ConfusionView, Outcome, outcome_styles
 from pipeline.figures.render.surfaces import Style, Surface, class_styles
 from pipeline.figures.slices import grey_image
-from pipeline.formats import decimals
+from pipeline.formats import decimals, whole
 from pipeline.volume.geometry import Zyx, ZyxNm
 
 _LONGEST_PANEL = {"class": 620, "overview": 460}
@@ -66,7 +66,7 @@ def class_figure(view: ConfusionView, class_id: int, raw: Planes, labels: Planes
         Panel("Slices through most errors: xy, zy, xz", slices, width_nm=slices.shape[1] * scale),
     ]
     counts, scores = view.counts(class_id), view.scores(class_id)
-    entries = [Entry(MEANINGS[kind], _swatch(styles[kind]), f"{counts[kind]:,} voxels") for kind in Outcome]
+    entries = [Entry(MEANINGS[kind], _swatch(styles[kind]), f"{whole(counts[kind])} voxels") for kind in Outcome]
     entries.append(Entry(f"F1 {decimals(scores.f1)}"))
     entries.append(Entry(f"precision {decimals(scores.precision)}, recall {decimals(scores.recall)}"))
     em = int(np.clip(width / 24, 18, 24))

@@ -264,7 +264,7 @@ def _curve_chart(target: TargetFacts, curve: chartdata.Curve, highest_loss: floa
         *lower.ticks([(0.0, "0"), (highest_loss, f"{highest_loss:.2g}")]),
         lower.line(curve.smooth_loss, "curve loss"),
         element("text", "0", x=LEFT, y=HEIGHT - 6, text_anchor="middle"),
-        element("text", f"step {last_step:,.0f}", x=WIDTH - RIGHT, y=HEIGHT - 6, text_anchor="end"),
+        element("text", f"step {whole(round(last_step))}", x=WIDTH - RIGHT, y=HEIGHT - 6, text_anchor="end"),
     ]
     attributes = {"viewBox": f"0 0 {WIDTH:g} {HEIGHT:g}", "role": "img"}
     chart = element("svg", *parts, class_="plot", aria_label=f"Training of {target.name}: {sentence}", **attributes)
@@ -331,7 +331,7 @@ def _sentence(curve: chartdata.Curve, is_training: bool) -> str:
     parts = []
     if curve.best:
         step, value = curve.best
-        parts.append(f"best validation F1 {decimals(value)} at step {step:,.0f}")
+        parts.append(f"best validation F1 {decimals(value)} at step {whole(round(step))}")
     if len(curve.loss) > 1:
         parts.append(f"loss from {curve.loss[0, 1]:.2f} to {curve.loss[-1, 1]:.2f}")
     if is_training:
@@ -342,4 +342,4 @@ def _sentence(curve: chartdata.Curve, is_training: bool) -> str:
 def _numbers(record: Mapping[str, float | None]) -> tuple[str, str, str]:
     loss, f1 = record.get("loss"), record.get("validation_macro_f1")
     is_known = f1 is not None and f1 == f1  # not NaN
-    return f"{record['step']:,.0f}", ABSENT if loss is None else f"{loss:.4f}", decimals(f1 if is_known else None)
+    return whole(round(record["step"])), ABSENT if loss is None else f"{loss:.4f}", decimals(f1 if is_known else None)
