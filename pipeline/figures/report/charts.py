@@ -342,4 +342,8 @@ def _sentence(curve: chartdata.Curve, is_training: bool) -> str:
 def _numbers(record: Mapping[str, float | None]) -> tuple[str, str, str]:
     loss, f1 = record.get("loss"), record.get("validation_macro_f1")
     is_known = f1 is not None and f1 == f1  # not NaN
-    return whole(round(record["step"] or 0)), ABSENT if loss is None else f"{loss:.4f}", decimals(f1 if is_known else None)
+    return (
+        whole(round(record["step"] or 0)),
+        ABSENT if loss is None else f"{loss:.4f}",
+        decimals(f1 if is_known else None),
+    )
