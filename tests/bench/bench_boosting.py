@@ -58,7 +58,7 @@ PUBLISHED = replace(
 )
 FLICKER_STEPS = 300
 NOISE_STEPS = 300
-NOISES = (0.0, 5.0, 10.0, 20.0)
+NOISES = (0.0, 5.0, 10.0)
 """Standard deviations in grey levels."""
 
 Slices = NDArray[np.uint8]
