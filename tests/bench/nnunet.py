@@ -42,9 +42,9 @@ def predict(network: nn.Module, outputs: int, window_zyx: Zyx) -> Callable[[torc
     from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
 
     cpu = torch.device("cpu")
-    plans = PlansManager(
-        {"label_manager": "LabelManager", "configurations": {"3d_fullres": {"patch_size": list(window_zyx)}}}
-    )
+    # Of a configuration it asks for the patch alone; one without an architecture it takes for an old one.
+    asked = {"patch_size": list(window_zyx), "architecture": {}}
+    plans = PlansManager({"label_manager": "LabelManager", "configurations": {"3d_fullres": asked}})
     labels = {"background": 0} | {f"class {number}": number for number in range(1, outputs)}
     with redirect_stdout(StringIO()):
         predictor = nnUNetPredictor(use_mirroring=False, device=cpu, allow_tqdm=False)
