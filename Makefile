@@ -86,7 +86,7 @@ gpu-wheels: $(READY)  ## Fetch what `make gpu` needs where there is no network: 
 	rm -rf build/gpu-wheels build/gpu-site
 	$(BIN)/pip download --quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all: \
 	  --python-version $(GPU_PYTHON) $(foreach tag,manylinux_2_28 manylinux_2_27 manylinux2014,--platform $(tag)_x86_64) \
-	  --dest build/gpu-wheels --requirement locks/runtime.txt --requirement locks/bench.txt
+	  --dest build/gpu-wheels $(foreach lock,torch-needs runtime bench,--requirement locks/$(lock).txt)
 
 gpu:  ## Check and measure CUDA on this machine, six minutes, no network (PYTHON=, GPU="--device cpu --tiny")
 	tests/gpu/run $(GPU)
