@@ -24,7 +24,7 @@ from pipeline.argo import load, run
 from pipeline.argo.forks import Order, Server
 from pipeline.argo.processes import THREAD_VARIABLES
 
-STEPS = ("plan", "augment", "train", "infer", "merge", "separate", "evaluate", "report")
+STEPS = ("augment", "train", "infer", "evaluate")
 FORKS = 5
 """One after another in one measurement: the kernel counts in hundredths of a second."""
 PROGRAM = """\
