@@ -253,10 +253,18 @@ def improbability(logits: Tensor, truth: Tensor, dim: int, *, untold: bool) -> T
         truth: bool, which class it is; with `untold`, all that it may be, whose probabilities are summed.
     """
     if not untold:
-        return F.cross_entropy(logits, truth.byte().argmax(dim), reduction="none")
+        return F.cross_entropy(logits, _index(truth, dim), reduction="none")
     # Where nobody labelled anything it may be all of them.
     possible = truth | ~truth.any(dim, keepdim=True)
     return logits.logsumexp(dim) - logits.masked_fill(~possible, -torch.inf).logsumexp(dim)
+
+
+def _index(truth: Tensor, dim: int) -> Tensor:
+    """Which one along a dimension is true, 0 where none is; argmax would take as long as all else of the loss."""
+    index = torch.zeros_like(truth.select(dim, 0), dtype=torch.uint8)  # no more classes than stored ids
+    for number, each in enumerate(truth.unbind(dim)):
+        index += each.byte() * number
+    return index.long()
 
 
 def _dice(logits_BCZYX: Tensor, truth_BCZYX: Tensor, known_BCZYX: Tensor, target: Target) -> Tensor:
