@@ -18,7 +18,7 @@ from pipeline.volume.greymeter import measured
 from pipeline.volume.greyvalues import SHARES, GreyValues
 from pipeline.volume.sources import Policy, Source, open_source
 from pipeline.volume.sources.base import Location
-from pipeline.volume.sources.packed import PackedSource, extract, only_volume
+from pipeline.volume.sources.packed import OF_ANOTHER, PackedSource, extract, only_volume
 from pipeline.volume.sources.registry import format_of, register_named
 from pipeline.volume.streaming import ImageView, pieces
 
@@ -174,7 +174,7 @@ def describe(location: str, base: Path, policy: Policy, *, labels: bool = False)
     """
     place = Location.parse(location, base)
     candidate = format_of(place)
-    kind, remarks = candidate.name, []
+    kind, remarks = candidate.name.removesuffix(OF_ANOTHER), []
     parts = {} if place.inner else candidate.parts(place)
     if len(parts) > 1:
         largest = max(parts, key=lambda name: prod(parts[name]))

@@ -67,7 +67,9 @@ class GreyValues:
     @property
     def text(self) -> str:
         """In numbers, on one line."""
-        values = ", ".join(f"{100 * share:g} % {_grey(self.quantiles[SHARES.index(share)])}" for share in _SHOWN)
+        values = ", ".join(
+            f"{100 * share:g}\u00a0%\u00a0{_grey(self.quantiles[SHARES.index(share)])}" for share in _SHOWN
+        )
         padding = f"; {100 * self.padding:.0f} % of the voxels are padding" if self.padding else ""
         return f"{self.dtype}, {_grey(self.minimum, 6)} to {_grey(self.maximum, 6)}; quantiles {values}{padding}"
 

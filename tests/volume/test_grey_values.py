@@ -59,11 +59,11 @@ def test_only_the_volume_as_it_was_recorded_is_near(name: str) -> None:
 
 def test_grey_values_are_told_without_exponents() -> None:
     values = GreyValues("uint32", 8.0, 4294967295.0, tuple(np.linspace(1.23456, 65535.4, len(SHARES))))
-    assert values.text.startswith("uint32, 8 to 4294967295; quantiles 0.5 % ")
-    assert "99.5 %" in values.text
+    assert values.text.startswith("uint32, 8 to 4294967295; quantiles 0.5\u00a0%\u00a0")
+    assert "99.5\u00a0%" in values.text
     assert "e+" not in values.text
     assert GreyValues("float32", -1.5e-5, 0.870588, (0.58437,) * len(SHARES)).text.startswith(
-        "float32, -1.5e-05 to 0.870588; quantiles 0.5 % 0.5844, "
+        "float32, -1.5e-05 to 0.870588; quantiles 0.5\u00a0%\u00a00.5844, "
     )
 
 

@@ -35,11 +35,15 @@ _ENCRYPTED = 0x1
 _NAME_BYTES = 255  # that file systems take
 
 
+OF_ANOTHER = " of one of these"
+"""Behind the name of a format that holds others, where these are listed."""
+
+
 @register
 class PackedSource(Format):
     """The one volume in a zip or .npz file, or the one named after ``:/``; the folder is removed on close."""
 
-    name = "zip or .npz of one of these"
+    name = f"zip or .npz{OF_ANOTHER}"
     suffixes = (".zip", ".npz", ".ozx")
 
     def __init__(self, location: Location, opening: Opening) -> None:
