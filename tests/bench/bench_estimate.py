@@ -2,8 +2,8 @@
 
 The studies: one class, five classes with a network each, and the eight of the demo with boosting. Each is made in a
 folder of its own, foretold by `vemseg estimate` and run by `vemseg run study`, one after the other. Nothing else should
-run on the machine: what is foretold was measured on it. Where others do, `--computed` reckons in seconds that the
-study's own processes computed, each as if it had a core to itself. `--short` takes studies of a minute or two.
+run on the machine: what is foretold was measured on it. Where others do, `--computed` holds all of it to one core and
+reckons in seconds that the study's own processes computed. `--short` takes studies of a minute or two.
 
     python -m tests.bench.bench_estimate [FOLDER] [--short] [--computed] [--only demo] [--record]
 
@@ -266,6 +266,8 @@ def main() -> None:
     parser.add_argument("--computed", action="store_true")
     parser.add_argument("--record", action="store_true")
     asked = parser.parse_args()
+    if asked.computed:  # threads that wait for each other compute, too
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as place:
         root = (asked.folder or Path(place)).resolve()
         for name in [asked.only] if asked.only else STUDIES:
