@@ -20,6 +20,7 @@ from pipeline.volume.geometry import Block, Zyx, tile
 
 Ids = NDArray[np.unsignedinteger[Any]]
 Numbers = NDArray[np.int64]
+SPECK_SHARE = 0.001
 LOW, HIGH = 0, -1
 """The first and the last layer of a block along an axis."""
 
@@ -153,7 +154,10 @@ def piece_sizes(read: Callable[[Block], Ids], shape_zyx: Zyx, block_zyx: Zyx) ->
 def pieces_as_objects(
     read: Callable[[Block], NDArray[np.bool_]], shape_zyx: Zyx, block_zyx: Zyx
 ) -> Iterator[tuple[Block, Numbers]]:
-    """The pieces of a mask, numbered from 1 in the order of their first voxels, block by block.
+    """The pieces of a mask, numbered from 1 in the order of their first voxels, block by block; 0 for specks.
+
+    A speck, as a brush leaves it, has less than `SPECK_SHARE` of the voxels of the piece in which a voxel of the mask
+    lies on average.
 
     Args:
         read: the mask of a block, shape (z, y, x); it is asked for twice.
@@ -162,9 +166,12 @@ def pieces_as_objects(
     """
     blocks = tile(Block.of_shape(shape_zyx), block_zyx)
     whole = join((block, find_pieces(read(block).astype(np.uint8), block, shape_zyx)[1]) for block in blocks)
+    sizes = whole.voxels.astype(np.float64)
+    large = sizes >= SPECK_SHARE * (sizes @ sizes) / max(1.0, sizes.sum())
+    numbers = np.where(large, np.cumsum(large), 0)
     for block, rows in zip(blocks, whole.of_block, strict=True):
         pieces, _ = find_pieces(read(block).astype(np.uint8), block, shape_zyx)
-        yield block, np.append(np.int64(0), rows + 1)[pieces]
+        yield block, np.append(np.int64(0), numbers[rows])[pieces]
 
 
 def packed(table: PieceTable) -> dict[str, NDArray[Any]]:

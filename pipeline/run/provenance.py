@@ -49,7 +49,7 @@ SCHEMA = {
     "pool": 1,
     "model": 4,
     "predictions": 2,
-    "objects": 3,
+    "objects": 4,
     "measured": 1,
     "merging": 2,
     "merged": 1,
@@ -660,9 +660,9 @@ def _map(grey_map: GreyMap | None) -> list[Any]:
 
 
 def _instances(classes: Classes) -> list[Any]:
-    """Nothing where no objects are told apart."""
+    """Nothing where no objects are told apart; what labels say of objects goes into samples as their cores."""
     told_apart = [(number, member.rim_nm) for number, member in classes.instances.items()]
-    return [told_apart] if told_apart else []
+    return [SCHEMA["objects"], told_apart] if told_apart else []
 
 
 def _settings(section: Section, *, without: set[str]) -> dict[str, Any]:
