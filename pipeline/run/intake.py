@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from math import sqrt
 from pathlib import Path
@@ -57,8 +57,6 @@ class Stack:
     digest: str
     grey_values: GreyValues | None = None
     grey_map: GreyMap | None = None
-    object_files: Mapping[str, Any] = field(default_factory=dict)
-    """What the volumes of the capture's objects hold, by class."""
 
 
 def read_config(location: str) -> tuple[Config, Path]:
@@ -163,12 +161,13 @@ def _stacks(capture: Capture, config: Config, base: Path, inputs: Inputs) -> lis
             f"voxel_size_nm as [z, y, x]{note and f'. {note}'}"
         )
     labels = {"labels": capture.labels} if isinstance(capture.labels, str) else capture.labels
-    files = {name: inputs.content(location, base, TRUSTED) for name, location in {"raw": capture.raw, **labels}.items()}
+    objects = {f"objects/{name}": location for name, location in (capture.objects or {}).items()}
+    locations = {"raw": capture.raw, **labels, **objects}
+    files = {name: inputs.content(location, base, TRUSTED) for name, location in locations.items()}
     made_from = provenance.capture_digest(files, capture, config.classes, voxel_size_nm)
-    ids = {name: inputs.content(location, base, TRUSTED) for name, location in (capture.objects or {}).items()}
     labelled = capture.labelled()
     if not capture.runs_as_captures or labelled is None:
-        return [Stack(capture.name, capture, None, Geometry(shape, voxel_size_nm), made_from, object_files=ids)]
+        return [Stack(capture.name, capture, None, Geometry(shape, voxel_size_nm), made_from)]
     return [
         Stack(
             f"{capture.name}_{start:04d}",
@@ -176,7 +175,6 @@ def _stacks(capture: Capture, config: Config, base: Path, inputs: Inputs) -> lis
             (start, stop),
             Geometry((stop - start, *shape[1:]), voxel_size_nm),
             provenance.run_of_slices_digest(made_from, start, stop),
-            object_files=ids,
         )
         for start, stop in labelled_runs(labelled)
     ]
@@ -261,7 +259,7 @@ def _ingest(run: Run, marker: Marker, name: str, geometry: Geometry, report: Rep
 
 def _take_in_objects(run: Run, base: Path, stack: Stack, class_id: int, name: str) -> None:
     """The objects of a class as labelled: by the ids of their own volume, or the pieces of the class."""
-    made = provenance.true_objects(run, stack.name, name, stack.digest, stack.object_files.get(name))
+    made = provenance.true_objects(run, stack.name, name, stack.digest)
     if made.intact:
         return
     run.store.delete("plan.json")

@@ -87,7 +87,7 @@ def capture_digest(files: Mapping[str, Any], capture: Capture, classes: Classes,
     """A labelled capture depends on the content of its files, and on how they are read.
 
     Args:
-        files: the content of the image (``raw``), and of each label file.
+        files: the content of the image (``raw``), of each label file, and of ids of objects (``objects/`` and class).
         voxel_size_nm: as the capture or its file states it, z, y, x.
     """
     ids = [(member.name, member.ids, member.fill) for member in classes.members]
@@ -110,9 +110,9 @@ def ingested(run: Run, name: str, made_from: str) -> Marker:
     return _marker(run, f"plan/{name}/ingest", made_from)
 
 
-def true_objects(run: Run, capture: str, class_name: str, made_from: str, ids: Any) -> Marker:
-    """The objects of a class as labelled depend on the capture, and on the content of their own file, if any."""
-    return _marker(run, f"plan/{capture}/objects-{class_name}", digest("objects", made_from, ids))
+def true_objects(run: Run, capture: str, class_name: str, made_from: str) -> Marker:
+    """The objects of a class as labelled depend on the capture, to which the file of their ids belongs, if any."""
+    return _marker(run, f"plan/{capture}/objects-{class_name}", digest("objects", made_from))
 
 
 def planned(run: Run, config: str) -> Marker:

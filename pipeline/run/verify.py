@@ -287,7 +287,7 @@ def _expected(run: Run) -> Iterator[Marker]:
         yield provenance.ingested(run, capture.name, capture.digest)
         if run.plan.networks:
             for name in run.instances.values():
-                yield replace(provenance.true_objects(run, capture.name, name, "", None), digest="")
+                yield provenance.true_objects(run, capture.name, name, capture.digest)
             yield provenance.split(run, capture.name, capture.digest, dict(capture.parts), capture.grey_map)
     if run.plan.own_grid:
         yield replace(provenance.ingested(run, OWN_GRID, ""), digest="")

@@ -20,6 +20,7 @@ from pipeline.objects.partition import separate as separate_in_memory
 from pipeline.objects.pieces import SPECK_SHARE
 from pipeline.run.layout import SMALLEST_OBJECTS, Run
 from pipeline.run.phases import JOINS, SEPARATION
+from pipeline.run.provenance import samples_digest
 from pipeline.run.verify import verify
 from pipeline.steps.evaluate import evaluate
 from pipeline.steps.finish import finish
@@ -224,6 +225,17 @@ def test_ids_of_64_bits_stay_as_they_are(tmp_path: Path) -> None:
     sizes = np.bincount(pieces.ravel())[1:]
     large = np.flatnonzero(sizes >= SPECK_SHARE * (sizes @ sizes) / sizes.sum()) + 1
     assert np.array_equal(grey > 0, np.isin(pieces, large))
+
+
+def test_other_ids_of_objects_make_other_samples(tmp_path: Path) -> None:
+    shape = tissue()[1].shape
+    one = labelled(tmp_path, np.ones(shape, np.uint8))
+    before = samples_digest(one), one.true_objects("bright", "tiny").read(one.plan.captures[0].volume)
+    halves = np.where(np.arange(shape[2]) < shape[2] // 2, 1, 2).astype(np.uint8)
+    two = labelled(tmp_path, np.broadcast_to(halves, shape))
+    assert samples_digest(two) != before[0]
+    assert set(np.unique(before[1])) == {0, 1}
+    assert set(np.unique(whole(two.true_objects("bright", "tiny")))) == {0, 1, 2}
 
 
 def test_ids_that_cannot_be_are_named(tmp_path: Path) -> None:
