@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
 import time
 import venv
 from pathlib import Path
+from urllib.parse import unquote
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -98,9 +101,27 @@ def _write_slices(folder: Path, shape_zyx: tuple[int, int, int], seed: int) -> N
             Image.fromarray(plane).save(folder / name / f"slice_{z:04d}.png")
 
 
+def _viewed(installed: Path, folder: Path, run: str) -> set[str]:
+    """The layers of the address that `vemseg view` prints, each read where the address says it is."""
+    command = [str(installed / "bin/vemseg"), "view", run]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as viewing:
+        assert viewing.stdout is not None
+        try:
+            (address,) = (line.strip() for line in iter(viewing.stdout.readline, "Ctrl-C ends this.\n") if "#!" in line)
+            layers = json.loads(unquote(address.partition("#!")[2]))["layers"]
+            for layer in layers:
+                source = layer["source"] if isinstance(layer["source"], str) else layer["source"][0]
+                url = (source if isinstance(source, str) else source["url"]).partition("|")[0]
+                with urlopen(f"{url.rstrip('/')}/zarr.json") as answer:
+                    assert json.load(answer)["attributes"]["ome"]["multiscales"]
+        finally:
+            viewing.send_signal(signal.SIGINT)
+    return {layer["name"] for layer in layers}
+
+
 @pytest.mark.slow
 def test_from_slices_to_a_table_and_a_picture_for_fiji_without_editing(installed: Path, tmp_path: Path) -> None:
-    """Two captures, one class, a separate test stack, away from the checkout: four commands."""
+    """Two captures, one class, a separate test stack, away from the checkout: init, run, view, export."""
     _write_slices(tmp_path / "train", (20, 320, 384) if FULL else (8, 96, 224), 0)
     _write_slices(tmp_path / "test", (12, 256, 256) if FULL else (4, 96, 96), 1)
     begun = time.monotonic()
@@ -111,6 +132,7 @@ def test_from_slices_to_a_table_and_a_picture_for_fiji_without_editing(installed
     assert "All classes trained" in shown
     assert "mito" in shown
     assert "vemseg-study" not in shown
+    assert _viewed(installed, tmp_path, "runs/first") == {"raw", "segmentation", "truth", "split"}
     _say(installed, tmp_path, "vemseg", "export", "runs/first", "classes.tif")
     exported = tifffile.imread(tmp_path / "classes.tif")
     assert exported.shape == ((12, 256, 256) if FULL else (4, 96, 96))
