@@ -80,11 +80,13 @@ def _kept(downsampling: Downsampling) -> float:
 
 
 def _patches(images: Sequence[NDArray[np.float32]]) -> NDArray[np.float64]:
-    """Patches (n, pixels) from everywhere in the images."""
+    """Patches (n, pixels) from everywhere in the images, but for padding: what is of one value throughout."""
     step = max(1, math.isqrt(sum(image.size for image in images) // _MOST_PATCHES))
     views = [
         np.lib.stride_tricks.sliding_window_view(image, (_SIDE_PX, _SIDE_PX))[::step, ::step]
         for image in images
         if min(image.shape) >= _SIDE_PX
     ]
-    return np.concatenate([np.empty((0, _SIDE_PX**2)), *(view.reshape(-1, _SIDE_PX**2) for view in views)])
+    patches = np.concatenate([np.empty((0, _SIDE_PX**2)), *(view.reshape(-1, _SIDE_PX**2) for view in views)])
+    tissue: NDArray[np.float64] = patches[(patches != patches[:, :1]).any(axis=1)]
+    return tissue
