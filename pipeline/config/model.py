@@ -709,6 +709,13 @@ class Config(Section):
         if unknown:
             kind = "labelled classes" if unlabelled else "classes"
             raise SettingError(where, f"masks for unknown classes {unknown}; the {kind} are {known}")
+        fill = [member.name for member in named if member.fill]
+        if unlabelled and fill:
+            others = ", ".join(self.classes.names[number - 1] for number in unlabelled)
+            raise SettingError(
+                where.replace("labels", "labelled_classes"),
+                f"{fill[0]!r} has fill: true and would take what no mask covers, {others} included; leave it out here",
+            )
         without = [member.name for member in named if member.name not in capture.labels and not member.fill]
         if without:
             raise SettingError(

@@ -181,6 +181,17 @@ def test_mistakes_are_told(named: list[str], labels: Any, told: str, tmp_path: P
         parse_config(yaml.safe_dump(config), "study.yaml")
 
 
+def test_a_class_that_fills_is_not_labelled_where_another_is_not(tmp_path: Path) -> None:
+    """It would take the voxels of the class that nobody drew."""
+    config = yaml.safe_load(study(tmp_path, masks=True).read_text())
+    config["classes"]["members"] = [{"name": "dark", "fill": True}, {"name": "grey"}, {"name": "bright"}]
+    config["data"]["captures"][0]["labels"].pop("dark")
+    assert parse_config(yaml.safe_dump(config), "study.yaml")
+    config["data"]["captures"][1]["labelled_classes"] = ["dark", "bright"]
+    with pytest.raises(ConfigError, match=r"captures\.1\.labelled_classes.*'dark' has fill: true.*grey"):
+        parse_config(yaml.safe_dump(config), "study.yaml")
+
+
 def test_a_class_that_no_capture_names_is_refused(tmp_path: Path) -> None:
     config = yaml.safe_load(study(tmp_path).read_text())
     config["data"]["captures"][0]["labelled_classes"] = ["bright", "dark"]
