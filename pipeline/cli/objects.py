@@ -50,9 +50,16 @@ def objects(
     capture: Annotated[str | None, typer.Option(help="Of the mesh's object, where several captures have one")] = None,
 ) -> None:
     """Show how many objects of each class there are and how large, or write their table, or the mesh of one."""
+    from pipeline.errors import InputError
     from pipeline.run.layout import Run
     from pipeline.run.objecttables import CONTACTS, MATCHES, OBJECTS, known_class, read_table, take_table
 
+    if capture is not None and mesh is None:
+        raise InputError(
+            f"--capture {capture}: says of which capture the object of --mesh is; name one, or leave it out"
+        )
+    if mesh is not None and what is not What.OBJECTS:
+        raise InputError(f"--what {what.value}: is a table, and --mesh writes a surface; leave one of them out")
     run = Run.open(run_url)
     if mesh is not None:
         _write_mesh(run, where, mesh, class_name, capture)

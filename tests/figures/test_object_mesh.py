@@ -106,6 +106,8 @@ def test_the_translation_of_a_volume_moves_its_meshes(largest: dict[str, Any], w
         (["mesh.ply", "--mesh", "1"], "--class: grey, bright"),
         (["mesh.ply", "--mesh", "1", "--class", "bright", "--capture", "other"], "captures with some are"),
         (["--mesh", "1"], "name the file to write"),
+        (["objects.csv", "--capture", "tiny"], "--capture tiny: says of which capture the object of --mesh is"),
+        (["mesh.ply", "--mesh", "1", "--what", "contacts"], "--what contacts: is a table"),
     ],
 )
 def test_what_cannot_be_written_is_refused(
@@ -118,9 +120,12 @@ def test_what_cannot_be_written_is_refused(
     assert not any(tmp_path.iterdir())
 
 
-def test_a_folder_of_something_else_is_kept(largest: dict[str, Any], with_objects: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("info", [b"{}", b"", b"\xff\xd8 no JSON"])
+def test_a_folder_of_something_else_is_kept(
+    info: bytes, largest: dict[str, Any], with_objects: Run, tmp_path: Path
+) -> None:
     (tmp_path / "other").mkdir()
-    (tmp_path / "other/info").write_text("{}")
+    (tmp_path / "other/info").write_bytes(info)
     surface = object_surface(with_objects, "bright", largest["id"])
     with pytest.raises(InputError, match="no folder of precomputed meshes"):
         write_object_mesh(surface, largest["id"], tmp_path / "other")

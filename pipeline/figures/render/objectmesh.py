@@ -91,8 +91,7 @@ def _write_precomputed(surface: Surface, object_id: int, folder: Path) -> Path:
     """
     if not len(surface.triangles):
         raise InputError(f"{folder}: {surface.style.name!r} has no voxels here, so there is no surface to write")
-    info = folder / "info"
-    if folder.exists() and (not info.is_file() or json.loads(info.read_bytes()) != PRECOMPUTED):
+    if folder.exists() and not _holds_precomputed(folder / "info"):
         raise InputError(
             f"{folder}: is no folder of precomputed meshes; name another one, or a file that ends in "
             f"{' or '.join(MESH_FORMATS)}"
@@ -109,6 +108,14 @@ def _write_precomputed(surface: Surface, object_id: int, folder: Path) -> Path:
         with whole_file(folder / name, "the mesh") as partial:
             partial.write_bytes(content)
     return folder
+
+
+def _holds_precomputed(info: Path) -> bool:
+    """Whether a file is the `info` of such a folder; other programs call files so, too."""
+    try:
+        return bool(json.loads(info.read_bytes()) == PRECOMPUTED)
+    except (OSError, ValueError):
+        return False
 
 
 def _only(what: str, names: Iterable[str]) -> str:
