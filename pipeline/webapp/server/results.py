@@ -10,6 +10,7 @@ import io
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from starlette.convertors import IntegerConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -41,15 +42,24 @@ ANY_ORIGIN = Middleware(
 )
 
 
+class _Number(IntegerConvertor):
+    """As Starlette's ``int``, of up to 64 bits: of thousands of digits Python makes no number, and the server fails."""
+
+    regex = "[0-9]{1,20}"
+
+
+register_url_convertor("number", _Number())
+
+
 def result_routes(services: Services, path: str) -> list[Route]:
     """The routes below ``path``; each runs in a thread of the server's pool."""
     endpoints = _Endpoints(services)
     job = f"{path}/{{job}}"
     return [
-        Route(f"{job}/slices/{{axis:int}}/{{index:int}}.png", endpoints.slice),
+        Route(f"{job}/slices/{{axis:number}}/{{index:number}}.png", endpoints.slice),
         Route(f"{job}/scene.html", endpoints.scene),
         Route(f"{job}/downloads/{{kind}}", endpoints.download),
-        Route(f"{job}/objects/{{class_name}}/{{id:int}}.{{ending}}", endpoints.object_mesh),
+        Route(f"{job}/objects/{{class_name}}/{{id:number}}.{{ending}}", endpoints.object_mesh),
     ]
 
 
