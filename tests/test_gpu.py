@@ -44,6 +44,15 @@ def test_all_that_a_cpu_can_do_passes(tmp_path: Path) -> None:
     assert all(isinstance(share, float) and 0 < share < 1.05 for share in shares)
 
 
+def test_a_python_without_torch_is_named(tmp_path: Path) -> None:
+    bare = tmp_path / "python"
+    bare.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "$@"\n')  # -S: without installed packages
+    bare.chmod(0o755)
+    command = [str(ROOT / "tests/gpu/run"), "--device", "cpu", "--tiny"]
+    done = subprocess.run(command, env={"PYTHON": str(bare), "PATH": "/usr/bin:/bin"}, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (2, f"gpu: {bare} has no torch; set PYTHON to one that has\n")
+
+
 def test_a_difference_beyond_its_tolerance_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """Weights that the device has otherwise than the CPU; a loss that does not go on where it was."""
     task = Task.tiny(CPU)
