@@ -15,11 +15,22 @@ Codes 64 and 65 are kept free: Argo's own executor uses 64.
 
 from __future__ import annotations
 
+# Trying again brings no file where there is none, and opens none that is not to be opened.
+MISPLACED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+
 
 class VemsegError(Exception):
     """Base of every error whose message is written for the user: what is wrong, where, what to do."""
 
     exit_code = 1
+
+
+def told(error: VemsegError | OSError) -> tuple[str, int]:
+    """What to say of an error that ends a process, and its exit code."""
+    if isinstance(error, VemsegError):
+        return str(error), error.exit_code
+    reason = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+    return reason, 2 if isinstance(error, MISPLACED) else 74
 
 
 class InputError(VemsegError, ValueError):

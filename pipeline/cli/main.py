@@ -26,8 +26,6 @@ from pipeline.run.phases import SEPARATION
 from pipeline.volume.treatments import TREATMENTS, Treatment
 
 STEPS, DATA, SETTINGS = "Steps (what the pods of a workflow run)", "Volumes", "Configuration"
-# Trying again brings no file where there is none, and opens none that is not to be opened.
-MISPLACED = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 # A pod's own file for this; Argo copies it into the Workflow object, which must stay small.
 TERMINATION_LOG, TERMINATION_CHARACTERS = Path("/dev/termination-log"), 300
 _FORK_LINK = "VEMSEG_FORK_LINK"  # set by `argo.forks`
@@ -70,19 +68,15 @@ def main() -> None:
         from pipeline.cli.warm import import_for
 
         serve(int(link), import_for, main)
-    from pipeline.errors import VemsegError
+    from pipeline.errors import VemsegError, told
 
     atexit.register(gc.freeze)  # Python ends sooner where it looks for no rubbish in all that was imported
     if os.environ.pop("VEMSEG_ARGUMENTS", "") == "percent":  # in the pods of a workflow: see workflows/source/pods.part
         sys.argv[1:] = [unquote(word) for word in sys.argv[1:]]
     try:
         app()
-    except VemsegError as error:
-        _end(str(error), error.exit_code)
-    except OSError as error:
-        _end(
-            f"{error.strerror or error}: {error.filename or ''}".rstrip(": "), 2 if isinstance(error, MISPLACED) else 74
-        )
+    except (VemsegError, OSError) as error:
+        _end(*told(error))
 
 
 def command(words: list[str]) -> None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from signal import SIGKILL
@@ -132,6 +134,38 @@ def test_no_rank_is_left_when_one_of_them_dies(planned: Path, tmp_path: Path, di
             return
         time.sleep(0.1)
     pytest.fail("the other rank goes on")
+
+
+FIRST = """
+import os
+from functools import partial
+from types import SimpleNamespace
+from pipeline.config.model import parse_config
+from pipeline.run.ranks import ranks_joined
+if __name__ == "__main__":
+    with ranks_joined(2, {0}, SimpleNamespace(say=print)):
+        import torch
+        torch.distributed.barrier()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("met", "code", "said"),
+    [
+        ("partial(os.read, 99, 1)", 74, "vemseg: Bad file descriptor"),  # as of storage that does not answer
+        ("partial(parse_config, 'a: 1', 'x.yaml')", 2, "vemseg: x.yaml"),
+        ("partial(os._exit, 9)", 9, "vemseg: rank 1 of the training ended with code 9"),
+    ],
+)
+def test_what_another_rank_alone_meets_ends_all_with_its_words(met: str, code: int, said: str, tmp_path: Path) -> None:
+    """Such as a sample that cannot be read: each rank reads its own."""
+    (tmp_path / "first.py").write_text(FIRST.replace("{0}", met))
+    ended = subprocess.run(
+        [sys.executable, "first.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.returncode, "Traceback" in ended.stderr) == (code, False), ended.stderr
+    assert said in ended.stderr
 
 
 def ranks_of(pid: int) -> list[int]:
