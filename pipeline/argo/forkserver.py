@@ -107,7 +107,8 @@ def _become(link: socket.socket, order: dict[str, Any], descriptors: Sequence[in
     if "numpy.random" in sys.modules:  # Python sees to its own generator
         sys.modules["numpy.random"].seed()
     with suppress(OSError):
-        Path("/proc/self/comm").write_bytes(" ".join([Path(sys.argv[0]).name, *order["words"]]).encode()[:_NAME_BYTES])
+        name = os.fsencode(" ".join([Path(sys.argv[0]).name, *order["words"]]))
+        Path("/proc/self/comm").write_bytes(name[:_NAME_BYTES])
     _tell(link, {STARTED: os.getpid()})
     link.close()
     if not os.read(life, 1):  # the runner has gone, and does not know of this process
@@ -129,6 +130,8 @@ def _do(command: Callable[[], object]) -> NoReturn:
     threading._shutdown()  # type: ignore[attr-defined] # waits for threads; multiprocessing calls it, too
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
+        if stream is None or stream.closed:
+            continue
         try:
             stream.flush()
         except OSError as error:

@@ -33,5 +33,5 @@ def import_for(words: Sequence[str]) -> None:
     names = words[: 2 if words[:1] == ["boost"] else 1]
     step = ".".join(names)
     for module in (f"pipeline.steps.{step.replace('boost.', 'boosting.')}", *_LATE.get(step, ())):
-        with suppress(ImportError):
+        with suppress(Exception):  # of whatever kind: it would end all steps that run
             import_module(module)

@@ -164,6 +164,7 @@ def test_a_runner_that_ignores_a_signal_hands_that_on(bench: Bench) -> None:
         ("os.kill(os.getpid(), 15)", 143),
         ("os.abort()", 134),
         ("print('buffered', end='')", 0),
+        ("print('said'); sys.stdout.close()", 0),
         ("atexit.register(print, 'at the end')", 0),
         ("threading.Thread(target=lambda: (time.sleep(0.2), print('by a thread'))).start()", 0),
     ],
