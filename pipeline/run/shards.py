@@ -37,7 +37,12 @@ Write = Callable[[], dict[str, Any]]
 
 
 def fill(
-    works: Sequence[AnyWork], compute: Callable[[Sequence[AnyWork]], Iterator[Write]], report: Reporter, name: str
+    works: Sequence[AnyWork],
+    compute: Callable[[Sequence[AnyWork]], Iterator[Write]],
+    report: Reporter,
+    name: str,
+    *,
+    followed: bool = False,
 ) -> int:
     """Do the works that are not done yet.
 
@@ -46,6 +51,7 @@ def fill(
         compute: called with the works to do, if there are any; gives for each of them, in order, what writes it.
         report: the step's.
         name: what stops when it is asked to, as the message calls it.
+        followed: whether the step goes on with other works.
 
     Returns:
         The number of works that were done.
@@ -72,6 +78,8 @@ def fill(
                 raise Preempted(f"{name}: asked to stop after {number} of {len(todo)} shards")
         if written:
             written.result()
+        if followed and stop():
+            raise Preempted(f"{name}: asked to stop after all of its shards; others are still to be done")
     return len(todo)
 
 

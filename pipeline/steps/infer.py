@@ -71,18 +71,18 @@ def infer(run_url: str, *, target: str, variant: str = NATIVE, worker: int = 0, 
     if variant != NATIVE:
         refuse_other_methods(run, variant)
     count = _held_at_once(run, variant) if len(targets) > 1 else 1
-    held = (targets[first : first + count] for first in range(0, len(targets), count))
-    return sum(_infer(run, some, variant, worker, workers) for some in held)
+    held = [targets[first : first + count] for first in range(0, len(targets), count)]
+    return sum(_infer(run, some, variant, worker, workers, followed=some is not held[-1]) for some in held)
 
 
-def _infer(run: Run, targets: tuple[str, ...], variant: str, worker: int, workers: int) -> int:
-    """The same of targets whose networks are held at once."""
+def _infer(run: Run, targets: tuple[str, ...], variant: str, worker: int, workers: int, *, followed: bool) -> int:
+    """The same of targets whose networks are held at once; others may follow."""
     first, *others = targets
     name = predicted_name(f"{first}-and-{len(others)}-more" if others else first, variant)
     with run.reporter("infer", target=name, worker=worker) as report:
         shards = zip(*(predicted(run, target, variant)[worker::workers] for target in targets), strict=True)
         mine = [Prediction(*of) for works in shards for of in zip(targets, works, strict=True)]
-        return fill(mine, partial(_predicted, run, report), report, f"infer {name}")
+        return fill(mine, partial(_predicted, run, report), report, f"infer {name}", followed=followed)
 
 
 def _held_at_once(run: Run, variant: str) -> int:

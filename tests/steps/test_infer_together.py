@@ -82,16 +82,29 @@ def test_a_block_is_read_once_for_all_networks(
 
 
 def test_networks_that_memory_has_no_room_for_take_turns(run: Path, apart: dict[str, bytes]) -> None:
-    config = run / "config.yaml"
-    text, given = re.subn(r"memory_gb: [\d.]+", "memory_gb: 0.000001", config.read_text())
-    assert given == 1
-    config.write_text(text)
+    leave_no_room(run)
     infer(str(run), target=ALL)
     assert {name: content for name, content in files(run).items() if name != "config.yaml"} == {
         name: content for name, content in apart.items() if name != "config.yaml"
     }
     names = {path.name for path in (run / "events").glob("infer-*")}
     assert names == {f"infer-{target}-0.jsonl" for target in TARGETS}
+
+
+def leave_no_room(run: Path) -> None:
+    """Have memory hold one network at a time."""
+    config = run / "config.yaml"
+    text, given = re.subn(r"memory_gb: [\d.]+", "memory_gb: 0.000001", config.read_text())
+    assert given == 1
+    config.write_text(text)
+
+
+def test_what_is_stopped_with_the_last_shard_of_a_network_does_not_begin_the_next(run: Path, tmp_path: Path) -> None:
+    leave_no_room(run)
+    writes = 5 * SHARDS  # of the multilabel network: see below
+    ended = Child(tmp_path / "log", "infer", "--run", run, "--target", ALL, f"stop-after={writes - 1}").end()
+    assert ended.code == 75, ended.text
+    assert len(markers(run, "infer")) == SHARDS
 
 
 # The multilabel network writes ids, probabilities of three classes and a marker; each other one three objects.
