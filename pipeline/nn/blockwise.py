@@ -8,10 +8,11 @@ is computed in little memory. Where all that the network sees is of one grey val
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache, reduce
+from functools import lru_cache, partial, reduce
 from itertools import combinations
 from math import prod
 from typing import Any, Literal, TypeVar
@@ -92,7 +93,8 @@ class BlockPredictor:
         self._mirrors = [axes for count in range(len(mirror_axes) + 1) for axes in combinations(mirror_axes, count)]
         self._passes: dict[Zyx, list[UNet]] = {}
         self._radius_zyx = receptive_radius(network.plan)
-        self._answer = lru_cache(_ANSWERS)(self._answered)
+        # A proxy, so that a predictor, and its memory, goes with the last who has it.
+        self._answer = lru_cache(_ANSWERS)(partial(type(self)._answered, weakref.proxy(self)))
 
     def read(self, read: ReadBlock, core: Block, volume_zyx: Zyx) -> BlockInput:
         """Read what the logits of ``core`` depend on (no torch here: made to run in another thread)."""

@@ -6,6 +6,8 @@ value, at each of its sides, in its middle, or all of it; and it is shown that w
 
 from __future__ import annotations
 
+import gc
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -110,6 +112,19 @@ def test_bfloat16_is_looked_up_too() -> None:
     assert swept < volume.size
     expected = whole_volume_logits(network_of("isotropic"), volume)
     assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
+
+
+def test_answers_that_are_kept_do_not_keep_the_predictor() -> None:
+    predictor, volume = predictor_of(network_of("isotropic")), padded("isotropic", 1, False)
+    found(predictor, volume, [Block.of_shape(volume.shape)])
+    del predictor._swept  # what `found` looked through
+    gone = weakref.ref(predictor)
+    gc.disable()  # which a GPU's memory would wait for
+    try:
+        del predictor
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_the_box_that_differs() -> None:
