@@ -19,7 +19,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor, nn
 
-from pipeline.nn.zssr.examples import Examples
+from pipeline.nn.zssr.examples import Examples, without_padding
 from pipeline.nn.zssr.grids import Scaling, Span, Window
 from pipeline.nn.zssr.network import DetailNetwork
 from pipeline.nn.zssr.noise import lost_noise
@@ -150,6 +150,23 @@ def test_a_network_that_only_does_harm_is_not_used() -> None:
     assert usage.share < 0.05
     unused = way.upscaler(network, Usage(0, 0.0), low=0.0, high=1.0, **HOW)
     assert torch.equal(enlarged(image, unused, way.scaling), bicubic(image))
+
+
+def test_padding_at_the_end_is_not_what_is_judged_by() -> None:
+    """Were it held out, nothing would be rebuilt better than by interpolation, and nothing used."""
+    padded = torch.zeros(128, 100)
+    padded[3:99, :96] = coarse_of(tissue(192, seed=3))
+    image = without_padding(padded, WAY.settings.patch)
+    assert torch.equal(image, padded[3:99, :96])
+    assert boosted(image, 150)[1].share > 0.5
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (36, 64)])
+def test_padding_stays_where_crops_would_not_fit(shape: tuple[int, int]) -> None:
+    image = torch.zeros(shape)
+    assert without_padding(image, 32) is image
+    image[:30, :30] = tissue(30)
+    assert without_padding(image, 32) is image
 
 
 def test_fathers_hold_nothing_of_what_is_held_out() -> None:

@@ -36,10 +36,15 @@ from tinystudy import (
     markers,
     place,
     run_chain,
+    tissue,
     whole,
     write_study,
+    write_tiff,
 )
+from torch import Tensor
 
+from pipeline.nn.zssr.examples import Examples
+from pipeline.nn.zssr.superresolution import SuperResolution
 from pipeline.run.layout import Run
 from pipeline.steps.boosting.apply import apply
 from pipeline.steps.boosting.compare import compare
@@ -122,6 +127,25 @@ def test_bilinear_is_pillows(boosted: Run) -> None:
     around = scored(boosted).grow(radius).intersect(boosted.plan.capture("tiny").volume)
     assert around is not None
     assert np.array_equal(boosted.variant("bilinear", "tiny").read(around), expected[around.slices])
+
+
+def test_nothing_is_learnt_from_padding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, labels = tissue()
+    raw[..., :5], raw[..., -20:] = 0, 0
+    write_tiff(tmp_path / "raw.tif", raw)
+    write_tiff(tmp_path / "labels.tif", labels)
+    plan(str(write_study(tmp_path, BOOSTING)), str(tmp_path / "run"))
+    degrade(str(tmp_path / "run"))
+    learnt_from: list[Tensor] = []
+    examples = SuperResolution.examples
+
+    def noted(self: SuperResolution, images: list[Tensor], reached: list[Tensor]) -> Examples:
+        learnt_from.extend(images)
+        return examples(self, images, reached)
+
+    monkeypatch.setattr(SuperResolution, "examples", noted)
+    train(str(tmp_path / "run"))
+    assert {image.shape[1] for image in learnt_from} == {SHAPE_ZYX[2] // 2 - 2 - 10}
 
 
 def test_only_the_test_part_is_predicted_and_all_of_it(boosted: Run) -> None:

@@ -166,6 +166,20 @@ def _without_end(image_YX: Tensor) -> Tensor:
     return image_YX.narrow(axis, 0, image_YX.shape[axis] - end)
 
 
+def without_padding(image_YX: Tensor, patch: int) -> Tensor:
+    """An image without the rows and columns of one value at its ends: nothing can be learnt there, and judged nothing.
+
+    It stays as it is where crops of ``patch`` pixels, or as large ones as before, would no longer fit into it.
+    """
+    is_tissue = image_YX != image_YX[:, :1], image_YX != image_YX[:1]
+    spans = [torch.nonzero(varied.any(dim=1 - axis)).flatten() for axis, varied in enumerate(is_tissue)]
+    if not all(map(len, spans)):
+        return image_YX
+    (top, bottom), (left, right) = ((int(span[0]), int(span[-1]) + 1) for span in spans)
+    least = min(math.ceil(patch / (1 - HELD_OUT)), *image_YX.shape)
+    return image_YX[top:bottom, left:right] if min(bottom - top, right - left) >= least else image_YX
+
+
 def _with_other_contrast(crops_NYX: Tensor, generator: torch.Generator) -> Tensor:
     """More or less contrast, and every other time dark for bright: detail is lost and found alike in all of them."""
     crops = len(crops_NYX)

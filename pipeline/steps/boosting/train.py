@@ -42,6 +42,7 @@ def _train(run: Run, task: Task, report: Reporter) -> None:
     from pipeline.nn.checkpoint import pack
     from pipeline.nn.device import keep_freed_memory, pick_device
     from pipeline.nn.training import autocast_dtype
+    from pipeline.nn.zssr.examples import without_padding
     from pipeline.run.training import TrainedFiles, train_to_the_end
 
     keep_freed_memory()
@@ -50,10 +51,11 @@ def _train(run: Run, task: Task, report: Reporter) -> None:
     pool = report.metrics.timed("read", pool_of)(run, task)
     low, high = _range(pool)
     blur = _blur(run, task, pool, report)
-    images = [torch.from_numpy(tile) for tile in (pool - low) / (high - low)]
-    device = pick_device()
     how = super_resolution(run, task, as_kernel(blur))
-    examples = how.examples(images, _earlier_results(run, task, pool, low, high))
+    tiles = [without_padding(torch.from_numpy(tile), how.settings.patch) for tile in pool]
+    device = pick_device()
+    images = [(tile - low) / (high - low) for tile in tiles]
+    examples = how.examples(images, _earlier_results(run, task, tiles, low, high))
     trainer = how.trainer(examples, device=device, precision=autocast_dtype("auto", device))
     train_to_the_end(
         trainer,
@@ -112,15 +114,13 @@ def _blur(run: Run, task: Task, pool: NDArray[np.float32], report: Reporter) -> 
     return weights_of(kernel)
 
 
-def _earlier_results(run: Run, task: Task, pool: NDArray[np.float32], low: float, high: float) -> list[Tensor]:
-    """What the networks at smaller factors make of the pool."""
-    import torch
-
+def _earlier_results(run: Run, task: Task, tiles: list[Tensor], low: float, high: float) -> list[Tensor]:
+    """What the networks at smaller factors make of the tiles."""
     from pipeline.nn.zssr.superresolution import enlarged
 
     results = []
     for earlier in earlier_tasks(run, task):
         upscaler = learnt_upscaler(run, earlier)
         scaling = upscaler.upsampling.scaling
-        results += [(enlarged(torch.from_numpy(tile), upscaler, scaling) - low) / (high - low) for tile in pool]
+        results += [(enlarged(tile, upscaler, scaling) - low) / (high - low) for tile in tiles]
     return results
