@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -20,6 +20,7 @@ IGNORED_BY_CUSTOM = (255, 65535, 2**32 - 1, 2**64 - 1)
 LARGEST_GREY = 255
 SHARE_THAT_HAS_NO_GAPS = 0.005
 """Of the voxels: what is as common in labelled slices ends neither at once nor in the middle of a stack."""
+_MOST_TOLD = 8
 _SAYS_NOTHING = re.compile(
     r"(?i)label|mask|ground|truth|gt|seg(mentation)?|annotat\w*|anno|train(ing)?|test(ing)?|valid(ation)?|val|raw|im(g|age)s?"
     r"|stack|volume|data|\d+"
@@ -84,9 +85,12 @@ def propose_classes(
         if given or ignored:
             raise InputError("--class and --ignore are for labels of ids; masks have the names of their folders")
         return _of_masks(stacks, voxels)
-    if given:
-        return _given(stacks, voxels, given, ignored)
-    return _of_ids(stacks, voxels, ignored)
+    found = _given(stacks, voxels, given, ignored) if given else _of_ids(stacks, voxels, ignored)
+    held = {id_ for id_, count in voxels.items() if count}.union(*(stack.objects for stack in stacks))
+    absent = [id_ for id_ in ignored if id_ not in held]
+    if not absent:
+        return found
+    return replace(found, doubts=(*found.doubts, f"--ignore: no voxel has the id {_listed(absent[:_MOST_TOLD])}"))
 
 
 def named_classes(stack: Fingerprint, classes: ProposedClasses) -> list[str] | None:
@@ -190,10 +194,11 @@ def _listed(ids: Sequence[int], by: str = ", ") -> str:
 
 def _of_ids(stacks: Sequence[Fingerprint], voxels: Mapping[int | str, int], ignored: Sequence[int]) -> ProposedClasses:
     objects = sorted({id_ for stack in stacks for id_ in stack.objects})
-    ids = sorted(id_ for id_, count in voxels.items() if isinstance(id_, int) and count and id_ not in ignored)
+    left_out = {*ignored} - ({OBJECT} if objects else set())
+    ids = sorted(id_ for id_, count in voxels.items() if isinstance(id_, int) and count and id_ not in left_out)
     custom = ignored_by_custom(ids) if not objects and not ignored else None
     ignore = tuple(sorted({*ignored, *([custom] if custom is not None else [])}))
-    kept = [id_ for id_ in ids if id_ not in ignore]
+    kept = [id_ for id_ in ids if id_ != custom]
     if len(kept) < 2:
         held = f"the id {kept[0]}" if kept else "nothing"
         raise InputError(
@@ -208,7 +213,7 @@ def _of_ids(stacks: Sequence[Fingerprint], voxels: Mapping[int | str, int], igno
     for id_ in kept:
         is_only = len(kept) == 2 and kept[0] == 0
         name = BACKGROUND_NAME if id_ == 0 else subject if is_only else f"class_{id_}"
-        meant = tuple(objects) if objects and id_ == OBJECT else (id_,)
+        meant = tuple(each for each in objects if each not in ignore) if objects and id_ == OBJECT else (id_,)
         color = class_color(name, len(members) - (kept[0] == 0))
         members.append(ProposedClass(name, meant, color, voxels[id_] / total, counted_as=(id_,)))
     why, doubts = [], []

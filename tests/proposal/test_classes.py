@@ -46,6 +46,23 @@ def test_many_ids_are_objects_of_one_class() -> None:
     assert not apart.doubts
 
 
+def test_an_object_that_nobody_labelled_is_left_out() -> None:
+    """An id is of a class or ignored: a configuration with both is refused."""
+    ids = np.arange(4 * 10 * 10).reshape(4, 10, 10) % 60
+    proposed = propose_classes([stack_of(1000 * ids, objects=True)], ignored=[59000])
+    assert proposed.members[1].ids == tuple(range(1000, 59000, 1000))
+    assert proposed.ignore_ids == (59000,)
+    assert not proposed.doubts
+    assert propose_classes([stack_of(ids, objects=True)], ignored=[1]).members[1].ids == tuple(range(2, 60))
+
+
+def test_an_ignored_id_that_no_voxel_has_is_told() -> None:
+    stacks = [stack_of(np.random.default_rng(0).choice([0, 1, 2, 255], (3, 20, 20)))]
+    for given in (None, {"cell": [1]}):
+        assert "--ignore: no voxel has the id 254" in propose_classes(stacks, given, ignored=[0, 254]).doubts
+        assert not any("--ignore: no" in doubt for doubt in propose_classes(stacks, given, ignored=[0, 255]).doubts)
+
+
 def test_ids_of_no_given_class_are_the_background() -> None:
     """Who names one class of densely labelled data has labelled the rest: it is what the class is not."""
     ids = np.random.default_rng(0).choice([0, 32, 64, 255], (3, 20, 20))
