@@ -168,7 +168,9 @@ def superresolution(task: Task) -> Iterator[Outcome]:
             examples = way.examples([image / 255])
             trainer = way.trainer(examples, device=device, precision=torch.float32)
             trainer.train(way.batches(examples, 0))
-            upscaler = way.upscaler(trainer.best_network(), low=0.0, high=255.0, device=device, precision=torch.float32)
+            network, precision = trainer.best_network(), torch.float32
+            usage = way.best_usage(network, examples, device=device)
+            upscaler = way.upscaler(network, usage, low=0.0, high=255.0, device=device, precision=precision)
             made.append(enlarged(image, upscaler, scaling))
     yield Outcome("super-resolution", float((made[0] - made[1]).abs().max()), "grey values", 0.5)
 

@@ -31,7 +31,8 @@ def main() -> None:
     predictor = BlockPredictor(UNet(plan).eval(), Normalisation(128.0, 50.0), device=device)
     start = [(edge - side) // 2 for edge, side in zip(volume_zyx, block_zyx, strict=True)]
     core = Block.of_shape(block_zyx).shift(start)
-    read = predictor.read(lambda block: np.zeros(block.shape_zyx, np.uint8), core, tuple(volume_zyx))
+    random = np.random.default_rng(0)
+    read = predictor.read(lambda block: random.integers(0, 256, block.shape_zyx, np.uint8), core, tuple(volume_zyx))
     taken = []
     for _ in range(TURNS):
         begun = time.perf_counter()

@@ -20,8 +20,7 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from pipeline.nn.blockwise import BlockInput, Precision
-from pipeline.nn.regions import required_regions
+from pipeline.nn.blockwise import BlockInput, BlockPredictor, Precision
 from pipeline.nn.slabs import sweep_bytes
 from pipeline.volume.geometry import Block, Zyx, zyx
 from tests.gpu.task import Outcome, Task, finish, seconds
@@ -58,7 +57,7 @@ def largest_block(task: Task, share: float = 1.0) -> Zyx:
 
 def _ours(task: Task, block_zyx: Zyx, precision: Precision) -> Iterator[Outcome]:
     predictor = task.predictor(task.device, precision)
-    block = _read(task, block_zyx)
+    block = _read(predictor, task, block_zyx)
 
     def predict() -> None:
         for _, logits in predictor.slabs(block):
@@ -76,12 +75,11 @@ def _ours(task: Task, block_zyx: Zyx, precision: Precision) -> Iterator[Outcome]
     yield _in_kernels(f"kernels' share of prediction, {precision}", predict, task.device)
 
 
-def _read(task: Task, block_zyx: Zyx) -> BlockInput:
+def _read(predictor: BlockPredictor, task: Task, block_zyx: Zyx) -> BlockInput:
     """A block in the middle of the volume, of noise."""
     start = [(edge - side) // 2 for edge, side in zip(task.measured_zyx, block_zyx, strict=True)]
-    core = Block.of_shape(block_zyx).shift(start)
-    shape = required_regions(task.plan, core, task.measured_zyx).input.shape_zyx
-    return BlockInput(np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), core, task.measured_zyx)
+    core, random = Block.of_shape(block_zyx).shift(start), np.random.default_rng(0)
+    return predictor.read(lambda block: random.integers(0, 256, block.shape_zyx, np.uint8), core, task.measured_zyx)
 
 
 def _monai(task: Task) -> Iterator[Outcome]:

@@ -41,7 +41,8 @@ def test_of_a_block_and_what_it_sees(features: tuple[int, ...], size_nm: ZyxNm, 
     """Of the halo before and behind it a sweep computes a little less than is counted."""
     plan, core = plan_of(features, size_nm), Block.of_shape(shape).shift(start)
     predictor = BlockPredictor(UNet(plan).eval(), Normalisation(0.0, 1.0), device=torch.device("cpu"))
-    block = predictor.read(lambda wanted: np.zeros(wanted.shape_zyx, np.uint8), core, VOLUME)
+    noise = np.random.default_rng(0).integers(0, 256, VOLUME, np.uint8)  # what is all of one value is looked up
+    block = predictor.read(lambda wanted: noise[wanted.slices], core, VOLUME)
     # PyTorch counts convolutions that are not asked of oneDNN by name.
     with patch.object(sweep, "_has_onednn", lambda: False), FlopCounterMode(display=False) as counted:
         predictor.logits(block)
