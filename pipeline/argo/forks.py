@@ -159,7 +159,8 @@ class Server:
                 self._link.settimeout(_PATIENCE_SECONDS)
                 socket.send_fds(self._link, [b"!"], descriptors)
             pid = self._answer()
-            life.send(b"!")
+            with suppress(ConnectionError):  # it has ended, which the server tells
+                life.send(b"!")
         except OSError as error:
             life.close()
             if isinstance(error, RefusedError):

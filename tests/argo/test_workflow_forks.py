@@ -42,6 +42,8 @@ if link := os.environ.pop("VEMSEG_FORK_LINK", None):
             assert subprocess.run(["false"]).returncode == 1
         if "die-here" in words[0]:
             os._exit(1)
+        if "dies-early" in words[0]:
+            sys.modules["numpy.random"] = __import__("types").SimpleNamespace(seed=os.abort)
     serve(int(link), import_for, main)
 main()
 """
@@ -212,6 +214,24 @@ def test_an_order_may_be_as_large_as_a_command_line(bench: Bench) -> None:
     assert bench.one(f"{code}\n#{'z' * 100_000}", env=env).log == "200000\n"
 
 
+def test_a_word_that_is_no_unicode_is_handed_on(bench: Bench) -> None:
+    """As a path may be."""
+    code = f"{FORKED}import os, sys; assert forked; assert os.fsencode(sys.argv[2]) == bytes([255])"
+    workflow = bench.make(
+        f"""
+        arguments: {{parameters: [{{name: x}}]}}
+        volumes: [{{name: data, persistentVolumeClaim: {{claimName: data}}}}]
+        templates:
+        - name: main
+          container:
+            command: [vemseg]
+            args: [{json.dumps(code)}, "{{{{workflow.parameters.x}}}}"]
+            volumeMounts: [{{name: data, mountPath: /data}}]
+        """
+    )
+    assert bench.run(workflow, parameters={"x": "\udcff"}).phase == "Succeeded"
+
+
 def test_forks_draw_different_random_numbers(bench: Bench) -> None:
     code = (
         f"{FORKED}import random, tempfile, uuid, numpy.random\nassert forked\n"
@@ -293,6 +313,21 @@ def test_a_step_whose_server_dies_before_it_begins_is_started(bench: Bench) -> N
     code = f"{FORKED}print(forked, file=open('/data/die-here', 'a'))"
     assert bench.run(bench.workflow(code, task=", withSequence: {count: 2}"), jobs=1).phase == "Succeeded"
     assert (bench.data / "die-here").read_text() == "False\nFalse\n"
+
+
+def test_a_fork_that_dies_before_it_begins_takes_no_other_with_it(bench: Bench) -> None:
+    waits = json.dumps(f"{FORKED}import time; assert forked; time.sleep(1)")
+    workflow = bench.make(
+        f"""
+        templates:
+        - name: main
+          dag: {{failFast: false, tasks: [{{name: a, template: s}}, {{name: b, template: t}}]}}
+        - {{name: s, container: {{command: [vemseg, {waits}]}}}}
+        - {{name: t, container: {{command: [vemseg, "dies-early = 1"]}}}}
+        """
+    )
+    nodes = run(workflow, state_dir=bench.state, jobs=2).nodes
+    assert (nodes["w.a"].exit_code, nodes["w.b"].exit_code) == (0, 134)
 
 
 DRIVER = """
