@@ -96,6 +96,13 @@ def of_class(table: Table, name: str) -> Table:
     return table.filter(pyarrow.compute.equal(table["class"], name))
 
 
+def of_id(table: Table, object_id: int) -> Table:
+    """The rows of one id; none of a number that is no id."""
+    if not 0 <= object_id < 2**64:
+        return table.slice(0, 0)
+    return table.filter(pyarrow.compute.equal(table["id"], pyarrow.scalar(object_id, pyarrow.uint64())))
+
+
 def summary(objects: Table, name: str) -> ClassSummary:
     """What a table of objects says of a class."""
     own = of_class(objects, name)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.figures.slices import topmost_class
 from pipeline.objects.columns import Table, from_parquet
-from pipeline.objects.table import of_class
+from pipeline.objects.table import of_class, of_id
 from pipeline.run.layout import Run, target_classes
 from pipeline.run.shares import SHARES_CSV, read_shares
 from pipeline.run.verify import Vouched
@@ -241,7 +241,7 @@ class Result:
         """The mesh of an object; made when it is first asked for. Raises InputError where there is no such object."""
         if class_name not in self.object_classes or ending not in MESH_TYPES:
             raise InputError(f"there is no mesh {class_name}-{object_id}.{ending}")
-        if object_id not in self.objects(class_name)["id"].to_pylist():
+        if not len(of_id(self.objects(class_name), object_id)):
             raise InputError(f"there is no object {object_id} of {class_name}")
         return made(self._job, object_mesh(class_name, object_id, ending))
 

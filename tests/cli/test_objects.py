@@ -47,6 +47,13 @@ def test_tables_are_written_by_the_ending_of_the_file(with_objects: Run, vemseg:
         (["table.xlsx"], "written as .parquet or .csv"),
         (["table.csv", "--class", "membranes"], "but of grey, bright"),
         (["--class", "membranes"], "but of grey, bright"),
+        (["mesh.obj", "--mesh", "1", "--class", "bright"], ".ply or .stl"),
+        (["mesh.ply", "--mesh", "99999", "--class", "bright"], "no object 99999 of bright"),
+        (["mesh.ply", "--mesh", "1"], "--class: grey, bright"),
+        (["mesh.ply", "--mesh", "1", "--class", "bright", "--capture", "other"], "captures with some are"),
+        (["--mesh", "1"], "name the file to write"),
+        (["objects.csv", "--capture", "tiny"], "--capture tiny: says of which capture the object of --mesh is"),
+        (["mesh.ply", "--mesh", "1", "--what", "contacts"], "--what contacts: is a table"),
     ],
 )
 def test_what_cannot_be_written_is_refused(

@@ -98,28 +98,6 @@ def test_the_translation_of_a_volume_moves_its_meshes(largest: dict[str, Any], w
     assert middle == pytest.approx(inner[::-1], abs=max(volume.geometry.voxel_size_nm))
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (["mesh.obj", "--mesh", "1", "--class", "bright"], ".ply or .stl"),
-        (["mesh.ply", "--mesh", "99999", "--class", "bright"], "no object 99999 of bright"),
-        (["mesh.ply", "--mesh", "1"], "--class: grey, bright"),
-        (["mesh.ply", "--mesh", "1", "--class", "bright", "--capture", "other"], "captures with some are"),
-        (["--mesh", "1"], "name the file to write"),
-        (["objects.csv", "--capture", "tiny"], "--capture tiny: says of which capture the object of --mesh is"),
-        (["mesh.ply", "--mesh", "1", "--what", "contacts"], "--what contacts: is a table"),
-    ],
-)
-def test_what_cannot_be_written_is_refused(
-    words: list[str], told: str, with_objects: Run, vemseg: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    ended = vemseg("objects", with_objects.store.url, *words)
-    assert ended.code == 2
-    assert told in ended.text
-    assert not any(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("info", [b"{}", b"", b"\xff\xd8 no JSON"])
 def test_a_folder_of_something_else_is_kept(
     info: bytes, largest: dict[str, Any], with_objects: Run, tmp_path: Path

@@ -118,3 +118,11 @@ def test_the_documentation_names_every_column() -> None:
         assert f"`{name}`" in page or name in ("state", "cut"), name
     for score in TITLES:
         assert f"`{score}`" in page or score == "ap_75", score
+
+
+def test_a_row_is_found_by_its_exact_id() -> None:
+    """Numbers of 64 bits that floats and signed numbers do not tell apart, and numbers that are no ids."""
+    ids = [1, 2**53, 2**53 + 1, 2**64 - 1]
+    rows = pa.table({"id": pa.array(ids, pa.uint64())})
+    assert [table.of_id(rows, id_)["id"].to_pylist() for id_ in ids] == [[id_] for id_ in ids]
+    assert [len(table.of_id(rows, id_)) for id_ in (0, -1, 2**53 + 2, 2**64, 10**20)] == [0] * 5

@@ -21,7 +21,7 @@ from pipeline.figures.render.surfaces import (
     mask_surface,
     write_mesh,
 )
-from pipeline.objects.table import of_class
+from pipeline.objects.table import of_class, of_id
 from pipeline.run.layout import Run
 from pipeline.run.objecttables import OBJECTS, known_class, read_table
 from pipeline.volume.coarse import coarse_labels
@@ -49,10 +49,10 @@ def object_surface(run: Run, class_name: str | None, object_id: int, capture: st
         RunConflictError: the run has no table of objects.
     """
     name = _only("class", run.instances.values()) if class_name is None else known_class(run, class_name)
-    rows = of_class(read_table(run, OBJECTS), name).to_pylist()
-    found = [row for row in rows if row["id"] == object_id and capture in (None, row["capture"])]
+    rows = of_class(read_table(run, OBJECTS), name)
+    found = [row for row in of_id(rows, object_id).to_pylist() if capture in (None, row["capture"])]
     if not found:
-        known = ", ".join(dict.fromkeys(str(row["capture"]) for row in rows)) or "none"
+        known = ", ".join(map(str, rows["capture"].unique().to_pylist())) or "none"
         raise InputError(f"there is no object {object_id} of {name}; captures with some are: {known}")
     _only("capture", [str(row["capture"]) for row in found])
     (row,) = found
