@@ -31,6 +31,7 @@ from pipeline.config.settings import Section, section_of
 from pipeline.errors import ConfigError, SettingError
 from pipeline.nn.augment.settings import AugmentationSettings
 from pipeline.nn.zssr.methods import METHODS
+from pipeline.volume.labels import MAX_OVERLAPPING
 from pipeline.volume.split import Part
 from pipeline.volume.treatments import Treatment
 
@@ -66,8 +67,6 @@ def _slug(value: str) -> str:
 VoxelEdgeNm = Annotated[float, AfterValidator(voxel_edge)]
 Name = Annotated[str, AfterValidator(_slug)]
 VoxelSizeNm = tuple[VoxelEdgeNm, VoxelEdgeNm, VoxelEdgeNm]
-MOST_BITS = 31
-"""Beside that of what is labelled, in label volumes of classes that overlap."""
 LAST_SLICE = 10**6 - 1
 """No stack has more; a range is written out as numbers."""
 # What signed numbers of 32 bits hold: array libraries count the sides of arrays by them in places.
@@ -686,11 +685,11 @@ class Config(Section):
         for number, name in enumerate(self.classes.names, 1):
             if all(number in self.classes.unlabelled(capture) for capture in self.data.captures):
                 raise SettingError("data.captures", f"no capture's labelled_classes name {name!r}: it cannot be learnt")
-        if not self.classes.exclusive and len(self.classes.members) + len(self.untold) > MOST_BITS:
+        if not self.classes.exclusive and len(self.classes.members) + len(self.untold) > MAX_OVERLAPPING:
             raise SettingError(
                 "data.captures",
                 f"labelled_classes of {len(self.untold)} kinds and {len(self.classes.members)} classes that overlap; "
-                f"together there can be {MOST_BITS}",
+                f"together there can be {MAX_OVERLAPPING}",
             )
         return self
 
