@@ -170,9 +170,8 @@ def _sides(one: Runs, other: Runs, block: Block, step: Zyx, same: bool) -> Itera
 
 def _pairs(one: Runs, other: Runs, block: Block, step: Zyx) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     """What lies at each voxel of a block and one step on."""
-    return one.local[block.relative_to(one.block).slices], other.local[
-        block.shift(step).relative_to(other.block).slices
-    ]
+    beyond = block.shift(step).relative_to(other.block)
+    return one.local[block.relative_to(one.block).slices], other.local[beyond.slices]
 
 
 def _back(step: Zyx) -> Zyx:
