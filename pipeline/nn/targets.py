@@ -53,6 +53,12 @@ class Target:
     """Of samples, no matter once it is trained: the id of what may be of any of several classes, and these; where
     classes overlap, the bit that says so."""
 
+    @property
+    def untold_ids(self) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Of each kind of what may be any of several classes: its id, and those of the classes and of their cores."""
+        cores = dict(self.cores)
+        return tuple((kind, (*of, *(cores[each] for each in of if each in cores))) for kind, of in self.untold)
+
     def facts(self) -> dict[str, Any]:
         """What a trained network is described by."""
         return {key: value for key, value in asdict(self).items() if key != "untold"}
@@ -110,8 +116,7 @@ class Target:
         self, truth_BCZYX: Tensor, known_BCZYX: Tensor, labels_BZYX: Tensor, outputs: Sequence[int]
     ) -> tuple[Tensor, Tensor]:
         """Add what voxels may be of, with outputs of these ids."""
-        for untold, classes in self.untold:
-            possible = {*classes, *(core for class_id, core in self.cores if class_id in classes)}
+        for untold, possible in self.untold_ids:
             is_one_C = torch.tensor([output in possible for output in outputs], device=labels_BZYX.device)
             unknown_BCZYX = (labels_BZYX == untold).unsqueeze(1) & is_one_C.view(1, -1, 1, 1, 1)
             truth_BCZYX, known_BCZYX = truth_BCZYX | unknown_BCZYX, known_BCZYX & ~unknown_BCZYX

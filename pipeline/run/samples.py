@@ -72,12 +72,6 @@ def read_labels(run: Run, capture: CapturePlan, block: Block) -> NDArray[Any]:
     return labels
 
 
-def untold_ids(run: Run) -> list[list[int]]:
-    """The ids in samples of the classes, and of cores of their objects, that each kind of labels leaves untold."""
-    cores = run.config.classes.cores
-    return [[*kind, *(cores[class_id] for class_id in kind if class_id in cores)] for kind in run.config.untold]
-
-
 def sample_maker(run: Run, candidates: int) -> SampleMaker:
     """What makes samples of this run; the same samples in every process."""
     config, plan = run.config, run.plan

@@ -110,11 +110,15 @@ def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int]
     from pipeline.nn.batches import from_pool, on_the_fly, prefetched
     from pipeline.nn.ranks import share
     from pipeline.nn.sampling import class_shares, inscribed
-    from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker, untold_ids
+    from pipeline.run.samples import ON_THE_FLY_CENTRES, classes_to_cover, sample_maker
 
     config, patch_zyx = run.config, run.plan.patch_zyx
-    how: Any = {"cover": classes_to_cover(run, target), "batch_size": config.training.batch_size}
-    how |= {"seed": config.seed, "share": share()}
+    how: Any = {
+        "cover": classes_to_cover(run, target),
+        "batch_size": config.training.batch_size,
+        "seed": config.seed,
+        "share": share(),
+    }
     if config.augmentation.source == "on_the_fly":
         maker = sample_maker(run, ON_THE_FLY_CENTRES)
         class_voxels, counted_zyx = maker.candidates.class_voxels, inscribed(patch_zyx)
@@ -124,7 +128,8 @@ def _samples(run: Run, target: Target, report: Reporter) -> tuple[Callable[[int]
         pool.refuse_incomplete()
         class_voxels, counted_zyx = pool.class_voxels(), patch_zyx
         source = from_pool(pool.reader(), class_voxels, **how)
-    shares = class_shares(class_voxels, prod(counted_zyx), config.classes.exclusive, untold_ids(run))
+    untold = [ids for _, ids in target.untold_ids]
+    shares = class_shares(class_voxels, prod(counted_zyx), config.classes.exclusive, untold)
     return partial(prefetched, report.metrics.timed("read", source), stop=steps_of(run, target.name)), shares
 
 
