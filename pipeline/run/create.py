@@ -14,7 +14,7 @@ from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.nn.zssr.grids import Scaling
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.run import provenance
-from pipeline.run.fanout import fan_out, together
+from pipeline.run.fanout import FanOut, fan_out
 from pipeline.run.layout import (
     CORES,
     DOUBT,
@@ -75,6 +75,22 @@ def write_plan(
         )
 
 
+def spread_out(plan: RunPlan, pods_per_workflow: int, *, at_once: int, merges: bool, separates: bool) -> FanOut:
+    """How the workers of a plan are spread over workflows; see `write_plan` and `fan_out`."""
+    boosting = plan.boosting
+    return fan_out(
+        augment_workers=plan.augment_workers,
+        infer_workers=plan.infer_workers,
+        targets=plan.targets,
+        boost_workers=boosting.workers if boosting else 0,
+        boost_methods=len(boosting.methods) if boosting else 0,
+        merges=merges,
+        separates=separates,
+        pods_per_workflow=pods_per_workflow,
+        at_once=at_once,
+    )
+
+
 def write_outputs(
     directory: Path,
     plan: RunPlan,
@@ -103,17 +119,7 @@ def write_outputs(
     """
     boosting = plan.boosting
     methods = boosting.methods if boosting else []
-    spread = fan_out(
-        augment_workers=plan.augment_workers,
-        infer_workers=plan.infer_workers,
-        targets=len(plan.targets),
-        boost_workers=boosting.workers if boosting else 0,
-        boost_methods=len(methods),
-        merges=merges,
-        separates=separates,
-        pods_per_workflow=pods_per_workflow,
-    )
-    groups = [] if spread.groups else together(plan.targets, plan.infer_workers, at_once)
+    spread = spread_out(plan, pods_per_workflow, at_once=at_once, merges=merges, separates=separates)
     values = {
         "targets": json.dumps(list(plan.targets)),
         "target": plan.targets[0] if plan.targets else "",
@@ -121,8 +127,8 @@ def write_outputs(
         "train-devices": str(devices),
         "infer-workers": str(plan.infer_workers),
         "merge-workers": str(spread.merge_workers),
-        "infer-here": str(0 if spread.groups or groups else plan.infer_workers),
-        "infer-together": json.dumps([",".join(group) for group in groups]),
+        "infer-here": str(0 if spread.groups or spread.together else plan.infer_workers),
+        "infer-together": json.dumps([",".join(group) for group in spread.together]),
         "infer-groups": json.dumps([{"first": first, "count": count} for first, count in spread.groups]),
         "separate-workers": str(spread.separate_workers),
         "boosting": str(boosting is not None).lower(),

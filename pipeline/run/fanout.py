@@ -19,25 +19,27 @@ PODS_PER_WORKFLOW = 300
 @dataclass(frozen=True)
 class FanOut:
     """How many pods of the run's own workflow augment, merge, boost by each method, and tell objects apart in each
-    phase; `groups` as of `worker_groups`."""
+    phase; `groups` as of `worker_groups`, `together` as of the function of this name."""
 
     augment_workers: int
     merge_workers: int
     boost_workers: int
     separate_workers: int
     groups: list[tuple[int, int]]
+    together: list[tuple[str, ...]]
 
 
 def fan_out(
     *,
     augment_workers: int,
     infer_workers: int,
-    targets: int,
+    targets: Sequence[str],
     boost_workers: int,
     boost_methods: int,
     merges: bool,
     separates: bool,
     pods_per_workflow: int,
+    at_once: int = 0,
 ) -> FanOut:
     """Spread the workers that are wanted: `infer_workers` a target, `boost_workers` a method.
 
@@ -52,7 +54,10 @@ def fan_out(
     filled, joins = len(SEPARATION) - len(JOINS), len(JOINS)
     separate = min(infer_workers, max(1, (third // 2 - joins) // filled)) if separates else 0
     taken = augment + merge + 2 * boost_methods * boost + (filled * separate + joins if separates else 0)
-    return FanOut(augment, merge, boost, separate, worker_groups(infer_workers, targets, pods_per_workflow, taken))
+    groups = worker_groups(infer_workers, len(targets), pods_per_workflow, taken)
+    # Workers that one workflow does not hold are many already.
+    shared = [] if groups else together(targets, infer_workers, at_once)
+    return FanOut(augment, merge, boost, separate, groups, shared)
 
 
 def worker_groups(workers: int, targets: int, pods_per_workflow: int, taken: int = 0) -> list[tuple[int, int]]:

@@ -11,9 +11,9 @@ from pipeline.config.model import Config
 from pipeline.errors import RunConflictError
 from pipeline.proposal.estimate import estimate
 from pipeline.proposal.speed import Rate, kept
-from pipeline.run.create import write_plan
+from pipeline.run.create import spread_out, write_plan
 from pipeline.run.decide import Decision, Geometries, decide, study_plan, what_was_decided
-from pipeline.run.fanout import PODS_PER_WORKFLOW, together
+from pipeline.run.fanout import PODS_PER_WORKFLOW
 from pipeline.run.foresight import expectation
 from pipeline.run.inputs import Inputs
 from pipeline.run.intake import is_planned_with, read_config, read_kernels, stacks_of, take_in_stack
@@ -66,16 +66,17 @@ def plan(
         write_plan(run, config.to_yaml(), decided, outputs, pods_per_workflow, at_once)
         for line in what_was_decided(config, decided):
             report.say(line)
-        report.say(_expected(config, decision, geometries, at_once))
+        merges, separates = config.inference.merged, bool(config.classes.instances)
+        spread = spread_out(decided, pods_per_workflow, at_once=at_once, merges=merges, separates=separates)
+        report.say(_expected(config, decision, geometries, spread.together))
         counts = {part: decided.class_voxels(part) for part in PART_IDS}
         report.event("planned", targets=list(decided.targets), class_voxels=json.loads(json.dumps(counts)))
     return decided
 
 
-def _expected(config: Config, decision: Decision, geometries: Geometries, at_once: int) -> str:
+def _expected(config: Config, decision: Decision, geometries: Geometries, groups: list[tuple[str, ...]]) -> str:
     """What steps take, by what is known of this machine without measuring it now; whoever looks on corrects it."""
     threads = int(os.environ.get("OMP_NUM_THREADS") or 1)
-    groups = together(config.targets, decision.infer_workers, at_once)
     found = estimate(
         config,
         decision,

@@ -42,7 +42,7 @@ def test_no_workflow_has_more_pods_than_it_may(
     spread = fan_out(
         augment_workers=augment,
         infer_workers=infer,
-        targets=targets,
+        targets=[f"target_{number}" for number in range(targets)],
         boost_workers=boost,
         boost_methods=methods,
         merges=merges,

@@ -5,6 +5,7 @@ The judge is a copy of the same trained run, predicted a target at a time.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -137,3 +138,16 @@ def test_a_target_that_the_run_does_not_have_is_refused(run: Path) -> None:
     with pytest.raises(ConfigError, match="'purple'"):
         infer(str(run), target="multilabel,purple")
     assert markers(run, "infer") == {}
+
+
+@pytest.mark.parametrize(
+    ("pods_per_workflow", "together"), [(300, [ALL]), (3, [])], ids=["one workflow", "nested ones"]
+)
+def test_what_is_foretold_is_what_the_workflow_will_do(
+    pods_per_workflow: int, together: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    study, outputs = write_study(tmp_path, CHANGES), tmp_path / "outputs"
+    plan(str(study), str(tmp_path / "run"), outputs=outputs, pods_per_workflow=pods_per_workflow, at_once=1)
+    assert json.loads((outputs / "infer-together").read_text()) == together
+    foretold = re.findall(r"\binfer ([\w,]+) ", capsys.readouterr().out)
+    assert foretold == (together or list(TARGETS))
