@@ -31,17 +31,13 @@ import numpy as np
 import tifffile
 import yaml
 
-from pipeline.argo.local import cores
 from pipeline.argo.nodes import RUNNING, Node
 from pipeline.argo.view import Logs, View
 from pipeline.cli.studyview import LINES_OF_PLAN, steps_of
 from pipeline.phantom import PHANTOM_CLASSES, make_phantom
-from pipeline.proposal.estimate import estimate
-from pipeline.proposal.speed import measured
-from pipeline.run.check import check
 from pipeline.run.foresight import Foresight, StepLook
+from tests.bench.studies import say, seconds_told
 
-VEMSEG = Path(sys.executable).with_name("vemseg")
 SECONDS_BETWEEN_LOOKS = 1.0
 TENTHS = [tenth / 10 for tenth in range(1, 10)]
 FROM = 0.2
@@ -49,14 +45,6 @@ FROM = 0.2
 
 
 # --- the studies
-
-
-def say(folder: Path, *words: str) -> str:
-    """What a command of vemseg prints; it must succeed."""
-    told = subprocess.run([str(VEMSEG), *words], cwd=folder, capture_output=True, text=True)
-    if told.returncode:
-        raise SystemExit(f"vemseg {' '.join(words)}\n{told.stdout}\n{told.stderr}")
-    return told.stdout
 
 
 def proposed(folder: Path, shape_zyx: tuple[int, int, int], classes: tuple[str, ...], *words: str) -> None:
@@ -211,12 +199,6 @@ def off(left: float, true: float, whole: float) -> float:
 
 
 # --- the benchmark
-
-
-def seconds_told(config: Path) -> float:
-    """What `vemseg estimate` says of a study on this machine, not rounded."""
-    checked = check(str(config), whole=False)
-    return estimate(checked.config, checked.decision, checked.geometries, cores(), measured).seconds
 
 
 def measure(name: str, folder: Path, *, short: bool, computed: bool, kept: Path | None) -> None:

@@ -13,8 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,15 +23,11 @@ import numpy as np
 import tifffile
 import yaml
 
-from pipeline.argo.local import cores
 from pipeline.config.examples import example_text
 from pipeline.formats import decimals, markdown_table
 from pipeline.phantom import PHANTOM_CLASSES, make_phantom
-from pipeline.proposal.estimate import estimate
-from pipeline.proposal.speed import measured
-from pipeline.run.check import check
+from tests.bench.studies import say, seconds_told
 
-VEMSEG = Path(sys.executable).with_name("vemseg")
 MITO = PHANTOM_CLASSES.index("mitochondria") + 1
 
 
@@ -106,14 +100,6 @@ CASES: dict[str, Callable[[Path, Path | None], Case]] = {
 }
 
 
-def say(folder: Path, *words: str) -> str:
-    """What a command of vemseg prints; it must succeed."""
-    told = subprocess.run([str(VEMSEG), *words], cwd=folder, capture_output=True, text=True)
-    if told.returncode:
-        raise SystemExit(f"vemseg {' '.join(words)}\n{told.stdout}\n{told.stderr}")
-    return told.stdout
-
-
 def plain(study: dict[str, Any]) -> dict[str, Any]:
     """A configuration with one network, whose pictures nobody waits for."""
     study["training"]["targets"] = "multilabel"
@@ -128,8 +114,7 @@ def foretold(folder: Path, study: dict[str, Any]) -> float:
     """Seconds that a study takes on an idle machine."""
     place = folder / "foretold.yaml"
     place.write_text(yaml.safe_dump(study))
-    checked = check(str(place), whole=False)
-    return estimate(checked.config, checked.decision, checked.geometries, cores(), measured).seconds
+    return seconds_told(place)
 
 
 def fitted(folder: Path, study: dict[str, Any], seconds: float) -> dict[str, Any]:

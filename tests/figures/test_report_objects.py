@@ -38,7 +38,7 @@ def test_the_report_shows_objects_their_scores_and_sizes(with_objects: Run) -> N
     largest = max(bright.to_pylist(), key=lambda each: each["volume_nm3"])
     assert f"object {largest['id']}, " in page.text.lower()
     worst = min(read_table(with_objects, "object_matches").to_pylist(), key=lambda each: each["iou"])
-    assert worst["iou"] < 0.75
+    assert worst["iou"] <= 0.5
     assert page.tags.count("img") > 10
 
 
