@@ -15,7 +15,8 @@ import pytest
 from appserver import AppServer, serving, train_tiny_model
 from axe_playwright_python.sync_playwright import Axe
 from looking import THEMES, WIDE, Alone, Theme, Violations
-from playwright.sync_api import Browser, BrowserContext, Page, Route, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
+from visiting import WAITING_MS
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -35,6 +36,9 @@ WINDOWS = {"wide": WIDE, "phone": (375, 844)}
 OWN_SCHEMES = ("file:", "data:", "blob:", "about:")
 
 
+expect.set_options(timeout=WAITING_MS)
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """One Chromium for the tests of a file; Playwright's event loop must not outlast them in a shared process."""
@@ -50,6 +54,7 @@ def browser() -> Iterator[Browser]:
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A window without cookies or history, closed with the test."""
     fresh = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]})
+    fresh.set_default_timeout(WAITING_MS)
     yield fresh
     fresh.close()
 

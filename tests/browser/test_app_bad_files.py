@@ -15,7 +15,7 @@ from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
 from looking import Look, Violations
 from PIL import Image
 from playwright.sync_api import Page, expect
-from visiting import LOOKING_MS, SEGMENTING_MS, give_file, start, state_voxel_size
+from visiting import give_file, start, state_voxel_size
 
 
 def _png(*shape: int) -> bytes:
@@ -64,7 +64,7 @@ def test_each_bad_file_is_explained_and_the_page_lives(
         path.write_bytes(content())
         give_file(page, server.url, path)
         answer = page.get_by_role("alert").filter(has_text=word)
-        expect(answer.first).to_be_visible(timeout=LOOKING_MS)
+        expect(answer.first).to_be_visible()
         said = answer.first.inner_text()
         assert "Traceback" not in said
         assert str(server.folder) not in said
@@ -85,7 +85,7 @@ def test_a_job_that_fails_says_why(
         weights.write_bytes(weights.read_bytes()[:-4] + b"abcd")
         start(page)
         answer = page.get_by_role("alert").filter(has_text="model.safetensors is not the file")
-        expect(answer).to_be_visible(timeout=SEGMENTING_MS)
+        expect(answer).to_be_visible()
         assert "Traceback" not in answer.inner_text()
         assert str(server.folder) not in answer.inner_text()
         Look(page, axe, pictures)("failed")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from appserver import VOXEL_SIZE_NM, AppServer, sections, zip_of_slices
 from looking import Look, Violations
 from playwright.sync_api import BrowserContext, Page, expect
 from visiting import (
-    LOOKING_MS,
     colours,
     give_file,
     open_tab,
@@ -26,6 +24,7 @@ from visiting import (
     settle,
     start,
     state_voxel_size,
+    until,
     wait_for_result,
 )
 
@@ -36,7 +35,7 @@ SLICES = 20
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of slices."""
-    return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", sections(SLICES))
+    return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", sections(SLICES)[:, :512, :512])
 
 
 @pytest.mark.slow
@@ -47,7 +46,7 @@ def test_from_a_zip_to_the_labels_of_the_command_line(
     give_file(page, server.url, stack)
     state_voxel_size(page, VOXEL_SIZE_NM)
     expect(page.get_by_text(f"{SLICES} slices of")).to_be_visible()
-    expect(page.get_by_role("button", name="Start the segmentation")).to_be_enabled(timeout=LOOKING_MS)
+    expect(page.get_by_role("button", name="Start the segmentation")).to_be_enabled()
     look("found")
     start(page)
     expect(page.get_by_text("Reading the volume")).to_be_visible()
@@ -59,7 +58,7 @@ def test_from_a_zip_to_the_labels_of_the_command_line(
     assert colours(scene_frame(page).locator("canvas").first) > 1
     look("scene")
     open_tab(page, "Numbers")
-    expect(page.get_by_role("row", name="grey")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("row", name="grey")).to_be_visible()
     look("numbers")
     open_tab(page, "Download")
     expect(page.get_by_role("link", name="TIFF")).to_be_visible()
@@ -68,7 +67,7 @@ def test_from_a_zip_to_the_labels_of_the_command_line(
         page.get_by_role("link", name="TIFF").click()
     assert coming.value.path().read_bytes() == _labels_of_the_command_line(model, stack)
     page.get_by_role("link", name="My segmentations").click()
-    expect(page.get_by_role("button", name="Open")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("button", name="Open")).to_be_visible()
     look("history-of-one")
     assert not console_errors
 
@@ -80,12 +79,8 @@ def _try_slices(page: Page) -> None:
     assert colours(canvas) > 1
 
     def changed() -> None:
-        for _ in range(50):
-            if (now := canvas.screenshot()) not in seen:
-                seen.append(now)
-                return
-            page.wait_for_timeout(100)
-        raise AssertionError("the picture has not changed")
+        until(page, lambda: canvas.screenshot() not in seen)
+        seen.append(canvas.screenshot())
 
     page.get_by_role("slider", name="Slice").fill("3")
     expect(canvas).to_have_attribute("data-drawn", "z 3")
@@ -104,22 +99,14 @@ def _try_slices(page: Page) -> None:
     changed()
     assert colours(canvas) == 0
     page.get_by_role("checkbox", name="Image alone").uncheck()
-    _until(page, lambda: colours(canvas) > 0)
+    until(page, lambda: colours(canvas) > 0)
     page.get_by_role("button", name="Hide all").click()
-    _until(page, lambda: colours(canvas) == 0)
+    until(page, lambda: colours(canvas) == 0)
     page.get_by_role("button", name="Show all").click()
     page.get_by_text("x–z").click()
     expect(canvas).to_have_attribute("data-drawn", re.compile("y "))
     changed()
     page.get_by_text("x–y").click()
-
-
-def _until(page: Page, holds: Callable[[], bool]) -> None:
-    for _ in range(50):
-        if holds():
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("the picture stays as it is")
 
 
 def _labels_of_the_command_line(model: Path, stack: Path) -> bytes:
@@ -143,10 +130,10 @@ def test_first_page_and_history_are_accessible_and_quiet(
 ) -> None:
     look = Look(page, axe, pictures)
     page.goto(server.url)
-    expect(page.get_by_role("button", name="Choose a file")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
     look("start")
     page.goto(f"{server.url}/history")
-    expect(page.get_by_text("Nothing yet")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text("Nothing yet")).to_be_visible()
     look("history")
     assert not console_errors
 
@@ -156,6 +143,6 @@ def test_nothing_is_asked_of_other_sites(server: AppServer, context: BrowserCont
     asked: list[str] = []
     context.on("request", lambda request: asked.append(request.url))
     page.goto(server.url)
-    expect(page.get_by_role("button", name="Choose a file")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
     settle(page)
     assert [url for url in asked if not url.startswith((server.url, "data:", "blob:"))] == []

@@ -17,7 +17,7 @@ import tifffile
 from appserver import VOXEL_SIZE_NM, AppServer, sections, serving
 from playwright.sync_api import Page, expect
 from s3server import new_bucket
-from visiting import LOOKING_MS, colours, give_file, start, wait_for_result
+from visiting import colours, give_file, start, wait_for_result
 
 from pipeline.volume.geometry import Geometry
 from pipeline.volume.omezarr import create_image
@@ -83,10 +83,10 @@ def test_each_kind_is_uploaded_and_understood(server: AppServer, page: Page, tmp
         file = tmp_path / name
         file.write_bytes(content(tmp_path))
         give_file(page, server.url, file)
-        expect(page.get_by_role("heading", name=name)).to_be_visible(timeout=LOOKING_MS)
+        expect(page.get_by_role("heading", name=name)).to_be_visible()
         expect(page.get_by_text(SIZE)).to_be_visible()
         page.get_by_role("button", name="Use another file").click()
-        expect(page.get_by_role("button", name="Choose a file")).to_be_visible(timeout=LOOKING_MS)
+        expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
     assert list((server.folder / "uploads").iterdir()) == []
 
 
@@ -94,20 +94,20 @@ def test_each_kind_is_uploaded_and_understood(server: AppServer, page: Page, tmp
 def test_a_path_and_a_url_are_read_where_they_lie(server: AppServer, lab: Path, bucket: str, page: Page) -> None:
     for place in (f"{bucket}/secret", "http://169.254.169.254/latest", "/etc/passwd"):
         _name(page, server.url, place)
-        expect(page.get_by_role("alert").filter(has_text="only")).to_be_visible(timeout=LOOKING_MS)
+        expect(page.get_by_role("alert").filter(has_text="only")).to_be_visible()
     _name(page, server.url, str(lab / "stack.tif"))
-    expect(page.get_by_text(SIZE)).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text(SIZE)).to_be_visible()
     geometry = Geometry((4, 96, 128), VOXEL_SIZE_NM)
     grid = {"chunk_zyx": (4, 96, 128), "shard_zyx": (4, 96, 128)}
     store = Store.open(f"{bucket}/stacks/volume.zarr", create=True)
     create_image(store, geometry=geometry, dtype="uint8", name="volume", **grid).write(geometry.block, RAW)
     _name(page, server.url, f"{bucket}/stacks/volume.zarr")
-    expect(page.get_by_text(SIZE)).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text(SIZE)).to_be_visible()
     page.get_by_text("Only a part of it").click()
     _take_part(page, "0:9,0:64,0:96")
-    expect(page.get_by_role("alert").filter(has_text="the box ends at")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("alert").filter(has_text="the box ends at")).to_be_visible()
     _take_part(page, "0:4,16:80,0:96")
-    expect(page.get_by_text("4 slices of 96 × 64")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text("4 slices of 96 × 64")).to_be_visible()
     start(page)
     wait_for_result(page)
     assert colours(page.locator("canvas")) > 1
@@ -123,13 +123,13 @@ def _lose_a_slice(page: Page) -> None:
     """As while the server is started again: the viewer asks once more by itself."""
     page.route("**/slices/0/0.png", lambda route: route.abort(), times=1)
     page.get_by_role("slider", name="Slice").fill("0")
-    expect(page.get_by_text("could not be loaded")).to_be_visible(timeout=LOOKING_MS)
-    expect(page.locator("canvas")).to_have_attribute("data-drawn", "z 0", timeout=LOOKING_MS)
+    expect(page.get_by_text("could not be loaded")).to_be_visible()
+    expect(page.locator("canvas")).to_have_attribute("data-drawn", "z 0")
     expect(page.get_by_text("could not be loaded")).to_have_count(0)
 
 
 def _name(page: Page, url: str, place: str) -> None:
-    page.goto(url, timeout=LOOKING_MS)
-    page.get_by_text("Too large to upload").click(timeout=LOOKING_MS)
+    page.goto(url)
+    page.get_by_text("Too large to upload").click()
     page.get_by_role("textbox", name="s3://").fill(place)
     page.get_by_role("button", name="Look at it").click()

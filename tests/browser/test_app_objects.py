@@ -14,7 +14,7 @@ from appserver import AppServer, serving, zip_of_slices
 from looking import Look, Violations
 from playwright.sync_api import Page, expect
 from tinystudy import VOXEL_SIZE_NM, place, tissue
-from visiting import LOOKING_MS, give_file, open_tab, settle, start, state_voxel_size, wait_for_result
+from visiting import give_file, open_tab, settle, start, state_voxel_size, wait_for_result
 
 from pipeline.run.layout import Run
 from pipeline.run.objecttables import read_table
@@ -40,13 +40,13 @@ def test_a_picked_object_is_shown_and_all_are_taken_home(
     wait_for_result(page)
     open_tab(page, "Objects")
     viewer = page.locator("canvas[data-drawn]")
-    expect(viewer).to_have_attribute("data-framed", "false", timeout=LOOKING_MS)
+    expect(viewer).to_have_attribute("data-framed", "false")
     (folder,) = served.folder.rglob(job)
     run = Run.open(folder / "run")
     largest = max((row for row in read_table(run, "objects").to_pylist() if row["class"] == "grey"), key=_voxels)
     grid = page.get_by_test_id("stDataFrame")
     grid.click(position={"x": MARK_PX, "y": HEAD_PX + ROW_PX / 2})
-    expect(viewer).to_have_attribute("data-framed", "true", timeout=LOOKING_MS)
+    expect(viewer).to_have_attribute("data-framed", "true")
     expect(viewer).to_have_attribute("data-drawn", f"z {round(largest['centroid_z_voxel'])}")
     settle(page)
     Look(page, axe, pictures)("objects")

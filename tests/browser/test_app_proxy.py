@@ -11,7 +11,7 @@ import pytest
 from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
 from playwright.sync_api import Page, expect
 from proxy import USER_HEADER, Proxy, proxying
-from visiting import LOOKING_MS, colours, give_file, open_tab, start, state_voxel_size, wait_for_result
+from visiting import colours, give_file, open_tab, start, state_voxel_size, wait_for_result
 
 BASE = "/lab/segment"
 
@@ -57,10 +57,10 @@ def test_a_job_behind_a_proxy_and_who_sees_it(
     owner, proxy.user = proxy.user, "eve"
     assert page.request.get(table).status == 422
     page.goto(f"{proxy.url}{BASE}/job?job={job}")
-    expect(page.get_by_text("There is no such segmentation")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text("There is no such segmentation")).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("Cancel|Delete"))).to_have_count(0)
     page.goto(f"{proxy.url}{BASE}/history")
-    expect(page.get_by_text("Nothing yet")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text("Nothing yet")).to_be_visible()
     expect(page.get_by_role("button", name=re.compile("Cancel|Delete"))).to_have_count(0)
     for method in ("DELETE", "POST", "PATCH"):
         assert page.request.fetch(f"{proxy.url}{BASE}/api/jobs/{job}", method=method).status in (404, 405)
@@ -71,5 +71,5 @@ def test_a_job_behind_a_proxy_and_who_sees_it(
 @pytest.mark.slow
 def test_who_is_not_signed_in_gets_nothing(server: AppServer, page: Page) -> None:
     page.goto(server.url)
-    expect(page.get_by_text("Nobody is signed in")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text("Nobody is signed in")).to_be_visible()
     assert page.request.post(f"{server.url}/api/uploads", headers={"Upload-Length": "1"}).status == 401

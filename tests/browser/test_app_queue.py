@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
 from playwright.sync_api import Browser, Page, expect
-from visiting import LOOKING_MS, SEGMENTING_MS, colours, give_file, start, state_voxel_size, wait_for_result
+from visiting import WAITING_MS, colours, give_file, start, state_voxel_size, wait_for_result
 
 USERS = 5
 ANSWER_SECONDS, CLICK_SECONDS, TRIES = 1.0, 3.0, 4
@@ -27,6 +27,8 @@ def server(model: Path, tmp_path: Path) -> Iterator[AppServer]:
 def visitors(browser: Browser) -> Iterator[list[Page]]:
     """Pages of different people: each has cookies of its own."""
     windows = [browser.new_context() for _ in range(USERS)]
+    for window in windows:
+        window.set_default_timeout(WAITING_MS)
     yield [window.new_page() for window in windows]
     for window in windows:
         window.close()
@@ -40,14 +42,12 @@ def test_five_users_and_a_server_that_is_killed(server: AppServer, visitors: lis
         state_voxel_size(page, VOXEL_SIZE_NM)
     jobs = [start(page) for page in visitors]  # at once: the last of them waits while the pages are timed
     assert len(set(jobs)) == USERS
-    expect(visitors[-1].get_by_text("before it").or_(visitors[-1].get_by_text("next in the queue"))).to_be_visible(
-        timeout=LOOKING_MS
-    )
+    expect(visitors[-1].get_by_text("before it").or_(visitors[-1].get_by_text("next in the queue"))).to_be_visible()
     assert _best(lambda: server.fetch("/")) < ANSWER_SECONDS
     assert _best(lambda: _to_history_and_back(visitors[-1])) / 2 < CLICK_SECONDS
 
     # The last of them, since those before it may be done by now.
-    expect(visitors[-1].get_by_text("running").first).to_be_visible(timeout=SEGMENTING_MS)
+    expect(visitors[-1].get_by_text("running").first).to_be_visible()
     server.kill()
     server.restart()
     for page in visitors:  # each has found the server again by itself
@@ -69,6 +69,6 @@ def _best(ask: Callable[[], object]) -> float:
 
 def _to_history_and_back(page: Page) -> None:
     page.get_by_role("link", name="My segmentations").click()
-    expect(page.get_by_role("button", name="Open")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("button", name="Open")).to_be_visible()
     page.get_by_role("button", name="Open").click()
-    expect(page.get_by_text("You may close this page")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text("You may close this page")).to_be_visible()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from appserver import AppServer
 from playwright.sync_api import BrowserContext, Page, expect
-from visiting import LOOKING_MS
+from visiting import until
 
 BYTES = 20 << 20  # three pieces of the widget
 SLOW = 1e6
@@ -44,14 +44,14 @@ def test_an_upload_goes_on_after_all_that_may_happen(
     page.get_by_role("button", name="Resume").click()
     _wait_for_progress(page, above=paused_at / BYTES)
     line.is_now(offline=True)
-    expect(page.get_by_text("The connection was lost")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_text("The connection was lost")).to_be_visible()
     line.is_now(upload_bytes_per_second=SLOW)
     _wait_for_progress(page, above=_progress(page))
 
     page.reload()
     line.is_now()
     _choose_by_keyboard(page, file)
-    expect(page.get_by_role("alert").filter(has_text=file.name)).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("alert").filter(has_text=file.name)).to_be_visible()
     assert [entry.name for entry in (server.folder / "uploads").iterdir()] == [folder.name]
     assert (folder / file.name).read_bytes() == file.read_bytes()
 
@@ -60,11 +60,11 @@ def test_an_upload_goes_on_after_all_that_may_happen(
 def test_files_are_dropped_one_at_a_time(server: AppServer, page: Page) -> None:
     page.goto(server.url)
     zone = page.locator(".drop")
-    expect(zone).to_be_visible(timeout=LOOKING_MS)
+    expect(zone).to_be_visible()
     zone.dispatch_event("drop", {"dataTransfer": _dropped(page, "a.png", "b.png")})
     expect(page.get_by_text("One file, please")).to_be_visible()
     zone.dispatch_event("drop", {"dataTransfer": _dropped(page, "a.tif")})
-    expect(page.get_by_role("alert").filter(has_text="a.tif")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("alert").filter(has_text="a.tif")).to_be_visible()
 
 
 @pytest.mark.slow
@@ -78,16 +78,12 @@ def test_a_cancelled_upload_leaves_nothing(server: AppServer, context: BrowserCo
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
     line.is_now()
-    for _ in range(50):
-        if len(set((server.folder / "uploads").iterdir())) == len(before) - 1:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("the upload is still there")
+    until(page, lambda: len(set((server.folder / "uploads").iterdir())) == len(before) - 1)
 
 
 def _choose_by_keyboard(page: Page, file: Path) -> None:
     button = page.get_by_role("button", name="Choose a file")
-    expect(button).to_be_visible(timeout=LOOKING_MS)
+    expect(button).to_be_visible()
     with page.expect_file_chooser() as opened:
         button.press("Enter")
     opened.value.set_files(file)
@@ -99,11 +95,7 @@ def _progress(page: Page) -> float:
 
 
 def _wait_for_progress(page: Page, *, above: float) -> None:
-    for _ in range(600):
-        if _progress(page) > above:
-            return
-        page.wait_for_timeout(100)
-    raise AssertionError("the upload does not go on")
+    until(page, lambda: _progress(page) > above)
 
 
 class Line:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 
@@ -11,14 +12,14 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Frame, Locator, Page, expect
 
-LOOKING_MS, DRAWING_MS, SEGMENTING_MS = 60_000, 180_000, 300_000
-"""Most that a page, a scene drawn without a GPU, and a job may take on a busy machine before a test gives up."""
+WAITING_MS = 300_000
+"""After which a test gives up: far above what any page, scene or job takes, since another test may train beside it."""
 
 
 def give_file(page: Page, url: str, file: Path) -> None:
     """Open the first page and upload a file."""
-    page.goto(url, timeout=LOOKING_MS)
-    expect(page.get_by_role("button", name="Choose a file")).to_be_visible(timeout=LOOKING_MS)
+    page.goto(url)
+    expect(page.get_by_role("button", name="Choose a file")).to_be_visible()
     page.locator("input[type=file]").set_input_files(file)
 
 
@@ -27,7 +28,7 @@ def state_voxel_size(page: Page, size_nm: Sequence[float]) -> None:
     z_nm, _, x_nm = size_nm
     for label, value in (("Pixel size in a slice", x_nm), ("Distance between slices", z_nm)):
         field = page.get_by_label(label)
-        expect(field).to_be_visible(timeout=LOOKING_MS)
+        expect(field).to_be_visible()
         field.fill(f"{value:g}")
         field.press("Enter")
 
@@ -35,16 +36,16 @@ def state_voxel_size(page: Page, size_nm: Sequence[float]) -> None:
 def start(page: Page) -> str:
     """Start the segmentation; the id of the job."""
     button = page.get_by_role("button", name="Start the segmentation")
-    expect(button).to_be_enabled(timeout=LOOKING_MS)
+    expect(button).to_be_enabled()
     button.click()
-    page.wait_for_url(re.compile(r"/job\?job="), timeout=LOOKING_MS)
+    page.wait_for_url(re.compile(r"/job\?job="))
     return page.url.rsplit("=", 1)[-1]
 
 
 def wait_for_result(page: Page) -> None:
     """Until the slices can be looked at."""
-    expect(page.get_by_role("tab", name="Slices")).to_be_visible(timeout=SEGMENTING_MS)
-    expect(page.locator("canvas[data-drawn]")).to_be_visible(timeout=LOOKING_MS)
+    expect(page.get_by_role("tab", name="Slices")).to_be_visible()
+    expect(page.locator("canvas[data-drawn]")).to_be_visible()
 
 
 def open_tab(page: Page, name: str) -> None:
@@ -54,10 +55,10 @@ def open_tab(page: Page, name: str) -> None:
 
 def scene_frame(page: Page) -> Frame:
     """The page with the scene in 3D, once it is drawn."""
-    handle = page.locator("iframe").element_handle(timeout=DRAWING_MS)
+    handle = page.locator("iframe").element_handle()
     frame = handle.content_frame()
     assert frame is not None
-    frame.wait_for_selector("html[data-ready]", state="attached", timeout=DRAWING_MS)
+    frame.wait_for_selector("html[data-ready]", state="attached")
     return frame
 
 
@@ -66,12 +67,20 @@ def colours(canvas: Locator) -> int:
 
     What is on the screen counts, since a WebGL canvas may forget its picture once that is shown.
     """
-    with Image.open(BytesIO(canvas.screenshot(timeout=DRAWING_MS))) as picture:
+    with Image.open(BytesIO(canvas.screenshot())) as picture:
         seen = np.asarray(picture.convert("RGB")) // 32
     coloured = seen[np.ptp(seen, axis=-1) > 1]
     return len(np.unique(coloured, axis=0))
 
 
+def until(page: Page, holds: Callable[[], bool]) -> None:
+    """Wait for what no locator can say. Raises AssertionError when it does not come."""
+    end = time.monotonic() + WAITING_MS / 1000
+    while not holds():
+        assert time.monotonic() < end, "what the test waits for has not come"
+        page.wait_for_timeout(100)
+
+
 def settle(page: Page) -> None:
     """Wait until Streamlit has drawn all of the page."""
-    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning", timeout=LOOKING_MS)
+    expect(page.get_by_test_id("stApp")).to_have_attribute("data-test-script-state", "notRunning")
