@@ -16,7 +16,7 @@ from pipeline.cli.values import BoxOption, LevelOption, cut_of, triple
 
 if TYPE_CHECKING:
     from pipeline.proposal.fingerprint import Fingerprint, Role
-    from pipeline.proposal.propose import Wishes
+    from pipeline.proposal.fitting import Wishes
     from pipeline.proposal.speed import SpeedOf
     from pipeline.volume.geometry import ZyxNm
 
@@ -73,7 +73,8 @@ def init(
     from pipeline.errors import InputError
     from pipeline.formats import rough_duration
     from pipeline.proposal.fingerprint import look_at
-    from pipeline.proposal.propose import Wishes, propose
+    from pipeline.proposal.fitting import Wishes
+    from pipeline.proposal.propose import propose
     from pipeline.proposal.written import written
     from pipeline.volume.fetched import remembering
 

@@ -1,4 +1,4 @@
-"""How many floating-point operations a U-Net takes: what its time depends on, before any weight exists."""
+"""How many floating-point operations a network takes: what its time depends on, before any weight exists."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ def predicting_operations(plan: NetworkPlan, core: Block, volume_zyx: Zyx) -> fl
     """About those of predicting a block of a volume, with what it sees around the block; at most so many."""
     padded = zyx([-(-n // s) * s for n, s in zip(volume_zyx, plan.stride_zyx, strict=True)], "volume")
     return _forward(plan, required_regions(plan, core, padded))
+
+
+def boosting_operations(features: int, layers: int, fold: int) -> float:
+    """Of the network of zero-shot super-resolution, for each pixel that it improves: see `nn.zssr.network`."""
+    products = 9 * features * (features * (layers - 2) + 2 * fold**2)
+    return 2 * products / fold**2
 
 
 def _forward(plan: NetworkPlan, regions: Regions) -> float:

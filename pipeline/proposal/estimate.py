@@ -6,21 +6,27 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
-from pipeline.config.model import MULTILABEL, Config
+from pipeline.config.model import MULTILABEL, Config, Zssr
+from pipeline.nn.operations import PASSES_OF_A_STEP, boosting_operations
 from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.slabs import sweep_bytes
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.proposal.costs import (
+    APPLYING_S_PER_MVOXEL,
+    AUGMENTED_VOXELS_PER_S,
+    BOOSTING_STEPS_SHARE,
     COMPARING_S,
+    INGESTED_VOXELS_PER_S,
+    MERGED_VOXELS_PER_S,
     NETWORK_START_S,
-    REPORT_S,
     RUNNER_S,
+    SEPARATING_S_PER_MVOXEL,
     START_S,
-    boosting_s,
     drawing_s,
     judged_voxels,
+    reporting_s,
 )
-from pipeline.proposal.speed import Load, SpeedOf
+from pipeline.proposal.speed import Load, Rate, SpeedOf
 from pipeline.run.decide import Decision
 from pipeline.run.fanout import together
 from pipeline.run.foresight import Key
@@ -29,15 +35,10 @@ from pipeline.run.plan import BoostingPlan
 from pipeline.volume.geometry import Geometry, zyx
 from pipeline.volume.split import PART_IDS
 
-INGESTED_VOXELS_PER_S = 5e6
-MERGED_VOXELS_PER_S = 5e5
-"""Of each network."""
-AUGMENTED_VOXELS_PER_S = 4e6
-SEPARATING_S_PER_MVOXEL = 5.0
-APPLYING_S_PER_MVOXEL, BOOSTED_S_PER_MVOXEL = 1.0, 10.0
-"""Of interpolating, and of what a network adds to it."""
 PROCESS_GB = 0.6
 """Of a process with its libraries."""
+ORIENTATIONS = 8
+"""In which ZSSR looks at an image, and takes the mean (`self_ensemble`)."""
 TENSORS_A_CONVOLUTION = 4
 """Of its output's size that a training holds: output, its gradient, the norm's and the activation's."""
 PYRAMID = 8 / 7
@@ -139,7 +140,9 @@ def estimate(
     steps += predicted
     predicted_s = sum(step.pods * step.seconds for step in predicted) / jobs
     if decision.boosting:
-        boosting = _boosting(decision.boosting, voxels["test"], predicting((MULTILABEL,)))
+        boosting = _boosting(
+            decision.boosting, config.boosting.zssr, voxels["test"], Rate.of(speed, load), predicting((MULTILABEL,))
+        )
         chains.append(sum(step.pods * step.seconds for step in boosting[:-1]))
         steps += boosting
         compared_s = boosting[-1].seconds
@@ -154,7 +157,7 @@ def estimate(
     drawn_s = drawing_s(voxels["test"], len(config.classes.members), renders=config.evaluation.renders)
     steps += [
         Step("scoring and drawing", ("evaluate", ""), 1, START_S + drawn_s, PROCESS_GB + 16 * voxels["test"] / 1e9),
-        Step("writing the report", ("report", ""), 1, REPORT_S, PROCESS_GB),
+        Step("writing the report", ("report", ""), 1, reporting_s(len(config.classes.members)), PROCESS_GB),
     ]
     seconds = RUNNER_S + steps[0].seconds + before_s + max(max(chains), sum(chains) / jobs) + predicted_s + merging_s
     # What boosting did is compared beside the scoring, where two processes are at work at once.
@@ -188,20 +191,40 @@ def load_of(config: Config, decision: Decision, geometries: Mapping[str, Geometr
     )
 
 
-def _boosting(plan: BoostingPlan, test_voxels: float, predicting: Step) -> list[Step]:
+def _boosting(plan: BoostingPlan, zssr: Zssr, test_voxels: float, rate: Rate, predicting: Step) -> list[Step]:
     """The test part is made coarse, boosted by each method, predicted, and compared; this one is the last."""
+    passes = ORIENTATIONS if zssr.self_ensemble else 1
+    boosted_s = passes * _boosting_operations(zssr) * test_voxels / rate.predicting
     steps = [Step("making the test part coarse", ("degrade", ""), 1, 2 * START_S, PROCESS_GB)]
     for method in plan.methods:
         applied_s = 2 * START_S + APPLYING_S_PER_MVOXEL * test_voxels / 1e6
         if METHODS[method].learns:
-            learnt_s = NETWORK_START_S + boosting_s(test_voxels)
-            steps.append(Step("learning to boost", ("boost-train", method), 1, learnt_s, PROCESS_GB))
-            applied_s += BOOSTED_S_PER_MVOXEL * test_voxels / 1e6
+            steps.append(
+                Step(
+                    "learning to boost",
+                    ("boost-train", method),
+                    1,
+                    NETWORK_START_S + learning_to_boost_s(zssr, rate),
+                    PROCESS_GB,
+                )
+            )
+            applied_s += boosted_s
         steps.append(Step(f"boosting by {method}", ("boost-apply", method), 1, applied_s, PROCESS_GB))
         name = f"predicting what {method} boosted"
         steps.append(replace(predicting, name=name, key=("infer", method), pods=plan.workers))
     compare = Step("comparing what boosting did", ("compare", ""), 1, START_S + COMPARING_S, PROCESS_GB)
     return [*steps, compare]
+
+
+def learning_to_boost_s(zssr: Zssr, rate: Rate) -> float:
+    """Seconds that zero-shot super-resolution learns, at a machine's rate."""
+    pixels = BOOSTING_STEPS_SHARE * zssr.most_steps * zssr.batch_size * zssr.patch**2
+    return PASSES_OF_A_STEP * _boosting_operations(zssr) * pixels / rate.training
+
+
+def _boosting_operations(zssr: Zssr) -> float:
+    """Of each pixel that it improves."""
+    return boosting_operations(zssr.features, zssr.layers, zssr.fold)
 
 
 def _training_gb(network: NetworkPlan, decision: Decision, config: Config) -> float:

@@ -84,6 +84,10 @@ class Rate:
         """Of any machine, about: to begin with, before anything is measured."""
         return cls(COMMON_RATE * threads, COMMON_RATE * threads)
 
+    def on(self, threads: float) -> Rate:
+        """Of so many times the threads, as if each did as much."""
+        return Rate(self.training * threads, self.predicting * threads)
+
     @classmethod
     def of(cls, speed: Speed, load: Load) -> Rate:
         """What a measured speed comes to."""

@@ -23,8 +23,10 @@ JUDGING = ("evaluate", "compare")
 """They can, too, among the last; most of their time they draw, after all that they count is done."""
 LIKE = {"infer": "train", "boost-train": "train", "boost-apply": "boost-train"}
 """Whose deviation counts where none of the step's own kind is known: both are a matter of how fast networks are."""
-FIRST_OF_ALL = "plan"
-"""Whose deviation counts for all others: it says how busy the machine is."""
+BY_NETWORKS = ("train", "infer", "boost-train", "boost-apply")
+"""What the others took together counts for each of them: they say how busy the processor is."""
+DOUBTED_S = 10.0
+"""Expected of others: what they took before it is so much says as much as seconds that went as expected."""
 TOGETHER = ","
 """Between targets that are predicted together, once all are trained."""
 _EXPECTED = "expected: "
@@ -145,15 +147,22 @@ class Foresight:
 
     def _ratio(self, template: str) -> float:
         """What steps of a kind take, of what was expected."""
-        for kind in (template, LIKE.get(template, template), FIRST_OF_ALL):
-            took = expected = 0.0
-            for key, look in self._looks.items():
-                paced = 0.0 if look.is_done else self._paced.get(key)
-                if key[0] == kind and key in self._expected and look.seconds and paced is not None:
-                    took, expected = took + look.seconds + paced, expected + self._expected[key]
+        for kind in (template, LIKE.get(template, template)):
+            took, expected = self._took_and_expected([key for key in self._looks if key[0] == kind])
             if expected:
                 return took / expected
-        return 1.0
+        took, expected = self._took_and_expected([key for key in self._looks if key[0] not in BY_NETWORKS])
+        return (took + DOUBTED_S) / (expected + DOUBTED_S)
+
+    def _took_and_expected(self, keys: Iterable[Key]) -> tuple[float, float]:
+        """Seconds of those that are done or whose pace is known."""
+        took = expected = 0.0
+        for key in keys:
+            look = self._looks[key]
+            paced = 0.0 if look.is_done else self._paced.get(key)
+            if key in self._expected and look.seconds and paced is not None:
+                took, expected = took + look.seconds + paced, expected + self._expected[key]
+        return took, expected
 
 
 def expectation(expected: Mapping[Key, float]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from math import prod
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,10 +17,12 @@ from pipeline.config.model import parse_config
 from pipeline.errors import InputError
 from pipeline.proposal.estimate import estimate
 from pipeline.proposal.fingerprint import Fingerprint
-from pipeline.proposal.propose import Proposal, Wishes, propose
+from pipeline.proposal.fitting import Wishes
+from pipeline.proposal.propose import Proposal, propose
 from pipeline.proposal.speed import Load, Speed
 from pipeline.proposal.written import written
 from pipeline.run.decide import decide
+from pipeline.run.intake import read_kernels
 from pipeline.volume.geometry import Geometry
 
 
@@ -122,6 +125,17 @@ def test_light_unless_asked_or_time_allows() -> None:
     plenty = propose([several], Wishes(minutes=5000, cores=2), laptop)
     assert plenty.settings["training"]["targets"] == "all"
     assert plenty.settings["boosting"] == {"factor": 2}
+    short = propose([stack], Wishes(minutes=5, cores=2, boosting=True), laptop)
+    assert short.settings["boosting"]["zssr"]["most_steps"] < 2000
+
+
+@pytest.mark.parametrize("minutes", [3, 8])
+@pytest.mark.parametrize("asked", [{}, {"binary": True}, {"boosting": True}, {"binary": True, "boosting": True}])
+def test_the_minutes_are_used_whatever_is_asked_for(minutes: float, asked: dict[str, bool]) -> None:
+    stack = stack_of(np.random.default_rng(0).integers(0, 6, (20, 200, 200)))
+    proposal = propose([stack], Wishes(minutes=minutes, cores=2, **asked), laptop)
+    assert 100 < proposal.settings["training"]["steps"] < 6000
+    assert proposal.minutes == pytest.approx(minutes, rel=0.1)
 
 
 def test_more_minutes_are_more_steps_or_a_larger_network() -> None:
@@ -186,9 +200,9 @@ def test_the_estimate_is_that_of_the_proposal_and_grows_with_the_work() -> None:
     proposal = propose([stack], Wishes(minutes=20, cores=2), laptop)
     config = parse_config(written(proposal, "vemseg init"), "study.yaml")
     geometries = {stack.name: Geometry(stack.shape_zyx, (10.0, 5.0, 5.0))}
-    decision = decide(config, geometries, None)
+    decision = decide(config, geometries, read_kernels(config.boosting, Path()))
     found = estimate(config, decision, geometries, 2, laptop)
-    assert found.seconds == pytest.approx(60 * proposal.minutes, rel=0.2)
+    assert found.seconds == pytest.approx(60 * proposal.minutes)
     longer = config.model_copy(
         update={"training": config.training.model_copy(update={"steps": 2 * config.training.steps})}
     )
