@@ -89,7 +89,8 @@ def estimate(
         config, decision, geometries: what is to be done.
         cores: of this machine.
         speed_of: how fast it trains and predicts.
-        at_once: so many trainings or predictions; None: as many as `vemseg run` starts on such a machine.
+        at_once: so many trainings or predictions, each on GPUs of its own (`training.devices`); None: as many as
+            `vemseg run` starts on such a machine, whose processor they share.
         compiling_s: of a network, before it is trained.
         groups: targets that are predicted together; None: as `vemseg run` groups them on such a machine.
     """
@@ -97,7 +98,7 @@ def estimate(
     jobs = at_once or at_most_at_once(config, decision, cores)
     if groups is None:
         groups = [] if at_once else together(targets, decision.infer_workers, jobs)
-    load = load_of(config, decision, geometries, max(1, cores // jobs))
+    load = load_of(config, decision, geometries, max(1, cores // jobs), devices=training.devices if at_once else 1)
     network, largest, speed = load.network, load.volume_zyx, speed_of(load)
     voxels = {
         part: sum(block.voxels for parts in decision.parts.values() for block in parts.of(part)) for part in PART_IDS
@@ -177,13 +178,15 @@ def at_most_at_once(config: Config, decision: Decision, cores: int) -> int:
     return min(cores, len(config.targets) + bool(decision.boosting))
 
 
-def load_of(config: Config, decision: Decision, geometries: Mapping[str, Geometry], threads: int) -> Load:
-    """What the time of a study's steps depends on, each with so many threads."""
+def load_of(
+    config: Config, decision: Decision, geometries: Mapping[str, Geometry], threads: int, *, devices: int = 1
+) -> Load:
+    """What the time of a study's steps depends on, each with so many threads; devices share the batch of a training."""
     largest = zyx([max(geometry.shape_zyx[axis] for geometry in geometries.values()) for axis in range(3)], "volume")
     return Load(
         decision.networks[config.targets[0]],
         decision.patch_zyx,
-        config.training.batch_size,
+        config.training.batch_size // devices,
         next(iter(geometries.values())).voxel_size_nm,
         decision.block_zyx,
         largest,
