@@ -69,6 +69,7 @@ def run(
     from pipeline.argo import describe, exit_code, for_console, load, settled_parameters
     from pipeline.argo import run as run_workflow
     from pipeline.argo.local import cores
+    from pipeline.argo.nodes import POD, SUCCEEDED
     from pipeline.argo.shipped import find_workflow
     from pipeline.cli.preflight import look_first
     from pipeline.cli.studyview import for_people
@@ -115,6 +116,8 @@ def run(
     )
     if result.interrupted:
         print("stopped; the same command goes on from here", file=sys.stderr)
+    elif exit_code(result) and any(node.type == POD and node.phase == SUCCEEDED for node in result.nodes.values()):
+        print("what is done stays: once the cause is mended, the same command goes on from here", file=sys.stderr)
     if exit_code(result) == 0 and "run" in values:
         _show(values["run"], console)
         if loaded.name in ("vemseg-study", "vemseg-segment"):

@@ -334,7 +334,8 @@ class StudyTable(View):
                 surplus -= 1
                 continue
             table.add_row(*self._cells(step, logs, nodes))
-        if self._outlook.in_all and any(step.seconds and not step.is_done for step in steps):
+        failed = any(has_failed(pod, nodes) for step in steps for pod in step.current)
+        if self._outlook.in_all and not failed and any(step.seconds and not step.is_done for step in steps):
             table.caption, table.caption_justify = Text(f"{self._outlook.in_all} in all", style="bold"), "left"
         return table
 

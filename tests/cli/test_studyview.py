@@ -13,6 +13,7 @@ from rich.console import Console
 from pipeline.argo.directory import StateDirectory
 from pipeline.argo.nodes import FAILED, OMITTED, PENDING, POD, RETRY, RUNNING, SKIPPED, SKIPPED_TYPE, SUCCEEDED, Node
 from pipeline.cli.studyview import StepView, StudyLines, StudyTable, steps_of
+from pipeline.run.foresight import expectation
 
 ARGO = re.compile(r"vemseg-study|Running|Succeeded|Skipped|semaphore|lock|\(0\)|when ")
 
@@ -82,6 +83,19 @@ def test_the_table_shows_how_far_a_training_is(state: StateDirectory) -> None:
     assert "40 of 120, F1 .712 so far" in shown
     assert "waits for" in shown
     assert not ARGO.search(shown)
+
+
+def test_nothing_is_foretold_once_a_step_has_failed(state: StateDirectory) -> None:
+    nodes = study(progress="40/120")
+    state.log("vemseg-study.plan(0)").write_text(f"plan: {expectation({('train', 'multilabel'): 99.0})}\n")
+    training = nodes["vemseg-study.target(0:multilabel).train(0)"]
+    for phase in (RUNNING, FAILED):
+        training.phase = phase
+        nodes[str(training.parent)] = Node(str(training.parent), RETRY, "train", phase)
+        console = Console(file=io.StringIO(), width=160, height=30, force_terminal=True)
+        console.print(StudyTable(console).table(nodes, state, 20))
+        shown = console.file.getvalue()  # type: ignore[attr-defined]
+        assert ("left in all" in shown) == (phase == RUNNING)
 
 
 def test_a_step_that_a_cluster_has_made_no_pod_for_waits(state: StateDirectory) -> None:
