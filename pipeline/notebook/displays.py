@@ -76,14 +76,14 @@ def scene(labels: Volume, region: Block | None = None, *, title: str = "") -> Sc
     """Return the scene of the classes of a label volume, or of a region of it (None: all).
 
     The class that fills the volume is hidden at first. A large volume is drawn on a coarser grid, on which thin classes
-    stay. Raises InputError when the volume holds no labels.
+    stay; voxels are counted on its own. Raises InputError when the volume holds no labels.
     """
     if not labels.classes:
         raise InputError(f"{labels.store.url} is no label volume with classes: there are no surfaces to show")
     coarse = coarse_labels(labels, MOST_VOXELS, region, lambda values: class_ids(labels, values))
     names, colors = [name for _, name, _ in labels.classes], [color for _, _, color in labels.classes]
     styles = class_styles(names, colors, background=most_frequent(coarse.ids))
-    found = surfaces(coarse.ids, styles, coarse.voxel_size_nm)
+    found = surfaces(coarse.ids, styles, coarse.voxel_size_nm, coarse.voxels)
     z, y, x = (n * size for n, size in zip(coarse.ids.shape, coarse.voxel_size_nm, strict=True))
     return Scene(tuple(found), title or labels.name, (z, y, x))
 

@@ -60,7 +60,9 @@ def _surfaces(result: Result, most_voxels: int, *, words: bool = False) -> tuple
     names, colors = [name for _, name, _ in result.classes], [color for _, _, color in result.classes]
     names = [name.replace("_", " ") for name in names] if words else names
     styles = class_styles(names, colors, background=most_frequent(coarse.ids))
-    return surfaces(coarse.ids, styles, coarse.voxel_size_nm), coarse
+    shares = result.shares()
+    voxels = {number: shares[name][0] for number, (_, name, _) in enumerate(result.classes, start=1)}
+    return surfaces(coarse.ids, styles, coarse.voxel_size_nm, voxels), coarse
 
 
 MAKERS: dict[str, Maker] = {

@@ -29,13 +29,13 @@ from visiting import (
 )
 
 WORKFLOW = Path(__file__).parents[2] / "workflows" / "segment.yaml"
-SLICES = 20
+SLICES, SIDE = 20, 512
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of slices."""
-    return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", sections(SLICES)[:, :512, :512])
+    return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", sections(SLICES)[:, :SIDE, :SIDE])
 
 
 @pytest.mark.slow
@@ -55,7 +55,10 @@ def test_from_a_zip_to_the_labels_of_the_command_line(
     _try_slices(page)
     look("slices")
     open_tab(page, "3D")
-    assert colours(scene_frame(page).locator("canvas").first) > 1
+    frame = scene_frame(page)
+    assert colours(frame.locator("canvas").first) > 1
+    told = [int(text.replace(",", "")) for text in frame.locator(".count").all_inner_texts()]
+    assert sum(told) == SLICES * SIDE**2  # of the data, though what is drawn is coarser
     look("scene")
     open_tab(page, "Numbers")
     expect(page.get_by_role("row", name="grey")).to_be_visible()

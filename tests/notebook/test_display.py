@@ -86,6 +86,14 @@ def test_a_scene_is_one_page_in_a_frame(tmp_path: Path) -> None:
     assert whole.save(tmp_path / "scene.html").read_text().startswith("<!doctype html>")
 
 
+def test_a_scene_of_a_coarser_grid_counts_voxels_of_the_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = np.ones((6, 40, 40), np.uint8)
+    ids[2:4, 5:20, 5:20] = 2
+    volume = labels_of(tmp_path, ids, [(1, "ground", "#5b6b7b"), (2, "grain", "#3cb44b")])
+    monkeypatch.setattr("pipeline.notebook.displays.MOST_VOXELS", ids.size // 4)
+    assert [each.voxels for each in scene(volume).surfaces] == [ids.size - 450, 450]
+
+
 def test_an_image_has_no_surfaces(finished: Run) -> None:
     with pytest.raises(InputError, match="no label volume"):
         scene(finished.image("tiny"))

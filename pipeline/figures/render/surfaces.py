@@ -10,7 +10,7 @@ count for more than thin axes.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -77,7 +77,7 @@ class Surface:
     triangles: Triangles
     """Three corners each, (m, 3), counter-clockwise seen from outside."""
     voxels: int
-    """How many voxels of the array have the label."""
+    """How many voxels have the label: of the array, or of the finer one that it stands for."""
 
 
 def class_styles(class_names: Sequence[str], colors: Sequence[str], background: int = 0) -> dict[int, Style]:
@@ -93,19 +93,26 @@ def surfaces(
     ids: NDArray[np.integer[Any]],
     styles: Mapping[int, Style],
     voxel_size_nm: ZyxNm,
+    voxels: Mapping[int, int] | None = None,
     *,
     most_triangles: int = MOST_TRIANGLES,
 ) -> list[Surface]:
     """Return the surface of each label that has a style and occurs in the array (z, y, x).
 
-    `voxel_size_nm` is z, y, x. Together they have about `most_triangles`: the largest are decimated first, so that
-    small ones keep their shape. Surfaces are closed at the faces of the array.
+    `voxel_size_nm` is z, y, x. `voxels` says how many each label has, where the array is coarser than what they are
+    counted in; None: those of the array. Together they have about `most_triangles`: the largest are decimated first, so
+    that small ones keep their shape. Surfaces are closed at the faces of the array.
     Raises InputError for an array that is not three-dimensional or not of whole numbers.
     """
     if ids.ndim != 3 or ids.dtype.kind not in "bui":
         raise InputError(f"surfaces of a {ids.dtype} array of shape {ids.shape}: give class ids (z, y, x)")
-    found = [mask_surface(ids == label, style, voxel_size_nm) for label, style in styles.items()]
-    return decimated([surface for surface in found if surface.voxels], most_triangles)
+    found = {label: mask_surface(ids == label, style, voxel_size_nm) for label, style in styles.items()}
+    counted = [
+        replace(surface, voxels=voxels[label]) if voxels else surface
+        for label, surface in found.items()
+        if surface.voxels
+    ]
+    return decimated(counted, most_triangles)
 
 
 def mask_surface(mask: NDArray[np.bool_], style: Style, voxel_size_nm: ZyxNm, *, is_closed: bool = False) -> Surface:
