@@ -196,50 +196,34 @@ def _alone(load: Load) -> Iterator[list[float]]:
 
 def _step_s(load: Load, device: Any) -> float:
     from pipeline.nn.batches import prefetched
-    from pipeline.nn.targets import Target
-    from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
+    from pipeline.nn.trials import trial_trainer
 
-    outputs = load.network.outputs
-    trainer = unet_trainer(
-        untrained(load.network, 0),
-        Target("speed", tuple(range(1, outputs + 1)), True),
-        TrainingSettings(),
-        shares=[1 / outputs] * outputs,
-        score=lambda _network: {},
-        by="",
-        steps=1000,
-        device=device,
-    )
+    trainer = trial_trainer(load.network, device, steps=1000)
     batches = prefetched(_batches(load), 0, _WARM_UP_STEPS + _MOST_STEPS)
     return _seconds_each(trainer.step(*batch) for batch in batches)
 
 
 def _batches(load: Load) -> BatchSource:
-    """Samples of noise, made and augmented as a training on the fly does it."""
+    """Samples of noise."""
     import numpy as np
 
-    from pipeline.nn.augment.layer import Augmenter
-    from pipeline.nn.augment.settings import AugmentationSettings
-    from pipeline.nn.batches import SampleMaker, on_the_fly
-    from pipeline.nn.blockwise import Normalisation
-    from pipeline.nn.sampling import LabelledBox, draw_candidates
+    from pipeline.nn.sampling import LabelledBox
+    from pipeline.nn.trials import trial_batches
 
-    rng, outputs = np.random.default_rng(0), load.network.outputs
+    rng, classes = np.random.default_rng(0), load.network.outputs
     shape = tuple(2 * edge for edge in load.patch_zyx)
-    box = LabelledBox(rng.integers(0, 255, shape, np.uint8), rng.integers(1, outputs + 1, shape, np.uint8))
-    candidates = draw_candidates([box], count=32, patch_zyx=load.patch_zyx, n_classes=outputs, exclusive=True, seed=0)
-    augmenter = Augmenter(AugmentationSettings(), load.patch_zyx, load.voxel_size_nm)
-    maker = SampleMaker([box], candidates, augmenter, Normalisation(128.0, 64.0), 0)
-    return on_the_fly(maker, cover=range(outputs), batch_size=load.batch_size, seed=0)
+    box = LabelledBox(rng.integers(0, 255, shape, np.uint8), rng.integers(1, classes + 1, shape, np.uint8))
+    return trial_batches(box, load.patch_zyx, load.voxel_size_nm, classes=classes, batch_size=load.batch_size)
 
 
 def _predicted_voxels_per_s(load: Load, device: Any) -> float:
     import numpy as np
 
-    from pipeline.nn.blockwise import BlockPredictor, Normalisation
+    from pipeline.nn.blockwise import BlockPredictor
+    from pipeline.nn.trials import NORMALISATION
     from pipeline.nn.unet import UNet
 
-    predictor = BlockPredictor(UNet(load.network).eval(), Normalisation(128.0, 64.0), device=device)
+    predictor = BlockPredictor(UNet(load.network).eval(), NORMALISATION, device=device)
     core, noise = load.middle_block, np.random.default_rng(0).integers(0, 256, 2**20, dtype=np.uint8)
 
     def predict() -> None:

@@ -22,16 +22,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from pipeline.nn.augment.layer import Augmenter
-from pipeline.nn.augment.settings import AugmentationSettings
-from pipeline.nn.batches import SampleMaker, on_the_fly, prefetched
-from pipeline.nn.blockwise import Normalisation
+from pipeline.nn.batches import prefetched
 from pipeline.nn.device import keep_freed_memory
 from pipeline.nn.plan import NetworkPlan, plan_network
-from pipeline.nn.sampling import LabelledBox, draw_candidates
-from pipeline.nn.targets import Target
+from pipeline.nn.sampling import LabelledBox
 from pipeline.nn.training import autocast_dtype
-from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
+from pipeline.nn.trials import trial_batches, trial_trainer
+from pipeline.nn.unet_training import untrained
 from pipeline.phantom import make_phantom
 from pipeline.volume.geometry import Zyx
 from tests.bench.nnunet import Study
@@ -56,20 +53,8 @@ def our_step() -> Callable[[], None]:
     """A step as the train step takes it, on samples that are made for it alone."""
     phantom = make_phantom(STACK, seed=0)
     box = LabelledBox(phantom.raw, phantom.labels.astype(np.uint8))
-    candidates = draw_candidates([box], count=32, patch_zyx=PATCH, n_classes=CLASSES, exclusive=True, seed=0)
-    augmenter = Augmenter(AugmentationSettings(), PATCH, VOXEL_SIZE_NM)
-    maker = SampleMaker([box], candidates, augmenter, Normalisation(128.0, 50.0), 0)
-    trainer = unet_trainer(
-        untrained(plan(), 0),
-        Target("multilabel", tuple(range(1, CLASSES + 1)), True),
-        TrainingSettings(),
-        shares=[1 / CLASSES] * CLASSES,
-        score=lambda _: {},
-        by="",
-        steps=10**6,
-        device=torch.device("cpu"),
-    )
-    batches = prefetched(on_the_fly(maker, cover=range(CLASSES), batch_size=BATCH, seed=0), 0, 10**6)
+    trainer = trial_trainer(plan(), torch.device("cpu"), steps=10**6)
+    batches = prefetched(trial_batches(box, PATCH, VOXEL_SIZE_NM, classes=CLASSES, batch_size=BATCH), 0, 10**6)
 
     def step() -> None:
         trainer.step(*next(batches))

@@ -25,6 +25,7 @@ from pipeline.nn.blockwise import Precision, predict_blocks
 from pipeline.nn.checkpoint import pack, unpack
 from pipeline.nn.merging import as_bytes
 from pipeline.nn.targets import Target
+from pipeline.nn.trials import NORMALISATION
 from pipeline.nn.zssr.grids import Scaling
 from pipeline.nn.zssr.superresolution import SuperResolution, ZssrSettings, enlarged
 from pipeline.run.layout import Run
@@ -33,7 +34,7 @@ from pipeline.steps.infer import infer
 from pipeline.steps.plan import plan
 from pipeline.steps.train import train
 from pipeline.volume.geometry import Block, tile
-from tests.gpu.task import CLASSES, CPU, NORMALISATION, TARGET, Outcome, Task
+from tests.gpu.task import CLASSES, CPU, TARGET, Outcome, Task
 
 FLOAT32, TF32, BFLOAT16 = 1e-4, 2e-2, 0.15
 """Largest difference of a logit, in standard deviations of the logits."""

@@ -12,22 +12,20 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.formats import markdown_table
-from pipeline.nn.augment.layer import Augmenter
-from pipeline.nn.augment.settings import AugmentationSettings
-from pipeline.nn.batches import Batch, BatchSource, SampleMaker, on_the_fly
-from pipeline.nn.blockwise import BlockPredictor, Normalisation, Precision
+from pipeline.nn.batches import Batch, BatchSource
+from pipeline.nn.blockwise import BlockPredictor, Precision
 from pipeline.nn.plan import NetworkPlan, plan_network
-from pipeline.nn.sampling import LabelledBox, draw_candidates
+from pipeline.nn.sampling import LabelledBox
 from pipeline.nn.targets import Target
 from pipeline.nn.training import Trainer
+from pipeline.nn.trials import NORMALISATION, trial_batches, trial_trainer
 from pipeline.nn.unet import UNet
-from pipeline.nn.unet_training import TrainingSettings, unet_trainer, untrained
+from pipeline.nn.unet_training import TrainingSettings, untrained
 from pipeline.phantom import make_phantom
 from pipeline.volume.geometry import Zyx
 
 VOXEL_SIZE_NM = (10.0, 5.0, 5.0)
 CLASSES = 8
-NORMALISATION = Normalisation(128.0, 50.0)
 TARGET = Target("multilabel", tuple(range(1, CLASSES + 1)), True)
 CPU = torch.device("cpu")
 
@@ -135,26 +133,13 @@ class Task:
         z, y, x = self.patch_zyx
         phantom = make_phantom((z, 2 * y, 2 * x), seed=1)
         box = LabelledBox(phantom.raw, phantom.labels.astype(np.uint8))
-        candidates = draw_candidates(
-            [box], count=32, patch_zyx=self.patch_zyx, n_classes=CLASSES, exclusive=True, seed=0
-        )
-        augmenter = Augmenter(AugmentationSettings(), self.patch_zyx, VOXEL_SIZE_NM)
-        maker = SampleMaker([box], candidates, augmenter, NORMALISATION, 0)
-        return on_the_fly(maker, cover=range(CLASSES), batch_size=batch_size or self.batch_size, seed=0)
+        size = batch_size or self.batch_size
+        return trial_batches(box, self.patch_zyx, VOXEL_SIZE_NM, classes=CLASSES, batch_size=size)
 
     def trainer(self, device: torch.device, **settings: Any) -> Trainer[UNet]:
         """Of a network with the same first weights each time; in float32, not compiled, unless asked for."""
         given = TrainingSettings(**{"precision": "float32", "compile": "never", **settings})
-        return unet_trainer(
-            untrained(self.plan, 0),
-            TARGET,
-            given,
-            shares=[1 / CLASSES] * CLASSES,
-            score=lambda _: {},
-            by="",
-            steps=10**4,
-            device=device,
-        )
+        return trial_trainer(self.plan, device, steps=10**4, settings=given)
 
     def losses(self, trainer: Trainer[UNet], batches: list[Batch]) -> list[float]:
         """Of a step on each batch."""
