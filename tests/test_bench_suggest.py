@@ -24,6 +24,7 @@ from tests.bench.bench_suggest import (
     draw,
     drawn,
     grid,
+    held,
     interval,
     only,
     shares,
@@ -79,6 +80,13 @@ def test_an_interval_holds_the_middle_of_resampled_seeds() -> None:
     low, high = interval(lambda which: float(values[which].mean()), 5)
     assert 0 < low < 2 < high < 4
     assert interval(lambda which: float(values[:1][which].mean()), 1) == (0.0, 0.0)
+
+
+def test_what_was_added_is_compared_with_the_whole_stack() -> None:
+    rounds = [Round(2, (), (0.5, 0.5), {}, 1.0), Round(4, (), (0.75, 0.25), {}, 1.0), Round(6, (), (1.0, 0.0), {}, 1.0)]
+    rare = np.count_nonzero(tissue().stacks[POOL].labels == 2) / tissue().pool.voxels
+    *_, row = held({"ours": [rounds]}, tissue()).splitlines()
+    assert row == f"| ours | {0.875 / (1 - rare):.2f} | {0.125 / rare:.2f} |"
 
 
 def test_rounds_are_kept_whole_and_drawn(tmp_path: Path) -> None:

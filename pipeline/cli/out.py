@@ -118,8 +118,9 @@ def suggest(
     for rank, each in enumerate(found.blocks, start=1):
         unlike = "" if each.unlike is None else f", unlike the others by {each.unlike:.2f}"
         z, y, x = each.block.start_zyx
-        print(f"{rank:3}  {found.capture} from z {z}, y {y}, x {x}: doubt {each.doubt:.3f}{unlike}")
-    print(f"of {found.looked_at} blocks; evaluation/{SUGGESTIONS}.csv, evaluation/figures/{SUGGESTIONS}.png")
+        print(f"{rank:3}  {found.capture} from z {z}, y {y}, x {x}: doubt {each.doubt:.2f}{unlike}")
+    print(f"of {found.looked_at} blocks, whose average doubt is 1")
+    print(f"evaluation/{SUGGESTIONS}.csv, evaluation/figures/{SUGGESTIONS}.png")
     print(f"to label them: vemseg corrections out {run_url} FOLDER")
 
 

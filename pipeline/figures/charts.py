@@ -147,7 +147,8 @@ def suggestions_figure(
     axes.set_aspect("equal")
     axes.set_xlabel("x, µm", fontsize=TEXT_POINTS)
     axes.set_ylabel("y, µm", fontsize=TEXT_POINTS)
-    axes.set_title(f"blocks to label, and doubt up to {decimals(most)} (dark)", fontsize=TEXT_POINTS, loc="left")
+    title = f"blocks to label, and doubt up to {most:.1f} times the average (dark)"
+    axes.set_title(title, fontsize=TEXT_POINTS, loc="left")
     return figure
 
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.config.model import MERGED, MULTILABEL
+from pipeline.config.model import MERGED
 from pipeline.errors import ConfigError, RunConflictError
 from pipeline.run.layout import SUGGESTIONS, Run
 from pipeline.run.plan import CapturePlan, fit
 from pipeline.run.provenance import refuse_incomplete
 from pipeline.run.works import predicted_regions
-from pipeline.scoring.suggestions import Features, Suggestion, choose, look_of
+from pipeline.scoring.suggestions import Features, Suggestion, choose, doubts, expected_errors, look_of
 from pipeline.volume.geometry import Block, Zyx, tile, zyx
 
 
@@ -52,30 +53,29 @@ def suggest(run_url: str, *, capture: str | None = None, count: int = 20, size_z
     refuse_incomplete(run, target, plan.name)
     if run.config.inference.doubt:
         refuse_incomplete(run, MERGED)
-    doubt = _doubt(run, plan, target)
+    elif not run.config.inference.stores_probabilities:
+        raise ConfigError(
+            f"{run.store.url} does not keep how sure its networks are; set inference.probabilities: true (vemseg run "
+            "segment: -p probabilities=true), and run it again: only the predictions are made anew"
+        )
     size = fit(size_zyx, plan.shape_zyx)
-    blocks: list[Block] = []
-    doubts: list[float] = []
-    looks: list[Features] = []
-    labelled: list[Features] = []
     kept_from = [block.grow(run.plan.guard_zyx) for part in ("validation", "test") for block in plan.split().of(part)]
-    for block, grey, ids, is_labelled, doubt_ZYX in _blocks(run, plan, target, size, doubt):
-        look = look_of(grey, _shares(ids, len(run.config.classes.members)))
-        if is_labelled:
-            labelled.append(look)
-        elif not any(block.intersect(other) for other in kept_from):
-            blocks.append(block)
-            doubts.append(float(doubt_ZYX.mean()))
-            looks.append(look)
-    if not blocks:
+    seen = list(_blocks(run, plan, target, size))
+    can_be = np.array(
+        [not each.is_labelled and not any(each.block.intersect(other) for other in kept_from) for each in seen]
+    )
+    if not can_be.any():
         raise RunConflictError(
             f"{run.store.url}: every block of {plan.name} is labelled, or too near to what networks are chosen and "
             "scored on; segment another volume (vemseg run segment), and ask for its blocks"
         )
-    known = np.array(labelled) if labelled else np.empty((0, len(looks[0])))
-    chosen = choose(blocks, np.array(doubts), np.array(looks), known, count, plan.voxel_size_nm)
+    doubt_N = doubts(np.array([each.errors for each in seen]), np.array([each.sizes for each in seen]))
+    look_NF = np.array([each.look for each in seen])
+    known = look_NF[[each.is_labelled for each in seen]]
+    blocks = [each.block for each in compress(seen, can_be)]
+    chosen = choose(blocks, doubt_N[can_be], look_NF[can_be], known, count, plan.voxel_size_nm)
     found = Suggested(plan.name, tuple(chosen), len(blocks))
-    _write(run, plan, found, blocks, doubts)
+    _write(run, plan, found, blocks, doubt_N[can_be].tolist())
     return found
 
 
@@ -86,73 +86,66 @@ def _capture(run: Run, name: str | None) -> CapturePlan:
     return captures[name] if name is not None else next(iter(captures.values()))
 
 
-ReadDoubt = Callable[[Block], NDArray[np.float32]]
-
-
-def _doubt(run: Run, plan: CapturePlan, target: str) -> ReadDoubt:
-    """What reads the doubt in each voxel of a block, 0 to 1: that in what is merged, else the network's entropy."""
-    if run.config.inference.doubt:
-        stored_doubt = run.doubt(plan.name)
-        return lambda block: stored_doubt.read(block).astype(np.float32) / np.float32(255)
-    if not run.config.inference.stores_probabilities:
-        raise ConfigError(
-            f"{run.store.url} does not keep how sure its networks are; set inference.probabilities: true (vemseg run "
-            "segment: -p probabilities=true), and run it again: only the predictions are made anew"
-        )
-    stored = run.probabilities(target, plan.name)
-    joint = target == MULTILABEL and run.config.classes.exclusive
-
-    def read(block: Block) -> NDArray[np.float32]:
-        return entropy(stored.read(block).astype(np.float32) / np.float32(255), joint=joint)
-
-    return read
-
-
-def entropy(probabilities_CZYX: NDArray[np.float32], *, joint: bool) -> NDArray[np.float32]:
-    """How undecided probabilities are, (z, y, x), 0 for certain to 1 for as open as can be.
+@dataclass(frozen=True)
+class _Seen:
+    """A block, and what its prediction says of it.
 
     Args:
-        joint: of exclusive classes, which share 1; else each class is a question of its own: the most open one counts.
+        block: where it lies.
+        is_labelled: whether anything in it is.
+        look: see `look_of`.
+        errors: (C), see `expected_errors`.
+        sizes: (C), see `doubts`.
     """
-    p = np.clip(probabilities_CZYX, 1e-6, 1)
-    if joint:
-        p = p / p.sum(axis=0)
-        joint_ZYX: NDArray[np.float32] = -(p * np.log(p)).sum(axis=0) / np.log(max(2, len(p)))
-        return joint_ZYX
-    rest = np.clip(1 - p, 1e-6, 1)
-    alone_ZYX: NDArray[np.float32] = (-(p * np.log2(p)) - rest * np.log2(rest)).max(axis=0)
-    return alone_ZYX
+
+    block: Block
+    is_labelled: bool
+    look: Features
+    errors: NDArray[np.float64]
+    sizes: NDArray[np.float64]
 
 
-def _blocks(
-    run: Run, plan: CapturePlan, target: str, size: Zyx, doubt: ReadDoubt
-) -> Iterator[tuple[Block, NDArray[np.float32], NDArray[Any], bool, NDArray[np.float32]]]:
-    """Each block with its normalised grey values, class ids, whether anything in it is labelled, and its doubt."""
-    read, ids = run.read_seen(plan), run.segmentation(target, plan.name)
+def _blocks(run: Run, plan: CapturePlan, target: str, size: Zyx) -> Iterator[_Seen]:
+    """Each block of what is predicted, by the target or, where doubt is stored, by what is merged."""
+    merged, classes = run.config.inference.doubt, len(run.config.classes.members)
+    read, ids = run.read_seen(plan), run.segmentation(MERGED if merged else target, plan.name)
     truth = run.truth(plan.name) if run.plan.networks else None
+    stored, doubt = run.probabilities(target, plan.name), run.doubt(plan.name) if merged else None
     mean, std = np.float32(run.plan.intensity_mean), np.float32(run.plan.intensity_std)
     for region in predicted_regions(run, plan):
         for box in tile(region, _read_zyx(size, ids.shard_zyx), region.start_zyx):
-            grey_box, ids_box, doubt_box = (read(box).astype(np.float32) - mean) / std, ids.read(box), doubt(box)
+            grey_box, ids_box, stored_box = (read(box).astype(np.float32) - mean) / std, ids.read(box), stored.read(box)
+            doubt_box = doubt.read(box) if doubt else None
             truth_box = truth.read(box) if truth else np.zeros(box.shape_zyx, np.uint8)
             for block in tile(box, size, region.start_zyx):
                 # What the far faces leave of a block is not worth an invitation.
-                if all(2 * edge >= whole for edge, whole in zip(block.shape_zyx, size, strict=True)):
-                    cut = block.relative_to(box).slices
-                    yield block, grey_box[cut], ids_box[cut], bool(truth_box[cut].any()), doubt_box[cut]
+                if any(2 * edge < whole for edge, whole in zip(block.shape_zyx, size, strict=True)):
+                    continue
+                cut = block.relative_to(box).slices
+                p_CZYX, said_CZYX = _as_share(stored_box[:, *cut]), _said(ids_box[cut], len(stored_box))
+                yield _Seen(
+                    block,
+                    bool(truth_box[cut].any()),
+                    look_of(grey_box[cut], _said(ids_box[cut], classes).mean(axis=(1, 2, 3))),
+                    expected_errors(p_CZYX, said_CZYX, None if doubt_box is None else _as_share(doubt_box[cut])),
+                    (p_CZYX + said_CZYX).mean(axis=(1, 2, 3), dtype=np.float64),
+                )
+
+
+def _as_share(stored: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return stored.astype(np.float32) / np.float32(255)
+
+
+def _said(ids: NDArray[Any], classes: int) -> NDArray[np.bool_]:
+    """(C, z, y, x): exclusive classes by their ids, overlapping ones by their bits."""
+    numbers = np.arange(1, classes + 1, dtype=ids.dtype).reshape(-1, 1, 1, 1)
+    found: NDArray[np.bool_] = (ids >> numbers & 1).astype(bool) if ids.dtype == np.uint32 else ids == numbers
+    return found
 
 
 def _read_zyx(size: Zyx, shard: Zyx) -> Zyx:
     """Whole blocks, about a shard."""
     return zyx([max(1, length // edge) * edge for edge, length in zip(size, shard, strict=True)], "size")
-
-
-def _shares(ids: NDArray[Any], classes: int) -> NDArray[np.float64]:
-    """Of exclusive classes by their ids; of overlapping ones by their bits."""
-    if ids.dtype == np.uint32:
-        return np.array([float((ids >> class_id & 1).mean()) for class_id in range(1, classes + 1)])
-    found: NDArray[np.float64] = np.bincount(ids.ravel(), minlength=classes + 1)[1 : classes + 1] / ids.size
-    return found
 
 
 def _write(run: Run, plan: CapturePlan, found: Suggested, blocks: list[Block], doubts: list[float]) -> None:

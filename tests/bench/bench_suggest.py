@@ -395,6 +395,16 @@ def summary(curves: dict[str, list[Curve]], stack: str) -> dict[str, Any]:
     return told
 
 
+def held(curves: dict[str, list[Curve]], tissue: Tissue) -> str:
+    """How frequent each class is in the blocks that were added, as a multiple of what it is in all."""
+    everywhere = shares(tissue, [tissue.pool])
+    rows = []
+    for name, of_seeds in curves.items():
+        added = np.mean([each.shares for curve in of_seeds for each in curve[1:]], axis=0)
+        rows.append([name, *[f"{ratio:.2f}" for ratio in added / everywhere]])
+    return markdown_table(["added blocks", *tissue.classes], rows)
+
+
 def draw(curves: dict[str, list[Curve]], stack: str, place: Path) -> None:
     """The curves with the middle 90 % of the means of resampled seeds."""
     import matplotlib as mpl
@@ -458,6 +468,7 @@ def main() -> None:
         curves = simulate(tissue, effort, seeds, asked.work or Path(place))
     for stack in SCORED:
         print(f"\nmacro F1, {stack}:\n\n{table(curves, stack)}\n\n{json.dumps(summary(curves, stack))}")
+    print(f"\nfrequency of classes in the added blocks, 1 being that of the stack:\n\n{held(curves, tissue)}")
     if asked.json:
         rounds = {name: [[asdict(each) for each in curve] for curve in of] for name, of in curves.items()}
         told = {"effort": asdict(effort), "summary": summary(curves, TEST), "rounds": rounds}
