@@ -32,6 +32,7 @@ import torch
 import yaml
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.stats import entropy, spearmanr
 
 from pipeline.config.examples import example_text
 from pipeline.config.model import MULTILABEL
@@ -405,6 +406,24 @@ def held(curves: dict[str, list[Curve]], tissue: Tissue) -> str:
     return markdown_table(["added blocks", *tissue.classes], rows)
 
 
+def agreement(run: Run, tissue: Tissue, size_zyx: Zyx) -> dict[str, float]:
+    """How well blocks are ranked: rank correlation (Spearman) with the macro F1 that each truly loses, over all that
+    are not labelled, of the doubt of suggestions and, to compare, of the mean entropy of the probabilities."""
+    every = suggest(run.store.url, capture=POOL, count=10**9, size_zyx=size_zyx).blocks
+    whole, classes = tissue.pool, np.arange(1, len(tissue.classes) + 1).reshape(-1, 1, 1, 1)
+    said = run.segmentation(MULTILABEL, POOL).read(whole) == classes
+    true = tissue.stacks[POOL].labels == classes
+    probabilities = run.probabilities(MULTILABEL, POOL).read(whole)
+    size_C = said.mean(axis=(1, 2, 3)) + true.mean(axis=(1, 2, 3))
+    lost, entropies = [], []
+    for each in every:
+        cut = (slice(None), *each.block.slices)
+        lost.append(float(((said[cut] != true[cut]).mean(axis=(1, 2, 3)) / size_C).mean()))
+        entropies.append(float(entropy(probabilities[cut].astype(np.float32), axis=0).mean()))
+    by = {"doubt": [each.doubt for each in every], "mean entropy": entropies}
+    return {name: float(spearmanr(values, lost).statistic) for name, values in by.items()}
+
+
 def draw(curves: dict[str, list[Curve]], stack: str, place: Path) -> None:
     """The curves with the middle 90 % of the means of resampled seeds."""
     import matplotlib as mpl
@@ -437,6 +456,8 @@ def simulate(tissue: Tissue, effort: Effort, seeds: int, work: Path) -> dict[str
         order = drawn(tissue, effort, seed)
         curves[SUGGESTED].append(one.curve(SUGGESTED, suggested(effort.size_zyx), predicts=True))
         curves[CHANCE].append(one.curve(CHANCE, by_chance(order), predicts=False))
+        ranked = agreement(Run.open(one.folder / "begin"), tissue, effort.size_zyx)
+        print(f"seed {seed}, ranks: {', '.join(f'{name} {decimals(found)}' for name, found in ranked.items())}")
         for name, of_seeds in curves.items():
             print(f"seed {seed}, {name}: {', '.join(map(decimals, macro(of_seeds, TEST)[-1]))}", flush=True)
     return curves
