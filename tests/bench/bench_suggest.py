@@ -89,6 +89,7 @@ class Effort:
         first_steps: of the network of the first blocks.
         steps: of the network of a round, which begins with that one.
         patch: edge of the training samples, in pixels.
+        batch_size: samples a step.
         features: of the network's levels.
     """
 
@@ -99,6 +100,7 @@ class Effort:
     first_steps: int
     steps: int
     patch: int = 128
+    batch_size: int = 4
     features: tuple[int, ...] = (12, 24, 48)
 
 
@@ -287,7 +289,7 @@ class Simulation:
             "network": {"features": list(effort.features), "z_context_slices": 0},
             "training": {
                 "patch_zyx": [1, effort.patch, effort.patch],
-                "batch_size": 4,
+                "batch_size": effort.batch_size,
                 "steps": steps,
                 "validations": 2,
                 "learning_rate": LEARNT_ON_RATE if start_from else FIRST_RATE,
@@ -475,6 +477,8 @@ def main() -> None:
     parser.add_argument("--edge", type=int, default=128, help="of a block, in binned pixels (default 128)")
     parser.add_argument("--start", type=int, help="blocks to begin with; left out: a section's worth")
     parser.add_argument("--added", type=int, help="blocks a round; left out: as many as to begin with")
+    parser.add_argument("--patch", type=int, default=128, help="edge of samples, in binned pixels (default 128)")
+    parser.add_argument("--batch", type=int, default=4, help="samples a step (default 4)")
     parser.add_argument("--first-steps", type=int, default=300, help="of the network of the first blocks (default 300)")
     parser.add_argument("--steps", type=int, default=200, help="of each round (default 200)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write rounds and summary there")
@@ -502,7 +506,8 @@ def planned(tissue: Tissue, asked: argparse.Namespace) -> Effort:
     """What is asked for."""
     size = (1, asked.edge, asked.edge)
     start = asked.start or len(grid(tissue.pool, size)) // tissue.pool.shape_zyx[0]
-    return Effort(size, start, asked.added or start, asked.rounds, asked.first_steps, asked.steps)
+    steps = (asked.first_steps, asked.steps)
+    return Effort(size, start, asked.added or start, asked.rounds, *steps, asked.patch, asked.batch)
 
 
 if __name__ == "__main__":
