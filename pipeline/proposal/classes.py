@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pipeline.config.colors import BACKGROUND, class_color
+from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.errors import InputError
 from pipeline.formats import percent_phrase
 from pipeline.proposal.fingerprint import MOST_CLASSES, OBJECT, Fingerprint
@@ -84,13 +85,32 @@ def propose_classes(
     if stacks[0].has_masks:
         if given or ignored:
             raise InputError("--class and --ignore are for labels of ids; masks have the names of their folders")
-        return _of_masks(stacks, voxels)
+        return _nameable(_of_masks(stacks, voxels), "leave some masks out", "rename the mask")
     found = _given(stacks, voxels, given, ignored) if given else _of_ids(stacks, voxels, ignored)
+    found = _nameable(found, "name those that matter with --class name=1,2", "take another name: --class name=1")
     held = {id_ for id_, count in voxels.items() if count}.union(*(stack.objects for stack in stacks))
     absent = [id_ for id_ in ignored if id_ not in held]
     if not absent:
         return found
     return replace(found, doubts=(*found.doubts, f"--ignore: no voxel has the id {_listed(absent[:_MOST_TOLD])}"))
+
+
+def _nameable(found: ProposedClasses, fewer: str, otherwise: str) -> ProposedClasses:
+    """Classes that a configuration takes: neither too many nor of a name that means something else. Cures in words."""
+    names = Counter(member.name for member in found.members)
+    if len(found.members) > MOST_CLASSES:
+        raise InputError(
+            f"there are {len(found.members)} classes, and at most {MOST_CLASSES} can be told apart; {fewer}"
+        )
+    for name, meaning in ((MULTILABEL, "the joint network"), (MERGED, "all networks together")):
+        if name in names:
+            raise InputError(f"a class cannot be called {name}, which means {meaning}; {otherwise}")
+    if names[BACKGROUND_NAME] > 1:
+        raise InputError(
+            f"a class is called {BACKGROUND_NAME}, and so is what is of no class; {otherwise}, or leave it out where "
+            "it means the same"
+        )
+    return found
 
 
 def named_classes(stack: Fingerprint, classes: ProposedClasses) -> list[str] | None:
@@ -200,13 +220,9 @@ def _of_ids(stacks: Sequence[Fingerprint], voxels: Mapping[int | str, int], igno
     ignore = tuple(sorted({*ignored, *([custom] if custom is not None else [])}))
     kept = [id_ for id_ in ids if id_ != custom]
     if len(kept) < 2:
-        held = f"the id {kept[0]}" if kept else "nothing"
-        raise InputError(
-            f"labels {stacks[0].labels} hold {held} and no other; there is nothing to tell apart: give the file with "
-            "the classes' ids"
-        )
-    if len(kept) > MOST_CLASSES and not objects:
-        raise InputError(f"labels hold {len(kept)} ids over all stacks; at most {MOST_CLASSES} can be classes")
+        held = f"hold the id {kept[0]} and no other" if kept else "hold no id that is not ignored"
+        cure = "ignore less" if ignored else "give the file with the classes' ids"
+        raise InputError(f"labels {stacks[0].labels} {held}; there is nothing to tell apart: {cure}")
     subject = _subject(str(stacks[0].labels))
     total = sum(voxels[id_] for id_ in kept)
     members: list[ProposedClass] = []

@@ -57,8 +57,8 @@ BINARY_STEPS_SHARE = 0.3
 NOT_BOOSTED: dict[str, Any] = {"methods": []}
 FEW_PATCHES = 300
 """Of sections that are looked at one by one: fewer are changed more than the default does."""
-BOOSTING_SHARE = 0.2
-"""Of the time, that super-resolution may learn for."""
+BOOSTING_SHARES = (0.8, 0.6, 0.4, 0.2)
+"""Of the time, that super-resolution may learn for: the first beside which no network learns less, or the last."""
 MIRRORING_SHARE = 0.1
 """Of the time, that predicting each voxel from four mirror images may take."""
 STRONGER = {
@@ -108,6 +108,12 @@ class Fitted:
     def steps(self) -> int:
         """Of the joint network."""
         return int(self.settings["training"]["steps"])
+
+    @property
+    def boosting_steps(self) -> int | None:
+        """At most, of super-resolution; None where nothing is boosted."""
+        boosting = self.settings["boosting"]
+        return None if boosting == NOT_BOOSTED else int(boosting.get("zssr", {}).get("most_steps", Zssr().most_steps))
 
 
 def fitted(
@@ -165,13 +171,24 @@ def _timed(
 ) -> Fitted:
     """The steps that the minutes leave a network, and whether there is time for more than the one."""
     geometries = {stack.name: Geometry(stack.shape_zyx, fit.load.voxel_size_nm) for stack in stacks}
+    limit_s = 60 * wishes.minutes
 
     def within_time(*, binary: bool, boosting: bool) -> Fitted:
-        study = _Study(fit, wishes, common, geometries, speed_of, binary, boosting)
-        most = bisect_right(range(MOST_STEPS + 1), 60 * wishes.minutes, lo=LEAST_STEPS, key=study.seconds) - 1
+        for share in BOOSTING_SHARES if boosting else BOOSTING_SHARES[-1:]:
+            study = _Study(fit, wishes, common, geometries, speed_of, binary, boosting, share)
+            if study.seconds(MOST_STEPS) <= limit_s:
+                return study.trained_for(MOST_STEPS)
+        most = bisect_right(range(MOST_STEPS + 1), limit_s, lo=LEAST_STEPS, key=study.seconds) - 1
         return study.trained_for(max(LEAST_STEPS, _rounded(most)))
 
-    chosen = within_time(binary=bool(wishes.binary), boosting=bool(wishes.boosting))
+    try:
+        chosen = within_time(binary=bool(wishes.binary), boosting=bool(wishes.boosting))
+    except ConfigError as error:
+        if not wishes.boosting:
+            raise
+        raise InputError(
+            "--boost: the slices are too small to be made coarse; leave the option out, or give a larger stack"
+        ) from error
     binary = bool(wishes.binary)
     if wishes.binary is None and not classes.are_opposites:
         more = within_time(binary=True, boosting=bool(wishes.boosting))
@@ -182,7 +199,7 @@ def _timed(
             more = within_time(binary=binary, boosting=True)
         except ConfigError:  # too small to be made coarse
             return chosen
-        if more.steps > MOST_STEPS / 2:
+        if more.steps > MOST_STEPS / 2 and (more.boosting_steps or 0) >= ENOUGH_STEPS:
             return more
     return chosen
 
@@ -198,6 +215,7 @@ class _Study:
     speed_of: SpeedOf
     binary: bool
     boosting: bool
+    boosting_share: float
 
     def seconds(self, steps: int) -> float:
         """That it takes."""
@@ -280,9 +298,10 @@ class _Study:
     def _zssr(self) -> dict[str, Any]:
         """How long super-resolution learns; empty where there is time for as long as it likes."""
         default, rate = Zssr(), Rate.of(self.speed_of(self._load), self._load)
-        most_s = BOOSTING_SHARE * 60 * self.wishes.minutes
+        most_s = self.boosting_share * 60 * self.wishes.minutes
         for fold in (default.fold, 2 * default.fold):
-            steps = int(default.most_steps * most_s / learning_to_boost_s(Zssr(fold=fold), rate))
+            share = most_s / learning_to_boost_s(Zssr(fold=fold), rate)
+            steps = int(default.most_steps * min(1.0, share))
             if steps >= ENOUGH_STEPS:
                 break
         if steps >= default.most_steps:

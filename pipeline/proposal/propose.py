@@ -15,7 +15,7 @@ from pipeline.errors import InputError
 from pipeline.formats import rough_duration, sides
 from pipeline.proposal.classes import ProposedClasses, named_classes, propose_classes, unlabelled_slices
 from pipeline.proposal.fingerprint import Fingerprint
-from pipeline.proposal.fitting import MOST_STEPS, NOT_BOOSTED, Fitted, Wishes, fitted
+from pipeline.proposal.fitting import ENOUGH_STEPS, LEAST_STEPS, MOST_STEPS, NOT_BOOSTED, Fitted, Wishes, fitted
 from pipeline.proposal.parts import ProposedParts
 from pipeline.proposal.speed import SpeedOf
 from pipeline.volume.geometry import ZyxNm, doubts_of_size
@@ -70,13 +70,10 @@ def propose(stacks: Sequence[Fingerprint], wishes: Wishes, speed_of: SpeedOf) ->
     if unlike := _unlike_greys(stacks):
         common["data"]["intensity"] = "match"
         warnings.append(f"{unlike}; they are matched to the first's (data.intensity)")
+    parse_config(write_yaml(common), "the proposal")  # what no configuration takes is told before anything is measured
     chosen = fitted(stacks, classes, voxel_size_nm, wishes, common, speed_of)
     warnings += _sparse(classes, chosen.parts)
-    if chosen.seconds > 1.2 * 60 * wishes.minutes:
-        warnings.append(
-            f"it will take about {rough_duration(chosen.seconds)}: in {rough_duration(60 * wishes.minutes)} "
-            "no network learns much"
-        )
+    warnings += _hurried(chosen, wishes)
     parse_config(write_yaml(chosen.settings), "the proposal")
     return Proposal(
         chosen.settings,
@@ -168,6 +165,22 @@ def _sparse(classes: ProposedClasses, parts: ProposedParts) -> list[str]:
         if lacking:
             return [f"the {part} part has no {', '.join(lacking)}; it cannot be judged there"]
     return []
+
+
+def _hurried(chosen: Fitted, wishes: Wishes) -> Iterator[str]:
+    """What the minutes are too few for."""
+    asked = {"--binary": wishes.binary, "--boost": wishes.boosting}
+    without = "".join(f", or leave out {option}" for option, is_asked in asked.items() if is_asked)
+    if chosen.steps <= LEAST_STEPS:
+        yield (
+            f"it will take about {rough_duration(chosen.seconds)}: in {rough_duration(60 * wishes.minutes)} "
+            f"no network learns much; give more --minutes{without}"
+        )
+    elif chosen.boosting_steps is not None and chosen.boosting_steps < ENOUGH_STEPS / 2:
+        yield (
+            f"super-resolution learns for {chosen.boosting_steps} steps only, too few to say what boosting does; give "
+            "more --minutes, or leave out --boost"
+        )
 
 
 # --- as the configuration writes it

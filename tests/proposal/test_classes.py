@@ -126,6 +126,26 @@ def test_masks_overlap_or_leave_a_background() -> None:
         propose_classes([stack_of_masks({"cell": cell, "core": np.zeros_like(core)})])
 
 
+def test_classes_that_no_configuration_takes_are_refused_with_a_cure() -> None:
+    several = (np.arange(4 * 40 * 40) % 41).reshape(4, 40, 40)
+    masks = {f"c{number}": several == number for number in range(31)}
+    with pytest.raises(InputError, match="32 classes, and at most 31 can be told apart; leave some masks out"):
+        propose_classes([stack_of_masks(masks)])
+    halves = [stack_of(several * (several <= 20)), stack_of(several * (several > 20))]
+    with pytest.raises(InputError, match=r"41 classes, .*--class name=1,2"):
+        propose_classes(halves)
+    first, second = several == 1, several == 2
+    for name in ("multilabel", "merged"):
+        with pytest.raises(InputError, match=f"called {name}, which means .*; rename the mask"):
+            propose_classes([stack_of_masks({name: first, "b": second})])
+        with pytest.raises(InputError, match=f"called {name}, which means .*; take another name: --class"):
+            propose_classes([stack_of(several % 3)], {name: [1]})
+    with pytest.raises(InputError, match="is called background, and so is what is of no class"):
+        propose_classes([stack_of_masks({"background": first, "b": second})])
+    with pytest.raises(InputError, match=r"no id that is not ignored; .*: ignore less"):
+        propose_classes([stack_of(several % 3)], None, [0, 1, 2])
+
+
 def test_nothing_to_tell_apart_is_said() -> None:
     with pytest.raises(InputError, match="the id 3 and no other"):
         propose_classes([stack_of(np.full((2, 8, 8), 3))])

@@ -13,7 +13,7 @@ from fingerprints import stack_of, stack_of_masks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config.model import parse_config
+from pipeline.config.model import Zssr, parse_config
 from pipeline.errors import InputError
 from pipeline.proposal.estimate import estimate
 from pipeline.proposal.fingerprint import Fingerprint
@@ -45,24 +45,43 @@ def two_classes(shape: tuple[int, int, int], seed: int = 0, **facts: object) -> 
 @given(
     st.lists(st.tuples(st.integers(1, 30), st.integers(40, 160), st.integers(40, 160)), min_size=1, max_size=3),
     st.sampled_from([(50.0, 4.6, 4.6), (10.0, 5.0, 5.0), (8.0, 8.0, 8.0), (30.0, 16.0, 16.0)]),
-    st.floats(2, 600),
+    st.one_of(st.floats(0.1, 3), st.floats(3, 600)),
     st.integers(1, 16),
+    st.sampled_from([None, True, False]),
+    st.sampled_from([None, True, False]),
 )
 def test_a_study_can_be_planned_with_it(
-    shapes: list[tuple[int, int, int]], size: tuple[float, float, float], minutes: float, cores: int
+    shapes: list[tuple[int, int, int]],
+    size: tuple[float, float, float],
+    minutes: float,
+    cores: int,
+    binary: bool | None,
+    boosting: bool | None,
 ) -> None:
     stacks = [two_classes(shape, seed, name=f"s{seed}", voxel_size_nm=size) for seed, shape in enumerate(shapes)]
-    proposal = propose(stacks, Wishes(minutes=minutes, cores=cores), laptop)
+    wishes = Wishes(minutes=minutes, cores=cores, binary=binary, boosting=boosting)
+    try:
+        proposal = propose(stacks, wishes, laptop)
+    except InputError:
+        assert boosting
+        with pytest.raises(InputError, match="too small to be made coarse; leave the option out"):
+            propose(stacks, wishes, laptop)
+        return
     text = written(proposal, "vemseg init")
     config = parse_config(text, "study.yaml")
     assert yaml.safe_load(text) == proposal.settings
-    decided = decide(config, {stack.name: Geometry(stack.shape_zyx, size) for stack in stacks}, None)
+    kernels = read_kernels(config.boosting, Path()) if config.boost_methods else None
+    decided = decide(config, {stack.name: Geometry(stack.shape_zyx, size) for stack in stacks}, kernels)
     train = [block for parts in decided.parts.values() for block in parts.train]
     assert train
     assert all(any(parts.of(part) for parts in decided.parts.values()) for part in ("validation", "test"))
     assert decided.patch_zyx == config.training.patch_zyx
-    least = config.training.steps == 100
-    assert proposal.minutes <= 1.1 * minutes or least
+    steps = config.training.steps
+    assert proposal.minutes <= minutes or steps == 100
+    assert proposal.minutes >= 0.85 * minutes or steps == 6000
+    assert any("more --minutes" in warning for warning in proposal.warnings) or steps > 100
+    if boosting is None and config.boost_methods:
+        assert config.boosting.zssr.most_steps >= 600
 
 
 def study(proposal: Proposal) -> dict[str, object]:
@@ -136,6 +155,42 @@ def test_the_minutes_are_used_whatever_is_asked_for(minutes: float, asked: dict[
     proposal = propose([stack], Wishes(minutes=minutes, cores=2, **asked), laptop)
     assert 100 < proposal.settings["training"]["steps"] < 6000
     assert proposal.minutes == pytest.approx(minutes, rel=0.1)
+
+
+def test_what_the_networks_leave_is_learnt_to_boost_in() -> None:
+    stack = two_classes((8, 96, 96))
+    steps = []
+    for minutes in (20, 40, 2000):
+        made = propose([stack], Wishes(minutes=minutes, cores=2, boosting=True), laptop)
+        assert made.settings["training"]["steps"] == 6000
+        steps.append(parse_config(written(made, "vemseg init"), "study.yaml").boosting.zssr.most_steps)
+        if minutes < 2000:
+            assert minutes / 2 < made.minutes <= minutes
+    assert steps == sorted(steps)
+    assert steps[0] < steps[-1] == Zssr().most_steps
+
+
+def test_boosting_that_learns_too_little_is_told_and_not_planned_unasked() -> None:
+    stack = two_classes((8, 96, 96))
+    asked = propose([stack], Wishes(minutes=1.5, cores=2, boosting=True), laptop)
+    most_steps = asked.settings["boosting"]["zssr"]["most_steps"]
+    assert most_steps < 300
+    assert any(f"learns for {most_steps} steps only" in warning for warning in asked.warnings)
+    unasked = propose([stack], Wishes(minutes=1.5, cores=2), laptop)
+    assert unasked.settings["training"]["steps"] == 6000
+    assert unasked.settings["boosting"] == {"methods": []}
+
+
+def test_slices_too_small_to_be_made_coarse_are_not_boosted() -> None:
+    tiny = two_classes((1, 24, 24))
+    with pytest.raises(InputError, match=r"^--boost: .*leave the option out"):
+        propose([tiny], Wishes(boosting=True), laptop)
+    assert propose([tiny], Wishes(), laptop).settings["boosting"] == {"methods": []}
+
+
+def test_more_minutes_than_a_number_holds_are_enough() -> None:
+    made = propose([two_classes((8, 96, 96))], Wishes(minutes=1e308), laptop)
+    assert made.settings["training"]["steps"] == 6000
 
 
 def test_more_minutes_are_more_steps_or_a_larger_network() -> None:
