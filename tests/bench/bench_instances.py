@@ -1,13 +1,14 @@
 """Objects against plain pieces of the same network's mask, and what telling them apart does to F1.
 
 A study is trained twice with the same seed, with and without `instances` of the classes that it tells apart. Printed
-are AP at an IoU of .5 and panoptic quality of the objects, and of the pieces of the class in the same segmentation,
-over the test part, and F1 of each class of both networks.
+are AP at an IoU of .5 and panoptic quality of the objects, and of the pieces of the class in the same segmentation (all
+of them, and those that are as large as an object must be), over the test part, and F1 of each class of both networks.
 
     python -m tests.bench.bench_instances study.yaml --work runs/instances --steps 600
     python -m tests.bench.bench_instances study.yaml --work runs/instances --instances mitochondria=20
 
-The first is for a study whose configuration has `instances` already; the second adds them, with the rim in nm.
+The first is for a study whose configuration has `instances` already; the second adds them, with the rim in nm. With
+`--alone` the second network, and with it F1 of both, is left out.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import yaml
 from scipy import ndimage
 
 from pipeline.config.model import MULTILABEL
-from pipeline.run.layout import Run
+from pipeline.run.layout import SMALLEST_OBJECTS, Run
 from pipeline.run.objects import object_overlaps
 from pipeline.scoring.object_scores import ObjectScores, object_counts
 from pipeline.scoring.overlaps import Overlaps, disjoint, overlaps
@@ -45,20 +46,26 @@ class Compared:
 
     objects: ObjectScores
     pieces: ObjectScores
+    large: ObjectScores
+    """Of pieces without specks."""
 
 
 def compare(run: Run, class_name: str) -> Compared:
     """Score the objects of a class in the test part, and the pieces of the same segmentation."""
     found = disjoint(object_overlaps(run, class_name, capture) for capture in run.plan.captures)
-    return Compared(object_counts(found).scores(), object_counts(disjoint(_pieces(run, class_name))).scores())
+    told = run.model_store(MULTILABEL).read_json("model.json")[SMALLEST_OBJECTS][class_name]
+    pieces = (object_counts(disjoint(_pieces(run, class_name, least_nm3))).scores() for least_nm3 in (0.0, told))
+    return Compared(object_counts(found).scores(), *pieces)
 
 
-def _pieces(run: Run, class_name: str) -> Iterator[Overlaps]:
+def _pieces(run: Run, class_name: str, least_nm3: float) -> Iterator[Overlaps]:
     class_id = run.config.classes.names.index(class_name) + 1
     for capture in run.plan.captures:
         for region in capture.split().test:
             mask = run.segmentation(MULTILABEL, capture.name).read(region) == class_id
             numbers = ndimage.label(mask)[0].astype(np.uint64)
+            small = np.bincount(numbers.ravel()) * np.prod(capture.voxel_size_nm) < least_nm3
+            numbers[small[numbers]] = 0
             scored = np.pad(run.truth(capture.name).read(region) > 0, 1)
             yield overlaps(run.true_objects(class_name, capture.name).read(region), numbers, scored)
 
@@ -103,22 +110,29 @@ def main() -> None:
     parser.add_argument("study", type=Path, help="configuration whose captures are labelled as ids")
     parser.add_argument("--work", type=Path, required=True, help="folder for both runs")
     parser.add_argument("--steps", type=int, help="of the trainings; left out: as the study says")
+    parser.add_argument("--alone", action="store_true", help="no second network")
     parser.add_argument("--instances", nargs="*", default=[], metavar="CLASS=RIM_NM")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rims = {name: float(rim) for name, rim in (item.split("=") for item in arguments.instances)}
     changes = {"steps": arguments.steps} if arguments.steps else {}
     runs = {}
-    for name, rims_nm in (("with", rims), ("without", None)):
+    for name, rims_nm in [("with", rims), ("without", None)][: 1 if arguments.alone else 2]:
         started = time.process_time()
         config = written(arguments.study, arguments.work / f"{name}.yaml", changes, rims_nm)
         runs[name] = made(config, arguments.work / name)
         print(f"{name} objects: {time.process_time() - started:.0f} s of the processor", file=sys.stderr)
     for name in runs["with"].instances.values():
         found = compare(runs["with"], name)
-        for what, scores in (("objects", found.objects), ("pieces of the mask", found.pieces)):
+        for what, scores in (
+            ("objects", found.objects),
+            ("pieces of the mask", found.pieces),
+            ("those as large as an object", found.large),
+        ):
             told = ", ".join(f"{key} {scores.values[key] or 0:.3f}" for key in SHOWN)
             print(f"{name}, {what}: {told} ({scores.counts.true} true)")
+    if arguments.alone:
+        return
     sides = {name: run.scores for name, run in runs.items()}
     for name in runs["with"].config.classes.names:
         f1 = {
