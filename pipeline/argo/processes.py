@@ -199,10 +199,13 @@ def start(command: Command, threads: int, lock_fd: int, forks: Forks) -> Process
     """Start the process as leader of a session of its own; `NotStartedError` where its command cannot be found.
 
     Programs beside this Python come first, so that `vemseg` is the one of this environment; that one is forked, where
-    it can be. The process inherits the runner's lock: see `directory`.
+    it can be. The process inherits the runner's lock: see `directory`. It computes with so many threads, unless the
+    environment says with how many.
     """
     beside = str(Path(sys.executable).parent)
-    environment = {name: str(threads) for name in THREAD_VARIABLES}
+    # Who gives one of them means all: torch 2.13 goes by MKL_NUM_THREADS, whatever OMP_NUM_THREADS says.
+    given = next(filter(None, map(os.environ.get, THREAD_VARIABLES)), str(threads))
+    environment = dict.fromkeys(THREAD_VARIABLES, given)
     environment |= {"PYTHONUNBUFFERED": "1", **os.environ, "ARGO_PROGRESS_FILE": str(command.progress)}
     environment["PATH"] = os.pathsep.join([beside, os.environ.get("PATH", os.defpath)])
     environment |= command.environment

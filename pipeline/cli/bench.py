@@ -45,11 +45,12 @@ def bench(
 def _load(config: str, threads: int | None) -> Load:
     """What `vemseg estimate` measures for a study."""
     from pipeline.argo.local import cores
-    from pipeline.proposal.estimate import at_most_at_once, load_of
+    from pipeline.proposal.estimate import load_of
     from pipeline.run.check import check
+    from pipeline.run.fanout import at_most_at_once
 
     checked = check(config, whole=False)
-    shared = max(1, cores() // at_most_at_once(checked.config, checked.decision, cores()))
+    shared = max(1, cores() // at_most_at_once(checked.config.targets, checked.config.boost_methods, cores()))
     return load_of(checked.config, checked.decision, checked.geometries, threads or shared)
 
 

@@ -37,13 +37,14 @@ def look_first(workflow: str, values: Mapping[str, str]) -> int | None:
 def _look_at_study(config_location: str, run_url: str) -> int:
     from pipeline.argo.local import cores
     from pipeline.run.check import check
+    from pipeline.run.fanout import at_most_at_once
     from pipeline.run.layout import Run
     from pipeline.steps.plan import refuse_other_configuration
 
     config = check(config_location, whole=False).config
     if "://" in run_url or Path(run_url).exists():
         refuse_other_configuration(Run.open(run_url, create=True), config, config_location)
-    return min(cores(), max(1, len(config.targets) + bool(config.boost_methods)))
+    return at_most_at_once(config.targets, config.boost_methods, cores())
 
 
 def _refuse_no_model(model: str) -> None:

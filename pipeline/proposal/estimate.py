@@ -28,7 +28,7 @@ from pipeline.proposal.costs import (
 )
 from pipeline.proposal.speed import Load, Rate, SpeedOf
 from pipeline.run.decide import Decision
-from pipeline.run.fanout import together
+from pipeline.run.fanout import at_most_at_once, together
 from pipeline.run.foresight import Key
 from pipeline.run.phases import PHASED, SEPARATION
 from pipeline.run.plan import BoostingPlan
@@ -95,7 +95,7 @@ def estimate(
         groups: targets that are predicted together; None: as `vemseg run` groups them on such a machine.
     """
     targets, training, inference = config.targets, config.training, config.inference
-    jobs = at_once or at_most_at_once(config, decision, cores)
+    jobs = at_once or at_most_at_once(config.targets, config.boost_methods, cores)
     if groups is None:
         groups = [] if at_once else together(targets, decision.infer_workers, jobs)
     load = load_of(config, decision, geometries, max(1, cores // jobs), devices=training.devices if at_once else 1)
@@ -171,11 +171,6 @@ def estimate(
     predictions += inference.merged + inference.doubt
     stored = PYRAMID * (3 * every + predictions * asked)
     return Estimate(tuple(steps), seconds, stored / 1e9)
-
-
-def at_most_at_once(config: Config, decision: Decision, cores: int) -> int:
-    """How many trainings or predictions `vemseg run` starts at once."""
-    return min(cores, len(config.targets) + bool(decision.boosting))
 
 
 def load_of(

@@ -21,11 +21,12 @@ from pipeline.nn.plan import NetworkPlan, plan_network
 from pipeline.nn.regions import receptive_radius
 from pipeline.proposal.cards import COMPILING_S
 from pipeline.proposal.classes import ProposedClasses
-from pipeline.proposal.estimate import at_most_at_once, estimate, learning_to_boost_s, load_of
+from pipeline.proposal.estimate import estimate, learning_to_boost_s, load_of
 from pipeline.proposal.fingerprint import Fingerprint
 from pipeline.proposal.parts import ProposedParts, propose_parts
 from pipeline.proposal.speed import Load, Rate, Speed, SpeedOf
 from pipeline.run.decide import Decision, decide
+from pipeline.run.fanout import at_most_at_once
 from pipeline.run.intake import read_kernels
 from pipeline.volume.geometry import Geometry, Zyx, ZyxNm, zyx
 from pipeline.volume.split import Region
@@ -249,7 +250,7 @@ class _Study:
     @cached_property
     def _load(self) -> Load:
         config, cores = Config.model_validate(self._plain(LEAST_STEPS)), self.wishes.cores
-        jobs = self._at_once or at_most_at_once(config, self._decision, cores)
+        jobs = self._at_once or at_most_at_once(config.targets, config.boost_methods, cores)
         return load_of(config, self._decision, self.geometries, max(1, cores // jobs))
 
     def _settings(self, steps: int) -> dict[str, Any]:

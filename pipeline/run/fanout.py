@@ -29,6 +29,11 @@ class FanOut:
     together: list[tuple[str, ...]]
 
 
+def at_most_at_once(targets: Sequence[str], boost_methods: Sequence[str], cores: int) -> int:
+    """How many trainings or predictions `vemseg run` starts at once on a machine, whose cores they share."""
+    return min(cores, max(1, len(targets) + bool(boost_methods)))
+
+
 def fan_out(
     *,
     augment_workers: int,

@@ -22,7 +22,7 @@ import pytest
 from rich.console import Console
 
 from pipeline.argo import Result, Workflow, exit_code, for_console, run
-from pipeline.argo.processes import expanded, mapped
+from pipeline.argo.processes import THREAD_VARIABLES, expanded, mapped
 from pipeline.errors import RunConflictError, WorkflowError
 
 Make = Callable[[str], Workflow]
@@ -354,15 +354,21 @@ def test_as_many_processes_as_jobs(jobs: int, most: int, make: Make, place: Plac
     assert max(int(line) for line in (place.data / "counts").read_text().split()) == most
 
 
+@pytest.mark.parametrize(
+    ("given", "threads"), [({}, "2"), ({"OMP_NUM_THREADS": "1"}, "1"), ({"MKL_NUM_THREADS": "7"}, "7")]
+)
 def test_threads_are_shared_out_unless_the_environment_says(
-    make: Make, place: Place, monkeypatch: pytest.MonkeyPatch
+    given: dict[str, str], threads: str, make: Make, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """One of the variables speaks for all: PyTorch takes MKL's number, though OpenMP's be another."""
     monkeypatch.setattr("pipeline.argo.local.cores", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setenv("MKL_NUM_THREADS", "7")
+    for name in THREAD_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
     place.run(make(_one("echo $OMP_NUM_THREADS $MKL_NUM_THREADS $PATH > /data/out")), jobs=3)
     omp, mkl, path = (place.data / "out").read_text().split(maxsplit=2)
-    assert (omp, mkl) == ("2", "7")
+    assert (omp, mkl) == (threads, threads)
     assert path.split(os.pathsep)[0] == str(Path(sys.executable).parent)
 
 
