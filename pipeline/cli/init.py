@@ -7,6 +7,7 @@ import re
 import shlex
 import sys
 from functools import cache
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -122,7 +123,7 @@ def init(
 def estimate(
     config: Annotated[str, typer.Argument(metavar="FILE", help="Configuration of the study", show_default=False)],
     gpu: GpuOption = None,
-    gpus: Annotated[int, typer.Option(help="So many of them at once", min=1)] = 1,
+    gpus: Annotated[int | None, typer.Option(help="So many of them at once; default: 1", min=1)] = None,
     price: Annotated[float | None, typer.Option(help="Of an hour of a pod, in any currency", min=0)] = None,
 ) -> None:
     """Say how long a study takes and how much it needs, step by step: here, after a short measurement, or on GPUs."""
@@ -130,11 +131,16 @@ def estimate(
     from rich.table import Table
 
     from pipeline.argo.local import cores
+    from pipeline.errors import InputError
     from pipeline.formats import duration, rough_duration
     from pipeline.proposal.cards import COMPILING_S
     from pipeline.proposal.estimate import estimate as estimated
     from pipeline.run.check import check
 
+    if gpus and gpu is None:
+        raise InputError(f"--gpus {gpus}: say of which kind, such as --gpu a100; without GPUs, leave it out")
+    if price is not None and not isfinite(price):
+        raise InputError(f"--price {price}: give a number, such as 0.5")
     speed_of, machine = _speeds(gpu)
     checked = check(config, whole=False)
     found = estimated(
@@ -143,7 +149,7 @@ def estimate(
         checked.geometries,
         cores(),
         speed_of,
-        at_once=gpus if gpu else None,
+        at_once=(gpus or 1) if gpu else None,
         compiling_s=COMPILING_S if gpu else 0.0,
     )
     table = Table("step", "pods", "time of each", "memory, GB")
@@ -151,7 +157,7 @@ def estimate(
         table.add_row(step.name, str(step.pods), duration(step.seconds), f"{step.memory_gb:.1f}")
     Console().print(table)
     where = f"on {machine}" if machine else "on this machine"
-    several = f", {gpus} at once" if gpus > 1 else ""
+    several = f", {gpus} at once" if gpus and gpus > 1 else ""
     print(f"{where}{several}: about {rough_duration(found.seconds)}; {found.pod_hours:.2f} hours of pods")
     cost = "" if price is None else f"; {price * found.pod_hours:.2f} to pay"
     print(f"storage about {found.storage_gb:.2g} GB{cost}")

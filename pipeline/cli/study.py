@@ -114,10 +114,11 @@ def run(
         fresh=fresh,
         is_whole=partial(_is_whole, values.get("run", "")),
     )
+    again = f"the same command{' without --fresh' if fresh else ''} goes on from here"
     if result.interrupted:
-        print("stopped; the same command goes on from here", file=sys.stderr)
+        print(f"stopped; {again}", file=sys.stderr)
     elif exit_code(result) and any(node.type == POD and node.phase == SUCCEEDED for node in result.nodes.values()):
-        print("what is done stays: once the cause is mended, the same command goes on from here", file=sys.stderr)
+        print(f"what is done stays: once the cause is mended, {again}", file=sys.stderr)
     if exit_code(result) == 0 and "run" in values:
         _show(values["run"], console)
         if loaded.name in ("vemseg-study", "vemseg-segment"):

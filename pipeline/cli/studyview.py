@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from math import inf
 
@@ -175,15 +175,18 @@ class Outlook:
 
     def __init__(self) -> None:
         self._foresight = Foresight()
+        self._has_failed = False
 
-    def see(self, steps: Iterable[StepView], logs: Logs) -> None:
-        """The steps as they are."""
-        steps = list(steps)
+    def see(self, nodes: Mapping[str, Node], logs: Logs) -> list[StepView]:
+        """Take the nodes as they are; returns the steps that they are of."""
+        steps = steps_of(nodes)
+        self._has_failed = any(has_failed(pod, nodes) for step in steps for pod in step.current)
         if self._foresight.expects_nothing:
             for step in steps:
                 if step.template == "plan" and step.is_done:
                     self._foresight.expect(logs.last_lines(step.current[-1], LINES_OF_PLAN))
         self._foresight.see(StepLook(step.key, *step.progress, step.seconds, step.is_done) for step in steps)
+        return steps
 
     def of(self, step: StepView) -> str:
         """Of a step, in words; empty where it is not known, or next to nothing."""
@@ -196,8 +199,8 @@ class Outlook:
 
     @property
     def seconds_in_all(self) -> float | None:
-        """The same in seconds; None where nothing is expected yet."""
-        return self._foresight.seconds_left_in_all()
+        """The same in seconds; None where nothing is expected yet, and once a step has failed, which ends the study."""
+        return None if self._has_failed else self._foresight.seconds_left_in_all()
 
 
 def _waits_for(step: StepView) -> str:
@@ -252,9 +255,7 @@ class StudyLines(View):
 
     def show(self, nodes: Mapping[str, Node], logs: Logs) -> None:
         """See `View`."""
-        steps = steps_of(nodes)
-        self._outlook.see(steps, logs)
-        for step in steps:
+        for step in self._outlook.see(nodes, logs):
             if step.is_done and step.seconds > 0 and (step.doing, "begun") in self._said:
                 self._once(step.doing, "done", f"{step.done_words}, {duration(step.seconds)}")
             elif step.is_running:
@@ -324,8 +325,7 @@ class StudyTable(View):
 
     def table(self, nodes: Mapping[str, Node], logs: Logs, height: int) -> Table:
         """A row a step; where there are more than lines, those that are done go first."""
-        every = steps_of(nodes)
-        self._outlook.see(every, logs)
+        every = self._outlook.see(nodes, logs)
         steps = [step for step in every if not any(pod.message.startswith(STOPPED) for pod in step.current)]
         surplus = len(steps) - max(height, 4)
         table = Table.grid(padding=(0, 2))
@@ -334,8 +334,7 @@ class StudyTable(View):
                 surplus -= 1
                 continue
             table.add_row(*self._cells(step, logs, nodes))
-        failed = any(has_failed(pod, nodes) for step in steps for pod in step.current)
-        if self._outlook.in_all and not failed and any(step.seconds and not step.is_done for step in steps):
+        if self._outlook.in_all and any(step.seconds and not step.is_done for step in steps):
             table.caption, table.caption_justify = Text(f"{self._outlook.in_all} in all", style="bold"), "left"
         return table
 

@@ -104,6 +104,11 @@ def one_slice_labelled() -> None:
     slices("labels", masks()[:1])
 
 
+def small_slices() -> None:
+    slices("raw", tissue()[0][:, :24, :24])
+    slices("labels", np.eye(24, dtype=np.uint8)[None].repeat(len(tissue()[0]), 0))
+
+
 def no_object() -> None:
     slices("labels", np.zeros_like(masks()))
 
@@ -246,6 +251,18 @@ MISTAKES: dict[str, tuple[Callable[[], None], tuple[str, ...], str]] = {
     "an export of what is no run": (nothing, ("export", "raw"), r"neither a run .* nor an OME-Zarr.*check the path"),
     "a view of what is not there": (nothing, ("view", "runs/none"), r"runs/none: no such directory; check the path"),
     "a GPU that is not known": (nothing, (*INIT, "--gpu", "h1000"), r"there are t4, .*h100.*of about the same peak"),
+    "GPUs of no kind": (nothing, ("estimate", "study.yaml", "--gpus", "2"), r"--gpus 2: say of which kind"),
+    "a price that is no number": (nothing, ("estimate", "study.yaml", "--price", "inf"), r"--price inf: give a number"),
+    "init of a class with a name that is taken": (
+        nothing,
+        (*INIT, "--class", "merged=255"),
+        r"a class cannot be called merged.*; take another name: --class",
+    ),
+    "init --boost of slices too small": (
+        small_slices,
+        (*INIT, "--boost"),
+        r"--boost: the slices are too small.*leave the option out",
+    ),
     "init of one grey value": (all_one_grey, INIT, r"grey value 9; give the images"),
     "init of labels that hold one id": (no_object, INIT, r"nothing to tell apart"),
 }

@@ -98,6 +98,23 @@ def test_nothing_is_foretold_once_a_step_has_failed(state: StateDirectory) -> No
         assert ("left in all" in shown) == (phase == RUNNING)
 
 
+def test_lines_foretell_nothing_either_once_a_step_has_failed(
+    state: StateDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.cli.studyview.SECONDS_BETWEEN_LINES", 0.0)
+    nodes = study(progress="40/120")
+    expected = {("train", "multilabel"): 99.0, ("train", "mito"): 99.0}
+    state.log("vemseg-study.plan(0)").write_text(f"plan: {expectation(expected)}\n")
+    for phase in (RUNNING, FAILED):
+        other = pod("target(1:mito).train(0)", "train", phase)
+        around = Node(str(other.parent), RETRY, "train", phase)
+        view = StudyLines(Console(file=io.StringIO(), width=200))
+        view.show(nodes | {other.name: other, around.name: around}, state)
+        progress = [line for line in lines(view) if "40 of 120" in line]
+        assert len(progress) == 1
+        assert ("left in all" in progress[0]) == (phase == RUNNING)
+
+
 def test_a_step_that_a_cluster_has_made_no_pod_for_waits(state: StateDirectory) -> None:
     """Argo makes none before its semaphore has a place; and what a pod is made ready by is no reason to wait."""
     held = Node("vemseg-study.target(1:mito).train", RETRY, "train", PENDING, parent="vemseg-study.target(1:mito)")
