@@ -24,8 +24,8 @@ pytestmark = [
 ]
 
 
-# What the runner refuses and the API server takes: the controller does not find the key `false` under its name, and ends
-# in one of two phases.
+# What the runner refuses and the API server takes: the controller does not find the key `false` under its name, and
+# ends in one of two phases.
 _UNRESOLVED = {"a key that is a truth value", "another key that is one"}
 
 
