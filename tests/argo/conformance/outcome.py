@@ -71,6 +71,8 @@ _KINDS = {
     r"(withParam value could not be parsed as a JSON list: [^:]+).*": r"\1",
     r".* is not a whole number|strconv.Atoi: .*|.* cannot be resolved to an int": "not a number",
     r"(Invalid 'when' expression '.*?'): .*": r"\1",
+    # The kubelet ends the pod, or the controller does, whoever is first.
+    r"Step exceeded its deadline|Pod was active on the node longer than the specified deadline": "the deadline is over",
     r".*(is the output of a skipped or omitted task|is an absent optional).*": "no output of a skipped task",
 }
 
