@@ -14,7 +14,7 @@ FILE = re.compile(r"`([\w./-]+(?:/|\.\w+))`")
 
 
 def test_every_path_that_it_names_exists() -> None:
-    folders = {path.name for path in ROOT.iterdir() if path.is_dir()}
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"build"}  # what commands make
     named = [path for path in FILE.findall(TEXT) if path.split("/")[0] in folders and "/" in path]
     assert len(named) > 35
     assert [path for path in named if not (ROOT / path).exists()] == []

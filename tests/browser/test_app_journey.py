@@ -12,9 +12,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from appserver import VOXEL_SIZE_NM, AppServer, sections, zip_of_slices
 from looking import Look, Violations
+from numpy.typing import NDArray
 from playwright.sync_api import BrowserContext, Page, expect
 from visiting import (
     colours,
@@ -32,10 +34,15 @@ WORKFLOW = Path(__file__).parents[2] / "workflows" / "segment.yaml"
 SLICES, SIDE = 20, 512
 
 
+def slices() -> NDArray[np.uint8]:
+    """What is segmented (z, y, x)."""
+    return sections(SLICES)[:, :SIDE, :SIDE]
+
+
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An archive of slices."""
-    return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", sections(SLICES)[:, :SIDE, :SIDE])
+    return zip_of_slices(tmp_path_factory.mktemp("stack") / "stack.zip", slices())
 
 
 @pytest.mark.slow
@@ -58,7 +65,7 @@ def test_from_a_zip_to_the_labels_of_the_command_line(
     frame = scene_frame(page)
     assert colours(frame.locator("canvas").first) > 1
     told = [int(text.replace(",", "")) for text in frame.locator(".count").all_inner_texts()]
-    assert sum(told) == SLICES * SIDE**2  # of the data, though what is drawn is coarser
+    assert sum(told) == slices().size  # of the data, though what is drawn is coarser
     look("scene")
     open_tab(page, "Numbers")
     expect(page.get_by_role("row", name="grey")).to_be_visible()
