@@ -10,6 +10,7 @@ from pipeline.config.model import MULTILABEL, Config, Zssr
 from pipeline.nn.operations import PASSES_OF_A_STEP, boosting_operations
 from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.slabs import sweep_bytes
+from pipeline.nn.zssr.grids import ORIENTATIONS
 from pipeline.nn.zssr.methods import METHODS
 from pipeline.proposal.costs import (
     APPLYING_S_PER_MVOXEL,
@@ -37,8 +38,6 @@ from pipeline.volume.split import PART_IDS
 
 PROCESS_GB = 0.6
 """Of a process with its libraries."""
-ORIENTATIONS = 8
-"""In which ZSSR looks at an image, and takes the mean (`self_ensemble`)."""
 TENSORS_A_CONVOLUTION = 4
 """Of its output's size that a training holds: output, its gradient, the norm's and the activation's."""
 PYRAMID = 8 / 7
@@ -191,7 +190,7 @@ def load_of(
 
 def _boosting(plan: BoostingPlan, zssr: Zssr, test_voxels: float, rate: Rate, predicting: Step) -> list[Step]:
     """The test part is made coarse, boosted by each method, predicted, and compared; this one is the last."""
-    passes = ORIENTATIONS if zssr.self_ensemble else 1
+    passes = len(ORIENTATIONS) if zssr.self_ensemble else 1
     boosted_s = passes * _boosting_operations(zssr) * test_voxels / rate.predicting
     steps = [Step("making the test part coarse", ("degrade", ""), 1, 2 * START_S, PROCESS_GB)]
     for method in plan.methods:
