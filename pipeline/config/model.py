@@ -231,7 +231,7 @@ class Classes(Section):
     """True: a voxel belongs to one class (softmax). False: to any number of them (sigmoid)."""
     ignore_ids: tuple[LabelId, ...] = ()
     """Values in the label volume of unlabelled voxels: neither trained on nor scored."""
-    members: Annotated[tuple[ClassSettings, ...], Field(min_length=1, max_length=31)]
+    members: Annotated[tuple[ClassSettings, ...], Field(min_length=1, max_length=MAX_OVERLAPPING)]
     """The classes, in the order of tables; the first gets id 1 in the volumes that are written."""
 
     @property

@@ -13,7 +13,8 @@ from pipeline.config.colors import BACKGROUND, class_color
 from pipeline.config.model import MERGED, MULTILABEL
 from pipeline.errors import InputError
 from pipeline.formats import percent_phrase
-from pipeline.proposal.fingerprint import MOST_CLASSES, OBJECT, Fingerprint
+from pipeline.proposal.fingerprint import OBJECT, Fingerprint
+from pipeline.volume.labels import MAX_OVERLAPPING
 
 BACKGROUND_NAME = "background"
 IGNORED_BY_CUSTOM = (255, 65535, 2**32 - 1, 2**64 - 1)
@@ -98,9 +99,9 @@ def propose_classes(
 def _nameable(found: ProposedClasses, fewer: str, otherwise: str) -> ProposedClasses:
     """Classes that a configuration takes: neither too many nor of a name that means something else. Cures in words."""
     names = Counter(member.name for member in found.members)
-    if len(found.members) > MOST_CLASSES:
+    if len(found.members) > MAX_OVERLAPPING:
         raise InputError(
-            f"there are {len(found.members)} classes, and at most {MOST_CLASSES} can be told apart; {fewer}"
+            f"there are {len(found.members)} classes, and at most {MAX_OVERLAPPING} can be told apart; {fewer}"
         )
     for name, meaning in ((MULTILABEL, "the joint network"), (MERGED, "all networks together")):
         if name in names:

@@ -16,13 +16,12 @@ from pipeline.errors import DataError, InputError
 from pipeline.volume.geometry import Zyx, ZyxNm
 from pipeline.volume.greymeter import measured
 from pipeline.volume.greyvalues import GreyValues
-from pipeline.volume.labels import whole_numbers
+from pipeline.volume.labels import MAX_OVERLAPPING, whole_numbers
 from pipeline.volume.sources import TRUSTED, Source, open_source
 from pipeline.volume.streaming import pieces
 
 Role = Literal["any", "validation", "test"]
 """What a stack is for: all parts are cut from those for any."""
-MOST_CLASSES = 31
 OBJECT = 1
 """What the ids of objects are counted as, once there are more of them than there can be classes."""
 _GREY_SLICES = 8
@@ -184,7 +183,7 @@ def _of_ids(source: Source, slices: Sequence[int], image: Source) -> dict[str, A
             f"labels {source.location} hold the id {ids[0]}, and ids are 0 or more; save them with another one, such "
             "as 255, and say so where it means that nobody labelled these voxels (--ignore 255)"
         )
-    objects = tuple(id_ for id_ in ids if id_) if len(ids) > MOST_CLASSES else ()
+    objects = tuple(id_ for id_ in ids if id_) if len(ids) > MAX_OVERLAPPING else ()
     counted = [0, OBJECT] if objects else ids
     tally = _Tally(counted, source, slices, image)
     for block, data in pieces(source):
@@ -247,7 +246,7 @@ def _has_few_greys(image: Source) -> bool:
     values = np.concatenate([image.read(z, z + 1)[0, ::2, ::2].ravel() for z in chosen])
     if values.min() == values.max():
         raise DataError(f"{image.location}: every voxel looked at has the grey value {values.min()}; give the images")
-    return len(np.unique(values)) <= MOST_CLASSES
+    return len(np.unique(values)) <= MAX_OVERLAPPING
 
 
 def _name(raw: str) -> str:
