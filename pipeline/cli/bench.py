@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -47,11 +48,10 @@ def _load(config: str, threads: int | None) -> Load:
     from pipeline.argo.local import cores
     from pipeline.proposal.estimate import load_of
     from pipeline.run.check import check
-    from pipeline.run.fanout import at_most_at_once
 
     checked = check(config, whole=False)
-    shared = max(1, cores() // at_most_at_once(checked.config.targets, checked.config.boost_methods, cores()))
-    return load_of(checked.config, checked.decision, checked.geometries, threads or shared)
+    load = load_of(checked.config, checked.decision, checked.geometries, cores())
+    return replace(load, threads=threads) if threads else load
 
 
 def _facts(place: str, load: Load, found: Limits) -> dict[str, Any]:

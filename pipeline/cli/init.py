@@ -133,7 +133,6 @@ def estimate(
     from pipeline.argo.local import cores
     from pipeline.errors import InputError
     from pipeline.formats import duration, rough_duration
-    from pipeline.proposal.cards import COMPILING_S
     from pipeline.proposal.estimate import estimate as estimated
     from pipeline.run.check import check
 
@@ -149,8 +148,7 @@ def estimate(
         checked.geometries,
         cores(),
         speed_of,
-        at_once=(gpus or 1) if gpu else None,
-        compiling_s=COMPILING_S if gpu else 0.0,
+        gpus=(gpus or 1) if gpu else None,
     )
     table = Table("step", "pods", "time of each", "memory, GB")
     for step in found.steps:

@@ -12,6 +12,7 @@ from pipeline.nn.plan import NetworkPlan
 from pipeline.nn.slabs import sweep_bytes
 from pipeline.nn.zssr.grids import ORIENTATIONS
 from pipeline.nn.zssr.methods import METHODS
+from pipeline.proposal.cards import COMPILING_S
 from pipeline.proposal.costs import (
     APPLYING_S_PER_MVOXEL,
     AUGMENTED_VOXELS_PER_S,
@@ -78,8 +79,7 @@ def estimate(
     cores: int,
     speed_of: SpeedOf,
     *,
-    at_once: int | None = None,
-    compiling_s: float = 0.0,
+    gpus: int | None = None,
     groups: Sequence[Sequence[str]] | None = None,
 ) -> Estimate:
     """Estimate a study.
@@ -88,16 +88,15 @@ def estimate(
         config, decision, geometries: what is to be done.
         cores: of this machine.
         speed_of: how fast it trains and predicts.
-        at_once: so many trainings or predictions, each on GPUs of its own (`training.devices`); None: as many as
-            `vemseg run` starts on such a machine, whose processor they share.
-        compiling_s: of a network, before it is trained.
+        gpus: so many trainings or predictions at once, each on GPUs of its own (`training.devices`), for which a
+            network is compiled; None: as many as `vemseg run` starts on such a machine, whose processor they share.
         groups: targets that are predicted together; None: as `vemseg run` groups them on such a machine.
     """
     targets, training, inference = config.targets, config.training, config.inference
-    jobs = at_once or at_most_at_once(config.targets, config.boost_methods, cores)
+    jobs = gpus or at_most_at_once(targets, config.boost_methods, cores)
     if groups is None:
-        groups = [] if at_once else together(targets, decision.infer_workers, jobs)
-    load = load_of(config, decision, geometries, max(1, cores // jobs), devices=training.devices if at_once else 1)
+        groups = [] if gpus else together(targets, decision.infer_workers, jobs)
+    load = load_of(config, decision, geometries, cores, gpus=gpus)
     network, largest, speed = load.network, load.volume_zyx, speed_of(load)
     voxels = {
         part: sum(block.voxels for parts in decision.parts.values() for block in parts.of(part)) for part in PART_IDS
@@ -128,7 +127,7 @@ def estimate(
             f"training {target}",
             ("train", target),
             1,
-            NETWORK_START_S + compiling_s + count * speed.step_s + judged_s,
+            NETWORK_START_S + (COMPILING_S if gpus else 0.0) + count * speed.step_s + judged_s,
             _training_gb(network, decision, config),
         )
         steps.append(learning)
@@ -173,18 +172,22 @@ def estimate(
 
 
 def load_of(
-    config: Config, decision: Decision, geometries: Mapping[str, Geometry], threads: int, *, devices: int = 1
+    config: Config, decision: Decision, geometries: Mapping[str, Geometry], cores: int, *, gpus: int | None = None
 ) -> Load:
-    """What the time of a study's steps depends on, each with so many threads; devices share the batch of a training."""
+    """What the time of a study's steps depends on: those at once share the cores, GPUs the batch of a training.
+
+    cores, gpus: as of `estimate`.
+    """
+    jobs = gpus or at_most_at_once(config.targets, config.boost_methods, cores)
     largest = zyx([max(geometry.shape_zyx[axis] for geometry in geometries.values()) for axis in range(3)], "volume")
     return Load(
         decision.networks[config.targets[0]],
         decision.patch_zyx,
-        config.training.batch_size // devices,
+        config.training.batch_size // (config.training.devices if gpus else 1),
         next(iter(geometries.values())).voxel_size_nm,
         decision.block_zyx,
         largest,
-        threads,
+        max(1, cores // jobs),
     )
 
 

@@ -19,14 +19,12 @@ from pipeline.config.model import Config, Zssr
 from pipeline.errors import ConfigError, InputError
 from pipeline.nn.plan import NetworkPlan, plan_network
 from pipeline.nn.regions import receptive_radius
-from pipeline.proposal.cards import COMPILING_S
 from pipeline.proposal.classes import ProposedClasses
 from pipeline.proposal.estimate import estimate, learning_to_boost_s, load_of
 from pipeline.proposal.fingerprint import Fingerprint
 from pipeline.proposal.parts import ProposedParts, propose_parts
 from pipeline.proposal.speed import Load, Rate, Speed, SpeedOf
 from pipeline.run.decide import Decision, decide
-from pipeline.run.fanout import at_most_at_once
 from pipeline.run.intake import read_kernels
 from pipeline.volume.geometry import Geometry, Zyx, ZyxNm, zyx
 from pipeline.volume.split import Region
@@ -226,8 +224,7 @@ class _Study:
             self.geometries,
             self.wishes.cores,
             self.speed_of,
-            at_once=self._at_once,
-            compiling_s=COMPILING_S if self.wishes.machine else 0.0,
+            gpus=self._gpus,
         ).seconds
 
     def trained_for(self, steps: int) -> Fitted:
@@ -238,20 +235,22 @@ class _Study:
         )
 
     @property
-    def _at_once(self) -> int | None:
+    def _gpus(self) -> int | None:
         return 1 if self.wishes.machine else None
 
     @cached_property
+    def _config(self) -> Config:
+        """But for what depends on how fast this machine is."""
+        return Config.model_validate(self._plain(LEAST_STEPS))
+
+    @cached_property
     def _decision(self) -> Decision:
-        config = Config.model_validate(self._plain(LEAST_STEPS))
-        kernels = read_kernels(config.boosting, Path()) if config.boost_methods else None
-        return decide(config, self.geometries, kernels)
+        kernels = read_kernels(self._config.boosting, Path()) if self._config.boost_methods else None
+        return decide(self._config, self.geometries, kernels)
 
     @cached_property
     def _load(self) -> Load:
-        config, cores = Config.model_validate(self._plain(LEAST_STEPS)), self.wishes.cores
-        jobs = self._at_once or at_most_at_once(config.targets, config.boost_methods, cores)
-        return load_of(config, self._decision, self.geometries, max(1, cores // jobs))
+        return load_of(self._config, self._decision, self.geometries, self.wishes.cores, gpus=self._gpus)
 
     def _settings(self, steps: int) -> dict[str, Any]:
         settings = self._plain(steps)

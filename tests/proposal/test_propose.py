@@ -263,7 +263,7 @@ def test_the_estimate_is_that_of_the_proposal_and_grows_with_the_work() -> None:
     )
     assert estimate(longer, decision, geometries, 2, laptop).pod_hours > 1.5 * found.pod_hours
     shared = config.model_copy(update={"training": config.training.model_copy(update={"devices": 2})})
-    alone, two = (estimate(each, decision, geometries, 2, laptop, at_once=1).seconds for each in (config, shared))
+    alone, two = (estimate(each, decision, geometries, 2, laptop, gpus=1).seconds for each in (config, shared))
     assert two < 0.7 * alone
     assert all(step.memory_gb > 0 for step in found.steps)
 
