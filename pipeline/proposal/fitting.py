@@ -173,10 +173,9 @@ def _timed(
     limit_s = 60 * wishes.minutes
 
     def within_time(*, binary: bool, boosting: bool) -> Fitted:
-        for share in BOOSTING_SHARES if boosting else BOOSTING_SHARES[-1:]:
-            study = _Study(fit, wishes, common, geometries, speed_of, binary, boosting, share)
-            if study.seconds(MOST_STEPS) <= limit_s:
-                return study.trained_for(MOST_STEPS)
+        shares = BOOSTING_SHARES if boosting else (0.0,)
+        studies = [_Study(fit, wishes, common, geometries, speed_of, binary, boosting, share) for share in shares]
+        study = next((each for each in studies if each.seconds(MOST_STEPS) <= limit_s), studies[-1])
         most = bisect_right(range(MOST_STEPS + 1), limit_s, lo=LEAST_STEPS, key=study.seconds) - 1
         return study.trained_for(max(LEAST_STEPS, _rounded(most)))
 

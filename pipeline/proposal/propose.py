@@ -74,7 +74,6 @@ def propose(stacks: Sequence[Fingerprint], wishes: Wishes, speed_of: SpeedOf) ->
     chosen = fitted(stacks, classes, voxel_size_nm, wishes, common, speed_of)
     warnings += _sparse(classes, chosen.parts)
     warnings += _hurried(chosen, wishes)
-    parse_config(write_yaml(chosen.settings), "the proposal")
     return Proposal(
         chosen.settings,
         _reasons(stacks, classes, voxel_size_nm, chosen, wishes),
