@@ -122,11 +122,12 @@ def _blocks(run: Run, plan: CapturePlan, target: str, size: Zyx) -> Iterator[_Se
                 if any(2 * edge < whole for edge, whole in zip(block.shape_zyx, size, strict=True)):
                     continue
                 cut = block.relative_to(box).slices
-                p_CZYX, said_CZYX = _as_share(stored_box[:, *cut]), _said(ids_box[cut], len(stored_box))
+                p_CZYX, every_CZYX = _as_share(stored_box[:, *cut]), _said(ids_box[cut], classes)
+                said_CZYX = every_CZYX[: len(p_CZYX)]  # a network of one class keeps that one's probability alone
                 yield _Seen(
                     block,
                     bool(truth_box[cut].any()),
-                    look_of(grey_box[cut], _said(ids_box[cut], classes).mean(axis=(1, 2, 3))),
+                    look_of(grey_box[cut], every_CZYX.mean(axis=(1, 2, 3))),
                     expected_errors(p_CZYX, said_CZYX, None if doubt_box is None else _as_share(doubt_box[cut])),
                     (p_CZYX + said_CZYX).mean(axis=(1, 2, 3), dtype=np.float64),
                 )
