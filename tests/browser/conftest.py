@@ -16,7 +16,7 @@ from appserver import AppServer, serving, train_tiny_model
 from axe_playwright_python.sync_playwright import Axe
 from looking import THEMES, WIDE, Alone, Theme, Violations
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
-from visiting import WAITING_MS
+from visiting import WAITING_MS, window
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -53,8 +53,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A window without cookies or history, closed with the test."""
-    fresh = browser.new_context(viewport={"width": WIDE[0], "height": WIDE[1]})
-    fresh.set_default_timeout(WAITING_MS)
+    fresh = window(browser, viewport={"width": WIDE[0], "height": WIDE[1]})
     yield fresh
     fresh.close()
 

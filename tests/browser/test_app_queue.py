@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from appserver import VOXEL_SIZE_NM, AppServer, sections, serving, zip_of_slices
 from playwright.sync_api import Browser, Page, expect
-from visiting import WAITING_MS, colours, give_file, start, state_voxel_size, wait_for_result
+from visiting import colours, give_file, start, state_voxel_size, wait_for_result, window
 
 USERS = 5
 ANSWER_SECONDS, CLICK_SECONDS, TRIES = 1.0, 3.0, 4
@@ -26,12 +26,10 @@ def server(model: Path, tmp_path: Path) -> Iterator[AppServer]:
 @pytest.fixture
 def visitors(browser: Browser) -> Iterator[list[Page]]:
     """Pages of different people: each has cookies of its own."""
-    windows = [browser.new_context() for _ in range(USERS)]
-    for window in windows:
-        window.set_default_timeout(WAITING_MS)
-    yield [window.new_page() for window in windows]
-    for window in windows:
-        window.close()
+    windows = [window(browser) for _ in range(USERS)]
+    yield [each.new_page() for each in windows]
+    for each in windows:
+        each.close()
 
 
 @pytest.mark.slow

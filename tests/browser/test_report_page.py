@@ -13,6 +13,7 @@ import pytest
 from looking import Alone
 from playwright.sync_api import Page, expect
 from tinystudy import place
+from visiting import window
 
 from pipeline.run.layout import Run
 from pipeline.steps.report import report
@@ -93,7 +94,7 @@ def test_on_paper_everything_is_unfolded_and_light(written: Path, offline_page: 
 
 
 def test_it_can_be_read_without_scripts(written: Path, browser, pictures: Path) -> None:
-    context = browser.new_context(java_script_enabled=False)
+    context = window(browser, java_script_enabled=False)
     page = context.new_page()
     page.goto(written.as_uri())
     expect(page.get_by_role("heading", level=1)).to_have_text("tiny")

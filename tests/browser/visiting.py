@@ -7,13 +7,21 @@ import time
 from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
-from playwright.sync_api import Frame, Locator, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Frame, Locator, Page, expect
 
 WAITING_MS = 300_000
 """After which a test gives up: far above what any page, scene or job takes, since another test may train beside it."""
+
+
+def window(browser: Browser, **options: Any) -> BrowserContext:
+    """A window without cookies or history, in which pages are waited for as long as it takes."""
+    fresh = browser.new_context(**options)
+    fresh.set_default_timeout(WAITING_MS)
+    return fresh
 
 
 def give_file(page: Page, url: str, file: Path) -> None:
